@@ -1,0 +1,1 @@
+"""Online features, their history, and the generations of user representations."""

@@ -1,0 +1,1 @@
+"""The social graph: facts, stores, change feed, statistics, snapshots and sampling."""

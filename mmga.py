@@ -1,0 +1,91 @@
+"""The command line: composes the packages' commands and imports nothing heavy at start."""
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "demo": ("demonstration:demo", "The whole loop on one machine."),
+    "digest": ("ingest.cli:digest", "Print one word that names the state of the graph."),
+    "dead-letters": ("ingest.cli:dead_letters", "List events that could not be applied."),
+    "generations": ("training.generations_cli:generations", "List and show trained generations."),
+    "ingest": ("ingest.cli:ingest", "Stream events into the graph, exactly once."),
+    "labels": ("ingest.cli:labels", "Import labels as events."),
+    "lookup": ("serving.cli:lookup", "Print the online features of users."),
+    "serve": ("serving.cli:serve", "Answer lookups over HTTP."),
+    "similar": ("serving.cli:similar", "Print the users most similar to one."),
+    "statistics": ("ingest.cli:statistics", "Project the statistics of users to the online store."),
+    "status": ("ingest.cli:status", "Show the graph, the stages and the active generation."),
+    "train": ("training.cli:train", "Train, evaluate and publish user representations."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, so that `mmga --help` is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All command names, without importing any of them."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup)
+@click.option("--debug", is_flag=True, help="Show debug logs, and tracebacks of errors.")
+@click.version_option(package_name="mmga")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Social events to graph, features and user representations."""
+    ctx.obj = {"debug": debug}
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run one command; an error is one line on stderr and exit status 1."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli.main(args=arguments, prog_name="mmga", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"error: {one_line(error)}", err=True)
+        sys.exit(1)
+
+
+def one_line(error: Exception) -> str:
+    """The message of an error on one line, with its type where it is not one of ours."""
+    text = " ".join(str(error).split())
+    module = type(error).__module__.partition(".")[0]
+    if module in {"graphdb", "featurestore", "ingest", "training", "serving"} and text:
+        return text
+    return f"{type(error).__name__}: {text} (run `mmga --debug …` for the traceback)"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Online lookups of the active generation and its statistics."""

@@ -1,0 +1,1 @@
+"""MMGA on Ray Train: post inputs, model, objectives, evaluation and publishing."""
