@@ -1,0 +1,1 @@
+"""Each rival as its own users would write it."""
