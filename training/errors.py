@@ -1,0 +1,50 @@
+"""Errors of training.
+
+    TrainingError
+    ├── RecipeUnknown        no recipe of that name, or options that exclude each other
+    ├── TrainingBusy         another process trains in the same home
+    ├── NothingToTrain       the graph has too few users, posts or follows for a run
+    ├── PostInputsUnusable   the caches of tokens or pixels cannot be written or read
+    ├── EvaluationImpossible held-out follows or labels are too few to judge on
+    ├── NotFinite            a loss stopped being a number
+    ├── RunFailed            the workers failed more often than allowed
+    └── RunUnreadable        a run's files are of another format or damaged
+
+Every message names the thing, the value and the remedy.
+"""
+
+
+class TrainingError(Exception):
+    """Root of the errors that `training` raises."""
+
+
+class RecipeUnknown(TrainingError):
+    """No recipe of that name, or options that exclude each other."""
+
+
+class TrainingBusy(TrainingError):
+    """Another process trains in the same home."""
+
+
+class NothingToTrain(TrainingError):
+    """The graph has too few users, posts or follows for a run."""
+
+
+class PostInputsUnusable(TrainingError):
+    """The caches of tokens or pixels cannot be written or read."""
+
+
+class EvaluationImpossible(TrainingError):
+    """Held-out follows or labels are too few to judge on."""
+
+
+class NotFinite(TrainingError):
+    """A loss stopped being a number."""
+
+
+class RunFailed(TrainingError):
+    """The workers of a run failed more often than allowed."""
+
+
+class RunUnreadable(TrainingError):
+    """A run's files are of another format or damaged."""

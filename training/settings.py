@@ -1,0 +1,50 @@
+"""Settings of training, read once from the environment by the command that runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_HOME = ".mmga"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """Where training reads and writes, and how much an image may cost.
+
+    `media_root` is the folder under which relative image paths are resolved (None: the folder
+    that ingest recorded in the home). Images behind http(s) URLs are fetched only where
+    `fetch_remote_images` is set.
+    """
+
+    home: Path
+    media_root: Path | None = None
+    fetch_remote_images: bool = False
+    max_image_bytes: int = 20_000_000
+    max_image_pixels: int = 40_000_000
+    num_threads: int = 2
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "TrainingSettings":
+        """Settings from MMGA_HOME, MMGA_MEDIA_ROOT, MMGA_FETCH_REMOTE_IMAGES, MMGA_THREADS."""
+        media_root = environ.get("MMGA_MEDIA_ROOT")
+        return cls(
+            home=Path(environ.get("MMGA_HOME", DEFAULT_HOME)),
+            media_root=Path(media_root) if media_root else None,
+            fetch_remote_images=environ.get("MMGA_FETCH_REMOTE_IMAGES", "") in {"1", "true"},
+            num_threads=int(environ.get("MMGA_THREADS", "2")),
+        )
+
+    @property
+    def snapshots(self) -> Path:
+        """Folder of the graph's snapshots."""
+        return self.home / "snapshots"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of training runs: configuration, losses, checkpoints, models."""
+        return self.home / "checkpoints"
+
+    @property
+    def lock(self) -> Path:
+        """The lock that one training process holds for its life."""
+        return self.home / "train.lock"
