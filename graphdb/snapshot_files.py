@@ -1,0 +1,135 @@
+"""Folders of files that appear whole or not at all, and prove what they hold.
+
+A folder is written beside its place, synced to disk, and renamed; `manifest.json` holds the length
+and the BLAKE2b of every other file.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphdb.errors import FormatTooNew, SnapshotCorrupt, SnapshotMissing
+
+MANIFEST = "manifest"
+FORMAT_VERSION = 1
+
+_PARTIAL = ".partial-"
+_BLOCK = 1 << 22
+
+
+@contextmanager
+def appearing_whole(place: Path) -> Iterator[Path]:
+    """Give a folder to fill; on success it becomes `place`, otherwise nothing is left.
+
+    What an interrupted writer left behind is removed first, so the caller must hold the lock of
+    all writers beside `place`.
+    """
+    for leftover in place.parent.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(leftover)
+    partial = place.with_name(f"{_PARTIAL}{place.name}-{os.getpid()}")
+    partial.mkdir()
+    try:
+        yield partial
+        _sync(partial)
+        partial.rename(place)
+        _sync(place.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_array(folder: Path, name: str, array: NDArray[Any]) -> None:
+    """Write one array as `name.npy` and sync it."""
+    with (folder / f"{name}.npy").open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        _sync_file(file.fileno())
+
+
+def write_json(folder: Path, name: str, document: object) -> None:
+    """Write one JSON document as `name.json` and sync it."""
+    with (folder / f"{name}.json").open("w", encoding="utf-8") as file:
+        json.dump(document, file, ensure_ascii=False, separators=(",", ":"))
+        file.flush()
+        _sync_file(file.fileno())
+
+
+def seal(folder: Path, facts: Mapping[str, object]) -> None:
+    """Write the manifest: these facts and the length and checksum of every file in the folder."""
+    files = {
+        path.name: {"bytes": path.stat().st_size, "blake2b": _checksum(path)}
+        for path in sorted(folder.iterdir())
+    }
+    write_json(folder, MANIFEST, {"format_version": FORMAT_VERSION, **facts, "files": files})
+
+
+def read_manifest(folder: Path, *, verify: bool) -> dict[str, Any]:
+    """The manifest, after the length (with `verify` also the checksum) of each file was compared.
+
+    Raises SnapshotMissing without a manifest, FormatTooNew, SnapshotCorrupt.
+    """
+    try:
+        manifest: dict[str, Any] = read_json(folder, MANIFEST)
+    except FileNotFoundError as error:
+        raise SnapshotMissing(f"no snapshot at {folder}: take one first") from error
+    except ValueError as error:
+        raise _corrupt(folder / f"{MANIFEST}.json", "is not JSON") from error
+    if manifest["format_version"] > FORMAT_VERSION:
+        raise FormatTooNew(
+            f"snapshot {folder} has format {manifest['format_version']}, this software reads up to "
+            f"{FORMAT_VERSION}: install a newer version or delete the folder"
+        )
+    for name, expected in manifest["files"].items():
+        _compare(folder / name, expected, verify=verify)
+    return manifest
+
+
+def read_array(folder: Path, name: str) -> NDArray[Any]:
+    """One array, memory-mapped and read-only."""
+    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+
+def read_json(folder: Path, name: str) -> Any:
+    """One JSON document."""
+    return json.loads((folder / f"{name}.json").read_text("utf-8"))
+
+
+def _compare(path: Path, expected: Mapping[str, Any], *, verify: bool) -> None:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise _corrupt(path, "is missing") from error
+    if size != expected["bytes"]:
+        raise _corrupt(path, f"has {size} bytes instead of {expected['bytes']}")
+    if verify and _checksum(path) != expected["blake2b"]:
+        raise _corrupt(path, "does not match its checksum")
+
+
+def _corrupt(path: Path, what: str) -> SnapshotCorrupt:
+    return SnapshotCorrupt(f"{path} {what}: delete {path.parent} and take the snapshot again")
+
+
+def _checksum(path: Path) -> str:
+    digest = blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync_file(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _sync_file(descriptor)
+    finally:
+        os.close(descriptor)
