@@ -1,0 +1,269 @@
+"""Batches as functions of (data, step's random numbers): what one step of a phase reads.
+
+Shapes: C captions, M images, T tokens, U users, B connected pairs, K candidates, Q pairs,
+n nodes of a subgraph, L captions for language modelling, A posts with image and caption.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.gate import NodeInputs
+from training.graph_encoder import Block
+from training.neighbourhoods import (
+    Neighbourhood,
+    neighbourhood,
+    pair_keys,
+    random_draw,
+)
+from training.objectives.masked_language_modelling import mask_tokens
+from training.objectives.node_feature_modelling import mask_nodes
+from training.pairs import draw_strangers, ends_of
+from training.recipe import RunConfig
+from training.training_data import PostArrays, TrainingData, signatures
+from training.user_bank import UserBank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostBatch:
+    """Captions for language modelling and posts with both modalities for alignment."""
+
+    lm_tokens: Int[Tensor, "L T"]
+    lm_corrupted: Int[Tensor, "L T"]
+    lm_targets: Bool[Tensor, "L T"]
+    aligned_tokens: Int[Tensor, "A T"]
+    aligned_pixels: UInt8[Tensor, "A 3 S S"]
+    caption_hashes: Int[Tensor, " A"]
+    image_hashes: Int[Tensor, " A"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserBatch:
+    """Connected users with some posts of each, and bank users to contrast them with.
+
+    Owners, sources and partners are positions in `users`. `negatives[i, j]` tells whether candidate
+    j (the partners, then the bank users) is a stranger of source i, `negatives_back` the same for
+    partner i and the sources.
+    """
+
+    users: Int[Tensor, " U"]
+    tokens: Int[Tensor, "C T"]
+    token_owners: Int[Tensor, " C"]
+    pixels: UInt8[Tensor, "M 3 S S"]
+    pixel_owners: Int[Tensor, " M"]
+    sources: Int[Tensor, " B"]
+    partners: Int[Tensor, " B"]
+    bank_users: Int[Tensor, " K"]
+    negatives: Bool[Tensor, "B K"]
+    negatives_back: Bool[Tensor, "B K"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderBatch:
+    """A step of phase 0 (no users) or of phase A."""
+
+    posts: PostBatch
+    users: UserBatch | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphBatch:
+    """A step of phase B: hidden edges and strangers as pairs of seeds; some nodes are masked."""
+
+    nodes: NodeInputs
+    blocks: list[Block]
+    masked: Bool[Tensor, " n"]
+    u: Int[Tensor, " Q"]
+    v: Int[Tensor, " Q"]
+    connected: Float[Tensor, " Q"]
+
+
+def encoder_batch(
+    data: TrainingData,
+    config: RunConfig,
+    rng: np.random.Generator,
+    *,
+    posts: "PostPools",
+    with_users: bool,
+) -> EncoderBatch:
+    """Draw the posts, and for phase A the connected users, of one step."""
+    return EncoderBatch(
+        posts=post_batch(data, config, rng, posts),
+        users=user_batch(data, config, rng) if with_users else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostPools:
+    """Posts to train on or to judge on: all with a caption, and those with an image as well."""
+
+    captioned: NDArray[np.int64]
+    paired: NDArray[np.int64]
+
+
+def split_posts(data: TrainingData, *, held_out_share: float) -> tuple[PostPools, PostPools]:
+    """(training, held out) pools. A post's side is its content's: reposts do not straddle.
+
+    The caption decides where there is no image, and the image where there is one.
+    """
+    captions = np.asarray(data.inputs.caption_hashes)
+    images = np.asarray(data.inputs.image_hashes)
+    content = np.where(np.asarray(data.inputs.pixel_rows) >= 0, images, captions)
+    held_out = (content >> np.uint64(32)) % np.uint64(1_000) < np.uint64(1_000 * held_out_share)
+    paired = np.intersect1d(data.texts.posts, data.images.posts)
+    texts = data.texts.posts
+    return (
+        PostPools(captioned=texts[~held_out[texts]], paired=paired[~held_out[paired]]),
+        PostPools(captioned=texts[held_out[texts]], paired=paired[held_out[paired]]),
+    )
+
+
+def post_batch(
+    data: TrainingData, config: RunConfig, rng: np.random.Generator, posts: PostPools
+) -> PostBatch:
+    """Draw captions to mask and posts to align."""
+    captioned = choose(posts.captioned, config.schedule.num_lm_posts, rng)
+    paired = choose(posts.paired, config.schedule.num_alignment_pairs, rng)
+    tokens = token_rows(data.inputs, captioned)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    corrupted, targets = mask_tokens(tokens, config.text, config.objectives.lm_mask_rate, generator)
+    return PostBatch(
+        lm_tokens=tokens,
+        lm_corrupted=corrupted,
+        lm_targets=targets,
+        aligned_tokens=token_rows(data.inputs, paired),
+        aligned_pixels=pixel_rows(data.inputs, paired),
+        caption_hashes=torch.from_numpy(data.inputs.caption_hashes[paired].view(np.int64)),
+        image_hashes=torch.from_numpy(data.inputs.image_hashes[paired].view(np.int64)),
+    )
+
+
+def user_batch(data: TrainingData, config: RunConfig, rng: np.random.Generator) -> UserBatch:
+    """Draw distinct seeds that have a neighbour, one neighbour each, and strangers of the bank."""
+    schedule = config.schedule
+    sources, partners = connected_pairs(data, schedule.num_contrast_pairs, rng)
+    users, local = np.unique(np.concatenate([sources, partners]), return_inverse=True)
+    bank_users = choose(np.arange(data.num_users), schedule.num_bank_negatives, rng)
+    texts, text_owners = data.texts.sample(users, schedule.num_contrast_posts, rng)
+    images, image_owners = data.images.sample(users, schedule.num_contrast_posts, rng)
+    return UserBatch(
+        users=torch.from_numpy(users),
+        tokens=token_rows(data.inputs, texts),
+        token_owners=torch.from_numpy(text_owners),
+        pixels=pixel_rows(data.inputs, images),
+        pixel_owners=torch.from_numpy(image_owners),
+        sources=torch.from_numpy(local[: len(sources)]),
+        partners=torch.from_numpy(local[len(sources) :]),
+        bank_users=torch.from_numpy(bank_users),
+        negatives=stranger_mask(data, sources, np.concatenate([partners, bank_users])),
+        negatives_back=stranger_mask(data, partners, np.concatenate([sources, bank_users])),
+    )
+
+
+def connected_pairs(
+    data: TrainingData, num_pairs: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct users that have a neighbour, and a random neighbour of each.
+
+    A neighbour is one of any relation, so for directed edges whom they follow or who follows them.
+    """
+    degrees = np.stack([adjacency.degrees() for adjacency in data.relations])
+    total = degrees.sum(0)
+    sources = choose(np.flatnonzero(total), num_pairs, rng)
+    picks = (rng.random(len(sources)) * total[sources]).astype(np.int64)
+    partners = np.empty_like(sources)
+    for adjacency, own in zip(data.relations, degrees, strict=True):
+        here = (picks >= 0) & (picks < own[sources])
+        partners[here] = adjacency.indices[adjacency.indptr[sources[here]] + picks[here]]
+        picks = np.where(here, -1, picks - own[sources])
+    return sources, partners
+
+
+def stranger_mask(
+    data: TrainingData, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> Tensor:
+    """Which (row, column) pairs may be contrasted, in either direction."""
+    u, v = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
+    allowed = data.strangers.allowed(u, v)
+    if data.directed:
+        allowed &= data.strangers.allowed(v, u)
+    return torch.from_numpy(allowed.reshape(len(rows), len(columns)))
+
+
+def graph_batch(
+    data: TrainingData, config: RunConfig, bank: UserBank, rng: np.random.Generator
+) -> GraphBatch:
+    """Draw edges to hide and strangers, and sample the neighbourhood of their ends."""
+    edges, num_edges = data.edges, data.edges.num_edges
+    share = max(1, int(config.objectives.edge_mask_rate * num_edges))
+    chosen = choose(np.arange(num_edges), min(config.schedule.num_edge_targets, share), rng)
+    u, v = ends_of(edges, chosen)
+    not_u, not_v = draw_strangers(data.strangers, edges, u, v, rng)
+    all_u, all_v = np.concatenate([u, not_u]), np.concatenate([v, not_v])
+    seeds, local = np.unique(np.concatenate([all_u, all_v]), return_inverse=True)
+    around = neighbourhood(
+        data.relations,
+        seeds,
+        config.graph.fan_outs,
+        random_draw(rng),
+        hidden_pairs=np.unique(pair_keys(u, v, data.num_users)),
+    )
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    return GraphBatch(
+        nodes=node_inputs(data, config, bank, around.users),
+        blocks=blocks_of(around),
+        masked=mask_nodes(len(around.users), config.objectives.node_mask_rate, generator),
+        u=torch.from_numpy(local[: len(all_u)]),
+        v=torch.from_numpy(local[len(all_u) :]),
+        connected=torch.from_numpy((np.arange(len(all_u)) < len(u)).astype(np.float32)),
+    )
+
+
+def node_inputs(
+    data: TrainingData, config: RunConfig, bank: UserBank, users: NDArray[np.int64]
+) -> NodeInputs:
+    """What the graph encoder reads of these users; statistics are still raw."""
+    vectors = bank.read(torch.from_numpy(users))
+    return NodeInputs(
+        statistics=torch.from_numpy(data.statistics[users]),
+        image=vectors.image,
+        text=vectors.text,
+        has_image=vectors.has_image,
+        has_text=vectors.has_text,
+        signature=torch.from_numpy(signatures(data.user_keys[users], config.graph.signature_width)),
+    )
+
+
+def blocks_of(around: Neighbourhood) -> list[Block]:
+    """Layers as tensors."""
+    return [
+        Block(
+            num_targets=layer.num_targets,
+            neighbours=[torch.from_numpy(each) for each in layer.neighbours],
+            targets=[torch.from_numpy(each) for each in layer.targets],
+        )
+        for layer in around.layers
+    ]
+
+
+def token_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
+    """Tokens (C, T) of these posts, cut to the longest of them."""
+    longest = int(inputs.token_counts[posts].max(initial=1))
+    return torch.from_numpy(inputs.tokens[posts, :longest].astype(np.int64))
+
+
+def pixel_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
+    """Pixels (M, 3, S, S) of these posts, which all have an image."""
+    return torch.from_numpy(np.asarray(inputs.pixels[inputs.pixel_rows[posts]]))
+
+
+def choose(values: NDArray[np.int64], limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Up to `limit` distinct values in random order."""
+    if limit * 4 < len(values):  # no permutation of a long array for a short draw
+        drawn = np.unique(rng.integers(0, len(values), 2 * limit))
+        return values[rng.permutation(drawn)[:limit]]
+    return values[rng.permutation(len(values))[:limit]]

@@ -1,0 +1,131 @@
+"""Users to vectors: the encoders over posts, then the graph encoder over fixed neighbourhoods.
+
+Shapes: N users, P posts, Dg, Di, Dt widths.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from graphdb.adjacency import SnapshotGraph
+from training.batches import blocks_of, node_inputs, pixel_rows, token_rows
+from training.encoders import ImageEncoder, TextEncoder, mean_by_owner
+from training.model import MMGA
+from training.neighbourhoods import fixed_draw, neighbourhood, relations
+from training.training_data import PostLists, TrainingData
+from training.user_bank import ModalVectors, UserBank
+
+NUM_POSTS_PER_CHUNK = 256
+NUM_USERS_PER_CHUNK = 4096
+NUM_SEEDS_PER_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserVectors:
+    """R^G, R^I, R^T of N users; where a user has no image (text), the row is zero."""
+
+    graph: NDArray[np.float32]
+    image: NDArray[np.float32]
+    text: NDArray[np.float32]
+    has_image: NDArray[np.bool_]
+    has_text: NDArray[np.bool_]
+
+
+def encode_users(
+    model: MMGA,
+    data: TrainingData,
+    graph: SnapshotGraph,
+    *,
+    salt: bytes,
+    bank: UserBank | None = None,
+) -> UserVectors:
+    """Vectors of all users, each a function of the weights, its posts and its neighbourhood.
+
+    `graph` is the one with held-out follows removed for evaluation, the whole one for publishing.
+    `salt` decides which neighbours stand for a user who has more than the fan-out. `bank` holds
+    the modal vectors where they are known already.
+    """
+    bank = encode_modalities(model, data) if bank is None else bank
+    vectors = bank.read(torch.arange(data.num_users))
+    return UserVectors(
+        graph=encode_graph(model, data, bank, graph, salt=salt),
+        image=vectors.image.numpy(),
+        text=vectors.text.numpy(),
+        has_image=vectors.has_image.numpy(),
+        has_text=vectors.has_text.numpy(),
+    )
+
+
+def encode_modalities(
+    model: MMGA, data: TrainingData, *, users: NDArray[np.int64] | None = None
+) -> UserBank:
+    """A bank filled from the newest posts of the users (all of them by default)."""
+    users = np.arange(data.num_users) if users is None else users
+    config = model.config
+    bank = UserBank(data.num_users, image_width=config.image.width, text_width=config.text.width)
+    for start in range(0, len(users), NUM_USERS_PER_CHUNK):
+        chunk = users[start : start + NUM_USERS_PER_CHUNK]
+        bank.write(torch.from_numpy(chunk), modal_vectors(model, data, chunk))
+    return bank
+
+
+def modal_vectors(model: MMGA, data: TrainingData, users: NDArray[np.int64]) -> ModalVectors:
+    """R^I and R^T of these users: means over their newest posts."""
+    limit = model.config.schedule.num_inference_posts
+    image, has_image = _means(
+        model.image, data.images, users, limit, lambda posts: pixel_rows(data.inputs, posts)
+    )
+    counts = data.inputs.token_counts
+    text, has_text = _means(
+        model.text, data.texts, users, limit, lambda posts: token_rows(data.inputs, posts), counts
+    )
+    return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
+
+
+@torch.no_grad()
+def _means(
+    encoder: TextEncoder | ImageEncoder,
+    lists: PostLists,
+    users: NDArray[np.int64],
+    limit: int,
+    load: Callable[[NDArray[np.int64]], Tensor],
+    lengths: NDArray[np.integer] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Mean vector of each user's newest posts; posts of equal length share a chunk."""
+    posts, owners = lists.newest(users, limit)
+    order = np.arange(len(posts)) if lengths is None else np.argsort(lengths[posts], kind="stable")
+    device = next(encoder.parameters()).device
+    training = encoder.training
+    encoder.eval()
+    parts = [
+        encoder(load(posts[order[start : start + NUM_POSTS_PER_CHUNK]]).to(device)).cpu()
+        for start in range(0, len(posts), NUM_POSTS_PER_CHUNK)
+    ]
+    encoder.train(training)
+    values = torch.zeros(len(posts), encoder.config.width)
+    if parts:
+        values[torch.from_numpy(order)] = torch.cat(parts)
+    return mean_by_owner(values, torch.from_numpy(owners), len(users))
+
+
+@torch.no_grad()
+def encode_graph(
+    model: MMGA, data: TrainingData, bank: UserBank, graph: SnapshotGraph, *, salt: bytes
+) -> NDArray[np.float32]:
+    """R^G (N, Dg) over the fixed neighbourhoods of this graph."""
+    config = model.config
+    edges = relations(graph, config.graph.edges)
+    training = model.training
+    model.eval()
+    parts = []
+    for start in range(0, data.num_users, NUM_SEEDS_PER_CHUNK):
+        seeds = np.arange(start, min(start + NUM_SEEDS_PER_CHUNK, data.num_users))
+        around = neighbourhood(edges, seeds, config.graph.fan_outs, fixed_draw(salt))
+        nodes = model.standardised(node_inputs(data, config, bank, around.users))
+        parts.append(model.graph(nodes, blocks_of(around)).numpy())
+    model.train(training)
+    return np.concatenate(parts)

@@ -1,0 +1,218 @@
+"""MMGA: image encoder, text encoder, gated graph encoder and the heads of the five objectives.
+
+Shapes: N users, U users of a batch, F statistics, D width.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from training.batches import EncoderBatch, GraphBatch, PostBatch, UserBatch
+from training.encoders import ImageEncoder, TextEncoder, mean_by_owner
+from training.gate import NodeInputs
+from training.graph_encoder import GraphEncoder
+from training.objectives.graph_contrastive import NeighbourContrast, PairwiseContrast
+from training.objectives.graph_structure_modelling import GraphStructureModelling
+from training.objectives.image_text_alignment import ImageTextAlignment
+from training.objectives.masked_language_modelling import MaskedLanguageModelling
+from training.objectives.node_feature_modelling import NodeFeatureModelling
+from training.recipe import RunConfig
+from training.user_bank import ModalVectors, UserBank
+
+GRAPH_PARTS = ("graph", "node_feature_modelling", "graph_structure_modelling")
+
+
+class MMGA(nn.Module):
+    """The network of one run. `forward` gives the losses of a batch, by name.
+
+    The statistics are log1p-ed and z-scored with `statistics_mean` and `statistics_scale`, which
+    the run sets once from its own users.
+    """
+
+    statistics_mean: Tensor
+    statistics_scale: Tensor
+
+    def __init__(self, config: RunConfig, num_features: int) -> None:
+        super().__init__()
+        self.config = config
+        widths = {"image_width": config.image.width, "text_width": config.text.width}
+        self.text = TextEncoder(config.text)
+        self.image = ImageEncoder(config.image)
+        self.graph = GraphEncoder(config.graph, num_features=num_features, **widths)
+        options = config.objectives
+        self.masked_language_modelling = MaskedLanguageModelling(
+            config.text, options.lm_label_smoothing
+        )
+        self.image_text_alignment = ImageTextAlignment(
+            **widths, width=options.alignment_width, temperature=options.alignment_temperature
+        )
+        self.contrast_image = contrast(config, config.image.width)
+        self.contrast_text = contrast(config, config.text.width)
+        self.node_feature_modelling = NodeFeatureModelling(
+            width=config.graph.width, num_features=num_features
+        )
+        self.graph_structure_modelling = GraphStructureModelling(
+            width=config.graph.width, directed=config.graph.edges == "follows"
+        )
+        self.register_buffer("statistics_mean", torch.zeros(num_features))
+        self.register_buffer("statistics_scale", torch.ones(num_features))
+
+    def fit_statistics(self, statistics_NF: Float[Tensor, "N F"]) -> None:
+        """Take mean and deviation of log1p(X) over the training users; a constant has scale 1."""
+        logs = torch.log1p(statistics_NF.double())
+        deviation = logs.std(dim=0, correction=0)
+        self.statistics_mean.copy_(logs.mean(dim=0))
+        self.statistics_scale.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
+
+    def forward(self, batch: EncoderBatch | GraphBatch, bank: UserBank) -> dict[str, Tensor]:
+        """Unweighted losses of the batch's phase."""
+        if isinstance(batch, GraphBatch):
+            return self.graph_losses(batch)
+        losses = self.post_losses(batch.posts)
+        return losses if batch.users is None else losses | self.contrast_losses(batch.users, bank)
+
+    def post_losses(self, batch: PostBatch) -> dict[str, Tensor]:
+        """Masked language modelling and image-text alignment."""
+        hidden = self.text.hidden(batch.lm_corrupted)
+        return {
+            "language_modelling": self.masked_language_modelling(
+                hidden, batch.lm_tokens, batch.lm_targets, self.text.word_embeddings
+            ),
+            "alignment": self.image_text_alignment(
+                self.image(batch.aligned_pixels),
+                self.text(batch.aligned_tokens),
+                batch.image_hashes,
+                batch.caption_hashes,
+            ),
+        }
+
+    def contrast_losses(self, batch: UserBatch, bank: UserBank) -> dict[str, Tensor]:
+        """The graph contrastive loss in each modality, over users that have it (eq. 7, 8).
+
+        Writes the users' new vectors to the bank.
+        """
+        vectors = self.user_vectors(batch)
+        stale = bank.read(batch.bank_users)
+        losses = {
+            "contrast_image": contrast_loss(
+                self.contrast_image,
+                vectors.image,
+                vectors.has_image,
+                stale.image,
+                stale.has_image,
+                batch,
+            ),
+            "contrast_text": contrast_loss(
+                self.contrast_text,
+                vectors.text,
+                vectors.has_text,
+                stale.text,
+                stale.has_text,
+                batch,
+            ),
+        }
+        bank.write(batch.users, vectors)
+        return losses
+
+    def user_vectors(self, batch: UserBatch) -> ModalVectors:
+        """R^I and R^T of the batch's users: means over the posts drawn."""
+        num_users = len(batch.users)
+        image, has_image = mean_by_owner(self.image(batch.pixels), batch.pixel_owners, num_users)
+        text, has_text = mean_by_owner(self.text(batch.tokens), batch.token_owners, num_users)
+        return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
+
+    def graph_losses(self, batch: GraphBatch) -> dict[str, Tensor]:
+        """Node feature modelling and graph structure modelling in one pass."""
+        nodes = self.standardised(batch.nodes)
+        graph = self.graph(nodes, batch.blocks, batch.masked)
+        num_seeds = len(graph)
+        return {
+            "node_feature": self.node_feature_modelling(
+                graph, nodes.statistics[:num_seeds], batch.masked[:num_seeds]
+            ),
+            "graph_structure": self.graph_structure_modelling(
+                graph[batch.u], graph[batch.v], batch.connected
+            ),
+        }
+
+    def standardised(self, nodes: NodeInputs) -> NodeInputs:
+        """The same inputs with log1p-ed and z-scored statistics."""
+        logs = torch.log1p(nodes.statistics)
+        return NodeInputs(
+            statistics=(logs - self.statistics_mean) / self.statistics_scale,
+            image=nodes.image,
+            text=nodes.text,
+            has_image=nodes.has_image,
+            has_text=nodes.has_text,
+            signature=nodes.signature,
+        )
+
+    def graph_parameters(self) -> Iterator[nn.Parameter]:
+        """What phase B moves: graph encoder, gate and the heads of its two objectives."""
+        return (
+            parameter
+            for name, parameter in self.named_parameters()
+            if name.partition(".")[0] in GRAPH_PARTS
+        )
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """What phases 0 and A move: both encoders and the heads of their objectives."""
+        return (
+            parameter
+            for name, parameter in self.named_parameters()
+            if name.partition(".")[0] not in GRAPH_PARTS
+        )
+
+
+def contrast(config: RunConfig, width: int) -> nn.Module:
+    """The form of the graph contrastive loss that the run asks for."""
+    if config.objectives.contrast == "infonce":
+        return NeighbourContrast(config.objectives.contrast_temperature)
+    return PairwiseContrast(width, last_relu=config.objectives.contrast == "paper_literal")
+
+
+def contrast_loss(
+    head: nn.Module,
+    vectors_UD: Tensor,
+    has_U: Tensor,
+    bank_KD: Tensor,
+    bank_has_K: Tensor,
+    batch: UserBatch,
+) -> Tensor:
+    """The loss over the pairs of which both ends have the modality; 0 where there are none."""
+    both = has_U[batch.sources] & has_U[batch.partners]
+    if not bool(both.any()):
+        return 0.0 * vectors_UD.sum()
+    partners_ok = torch.cat([both, torch.ones_like(bank_has_K)])
+    ok = torch.cat([both, bank_has_K])
+    loss: Tensor = head(
+        vectors_UD[batch.sources[both]],
+        vectors_UD[batch.partners[both]],
+        bank_KD,
+        (batch.negatives & ok)[both][:, partners_ok],
+        (batch.negatives_back & ok)[both][:, partners_ok],
+    )
+    return loss
+
+
+def build(config: RunConfig, num_features: int, seed: int) -> MMGA:
+    """The network at its initial weights, a function of (config, seed)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MMGA(config, num_features)
+
+
+def weigh(losses: dict[str, Tensor], config: RunConfig) -> Tensor:
+    """The weighted sum of a batch's losses."""
+    options = config.objectives
+    weights = {
+        "language_modelling": options.weight_lm,
+        "alignment": options.weight_alignment,
+        "contrast_image": options.weight_contrast,
+        "contrast_text": options.weight_contrast,
+        "node_feature": options.weight_node_feature,
+        "graph_structure": options.weight_graph_structure,
+    }
+    return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()

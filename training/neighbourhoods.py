@@ -1,0 +1,132 @@
+"""Sampled neighbourhoods as the layers of the graph encoder read them.
+
+Shapes: N users, n nodes of a subgraph, E edges of a relation, B seeds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphdb.adjacency import Adjacency, SnapshotGraph
+from graphdb.sampling import nearest_by_hash, sample_neighbours
+from training.recipe import Edges
+
+Draw = Callable[[Adjacency, NDArray[np.int64], int], tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""(relation, distinct targets, fan-out) -> (neighbours as users, targets as positions) by edge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEdges:
+    """Edges of one layer, for each relation: local neighbours (E,) and local targets (E,)."""
+
+    num_targets: int
+    neighbours: Sequence[NDArray[np.int64]]
+    targets: Sequence[NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbourhood:
+    """Users (n,) of a subgraph, seeds first, and its layers from the outermost hop inwards."""
+
+    users: NDArray[np.int64]
+    num_seeds: int
+    layers: Sequence[LayerEdges]
+
+
+def relations(graph: SnapshotGraph, edges: Edges) -> tuple[Adjacency, ...]:
+    """The edge types: mutual follows, or those a user follows and those who follow the user."""
+    return (graph.mutual,) if edges == "mutual" else (graph.followees, graph.followers)
+
+
+def neighbourhood(
+    adjacencies: Sequence[Adjacency],
+    seeds_B: NDArray[np.int64],
+    fan_outs: Sequence[int],
+    draw: Draw,
+    *,
+    hidden_pairs: NDArray[np.int64] | None = None,
+) -> Neighbourhood:
+    """Expand distinct seeds hop by hop, each hop with its own fan-out.
+
+    The edges of a layer reach all of its targets, those of inner hops again, so that a user's
+    vector does not depend on which other users are in the batch. Edges whose `pair_keys` are in
+    `hidden_pairs` (ascending) carry no message, in either direction.
+    """
+    users = np.asarray(seeds_B, dtype=np.int64)
+    layers: list[LayerEdges] = []
+    for fan_out in fan_outs:
+        num_targets = len(users)
+        drawn = [draw(adjacency, users, fan_out) for adjacency in adjacencies]
+        if hidden_pairs is not None:
+            num_users = adjacencies[0].num_nodes
+            drawn = [without_pairs(edges, users, hidden_pairs, num_users) for edges in drawn]
+        users = np.concatenate([users, newcomers(users, [edges[0] for edges in drawn])])
+        place = positions(users)
+        layers.append(
+            LayerEdges(
+                num_targets=num_targets,
+                neighbours=[place(neighbours) for neighbours, _ in drawn],
+                targets=[targets for _, targets in drawn],
+            )
+        )
+    return Neighbourhood(users=users, num_seeds=len(seeds_B), layers=layers[::-1])
+
+
+def random_draw(rng: np.random.Generator) -> Draw:
+    """Neighbours at random without replacement, for training."""
+
+    def draw(
+        adjacency: Adjacency, targets: NDArray[np.int64], fan_out: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        sample = sample_neighbours(adjacency, targets, (fan_out,), rng)
+        return sample.nodes[sample.rows].astype(np.int64), sample.cols.astype(np.int64)
+
+    return draw
+
+
+def fixed_draw(salt: bytes) -> Draw:
+    """The neighbours of smallest hash(salt, user, neighbour), for inference."""
+
+    def draw(
+        adjacency: Adjacency, targets: NDArray[np.int64], fan_out: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        sample = nearest_by_hash(adjacency, targets, (fan_out,), salt)
+        return sample.nodes[sample.rows].astype(np.int64), sample.cols.astype(np.int64)
+
+    return draw
+
+
+def pair_keys(u: NDArray[np.integer], v: NDArray[np.integer], num_users: int) -> NDArray[np.int64]:
+    """One number for each unordered pair of users."""
+    low, high = np.minimum(u, v).astype(np.int64), np.maximum(u, v).astype(np.int64)
+    return low * num_users + high
+
+
+def without_pairs(
+    edges: tuple[NDArray[np.int64], NDArray[np.int64]],
+    users: NDArray[np.int64],
+    hidden_pairs: NDArray[np.int64],
+    num_users: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The drawn edges but those of hidden pairs."""
+    neighbours, targets = edges
+    kept = ~np.isin(pair_keys(neighbours, users[targets], num_users), hidden_pairs)
+    return neighbours[kept], targets[kept]
+
+
+def newcomers(users: NDArray[np.int64], drawn: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Drawn users that are not there yet, ascending."""
+    return np.setdiff1d(np.concatenate(drawn), users)
+
+
+def positions(users: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+    """A function from users to their positions among these distinct users."""
+    order = np.argsort(users, kind="stable")
+    ordered = users[order]
+
+    def place(wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        return order[np.searchsorted(ordered, wanted)]
+
+    return place

@@ -1,0 +1,75 @@
+"""The graph contrastive loss: connected users are alike in image and in text (eq. 7, 8).
+
+Shapes: B pairs of connected users, C candidates (the B partners, then the bank), D width.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, log_softmax, nll_loss, normalize, relu
+
+
+class NeighbourContrast(nn.Module):
+    """Symmetric InfoNCE over neighbours on normalised vectors (`infonce`)."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(
+        self,
+        seeds_BD: Float[Tensor, "B D"],
+        partners_BD: Float[Tensor, "B D"],
+        bank_MD: Float[Tensor, "M D"],
+        negatives_BC: Bool[Tensor, "B C"],
+        negatives_back_BC: Bool[Tensor, "B C"],
+    ) -> Float[Tensor, ""]:
+        """Mean of both directions; a pair that is in neither mask is no negative."""
+        bank_MD = normalize(bank_MD, dim=1)
+        seeds_BD, partners_BD = normalize(seeds_BD, dim=1), normalize(partners_BD, dim=1)
+        forth = self._one_way(seeds_BD, torch.cat([partners_BD, bank_MD]), negatives_BC)
+        back = self._one_way(partners_BD, torch.cat([seeds_BD, bank_MD]), negatives_back_BC)
+        return (forth + back) / 2
+
+    def _one_way(self, anchors_BD: Tensor, candidates_CD: Tensor, negatives_BC: Tensor) -> Tensor:
+        logits_BC = anchors_BD @ candidates_CD.T / self.temperature
+        labels_B = torch.arange(len(anchors_BD), device=anchors_BD.device)
+        positives_BC = torch.zeros_like(negatives_BC)
+        positives_BC[labels_B, labels_B] = True
+        logits_BC = logits_BC.masked_fill(~(negatives_BC | positives_BC), -torch.inf)
+        return cross_entropy(logits_BC, labels_B)
+
+
+class PairwiseContrast(nn.Module):
+    """Connected or stranger, from [R_u | R_v] (eq. 7, 8), one stranger a pair.
+
+    `last_relu` is eq. 7 as printed; without it, both logits may be negative and still learn.
+    """
+
+    def __init__(self, width: int, *, last_relu: bool) -> None:
+        super().__init__()
+        self.last_relu = last_relu
+        self.head = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, 2))
+
+    def forward(
+        self,
+        seeds_BD: Float[Tensor, "B D"],
+        partners_BD: Float[Tensor, "B D"],
+        bank_MD: Float[Tensor, "M D"],
+        negatives_BC: Bool[Tensor, "B C"],
+        negatives_back_BC: Bool[Tensor, "B C"],
+    ) -> Float[Tensor, ""]:
+        """Mean over pairs and strangers; the first allowed candidate of a seed is its stranger."""
+        candidates_CD = torch.cat([partners_BD, bank_MD])
+        has_stranger_B = negatives_BC.any(1)
+        strangers_BD = candidates_CD[negatives_BC.to(torch.int8).argmax(1)]
+        pairs = [self._logits(seeds_BD, partners_BD)]
+        pairs.append(self._logits(seeds_BD, strangers_BD)[has_stranger_B])
+        logits = torch.cat(pairs)
+        labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+        labels[: len(seeds_BD)] = 1
+        return nll_loss(log_softmax(logits, dim=1), labels)
+
+    def _logits(self, u_BD: Tensor, v_BD: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.cat([u_BD, v_BD], dim=1))
+        return relu(logits) if self.last_relu else logits

@@ -1,0 +1,55 @@
+"""Image-text alignment: a post's image and caption are each other's nearest (section 2.4, ITA).
+
+Shapes: B posts with both, Di and Dt encoder widths, A alignment width.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+MAX_SCALE = 100.0
+
+
+class ImageTextAlignment(nn.Module):
+    """Symmetric InfoNCE on normalised projections, with a learned temperature.
+
+    Two posts with the same image or the same caption are no negatives of each other: reposts are
+    common. A batch of fewer than two posts gives 0.
+    """
+
+    def __init__(
+        self, *, image_width: int, text_width: int, width: int, temperature: float
+    ) -> None:
+        super().__init__()
+        self.image = nn.Linear(image_width, width)
+        self.text = nn.Linear(text_width, width)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))
+
+    def forward(
+        self,
+        image_BD: Float[Tensor, "B Di"],
+        text_BD: Float[Tensor, "B Dt"],
+        image_hashes_B: Int[Tensor, " B"],
+        caption_hashes_B: Int[Tensor, " B"],
+    ) -> Float[Tensor, ""]:
+        """Mean of the image-to-text and the text-to-image cross entropy."""
+        if image_BD.shape[0] < 2:
+            return 0.0 * (image_BD.sum() + text_BD.sum())
+        image_BA = normalize(self.image(image_BD), dim=1)
+        text_BA = normalize(self.text(text_BD), dim=1)
+        scale = self.log_scale.exp().clamp(max=MAX_SCALE)
+        logits_BB = scale * image_BA @ text_BA.T
+        twins_BB = same(image_hashes_B) | same(caption_hashes_B)
+        twins_BB = twins_BB & ~torch.eye(len(twins_BB), dtype=torch.bool, device=twins_BB.device)
+        logits_BB = logits_BB.masked_fill(twins_BB, -torch.inf)
+        labels_B = torch.arange(len(logits_BB), device=logits_BB.device)
+        both = cross_entropy(logits_BB, labels_B) + cross_entropy(logits_BB.T, labels_B)
+        return both / 2
+
+
+def same(hashes_B: Int[Tensor, " B"]) -> Tensor:
+    """Which pairs of posts share a hash (B, B)."""
+    return hashes_B.unsqueeze(0) == hashes_B.unsqueeze(1)
