@@ -1,0 +1,108 @@
+"""What Feast is told of: names and fields of the views, without importing Feast."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from featurestore.errors import FeatureInvalid
+
+ENTITY = "user"
+JOIN_KEY = "user_id"
+
+USER_ACTIVITY = "user_activity"
+"""The view of the statistics X of each user."""
+
+USER_REPRESENTATION = "user_representation"
+"""The service that names the active generation, and the prefix of each generation's own."""
+
+MODALITIES = ("graph", "image", "text")
+"""The vectors of a representation, in the order of their concatenation."""
+
+GRAPH_VERSION = "graph_version"
+COMPUTED_AT = "computed_at"
+PROVISIONAL = "provisional"
+EVENT_TIME = "event_time"
+"""Microseconds of the newest fact that a row of statistics was computed from."""
+
+EVENT_TIMESTAMP_COLUMN = "event_timestamp"
+CREATED_COLUMN = "created"
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Kind(Enum):
+    """The types of features, each with one Feast type."""
+
+    FLOAT = "Float32"
+    INTEGER = "Int64"
+    BOOLEAN = "Bool"
+    TEXT = "String"
+    TIME = "UnixTimestamp"
+    VECTOR = "Array(Float32)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One column of a view."""
+
+    name: str
+    kind: Kind
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A feature view keyed by user; its history lies in a folder of the view's name."""
+
+    name: str
+    features: tuple[Feature, ...]
+    description: str
+
+
+def statistics_view(names: Sequence[str]) -> View:
+    """`user_activity`: one float a statistic, and where it comes from."""
+    return View(
+        name=USER_ACTIVITY,
+        description="Received likes and posting behaviour of each user",
+        features=(
+            *(Feature(name=checked(name), kind=Kind.FLOAT) for name in names),
+            Feature(name=GRAPH_VERSION, kind=Kind.INTEGER, description="graph version read"),
+            Feature(name=EVENT_TIME, kind=Kind.INTEGER, description="newest fact, microseconds"),
+        ),
+    )
+
+
+def representation_view(generation_id: str, dims: Mapping[str, int]) -> View:
+    """The vectors of one generation with their provenance. Raises FeatureInvalid."""
+    if set(dims) != set(MODALITIES):
+        raise FeatureInvalid(
+            f"generation {generation_id} has vectors {sorted(dims)}: it needs {MODALITIES}"
+        )
+    return View(
+        name=representation_name(generation_id),
+        description=f"User vectors of generation {generation_id}",
+        features=(
+            *(
+                Feature(name=name, kind=Kind.VECTOR, description=f"{dims[name]} floats")
+                for name in MODALITIES
+            ),
+            Feature(name=GRAPH_VERSION, kind=Kind.INTEGER, description="graph version encoded"),
+            Feature(name=COMPUTED_AT, kind=Kind.TIME, description="when the vectors were made"),
+            Feature(name=PROVISIONAL, kind=Kind.BOOLEAN, description="not all inputs were there"),
+        ),
+    )
+
+
+def representation_name(generation_id: str) -> str:
+    """Name of a generation's view and service. Raises FeatureInvalid."""
+    return f"{USER_REPRESENTATION}_{checked(generation_id)}"
+
+
+def checked(name: str) -> str:
+    """The name, when it may be a feature's, a view's or a generation's. Raises FeatureInvalid."""
+    if not NAME.fullmatch(name):
+        raise FeatureInvalid(
+            f"{name!r} cannot name a view or a feature: use a-z, 0-9 and _, a letter first"
+        )
+    return name

@@ -1,0 +1,65 @@
+"""Errors of the feature store.
+
+    FeatureStoreError
+    ├── SettingsInvalid      a setting has a value that cannot be used
+    ├── StoreUnavailable     the online store cannot be opened, read or written
+    ├── StoreBusy            another process holds a lock that this one needs
+    ├── FormatTooNew         the store was written by a newer version of this software
+    ├── FeatureInvalid       values do not fit the feature: shape, type or name
+    ├── RegistryUnavailable  Feast's registry cannot be opened, read or written
+    ├── HistoryMissing       a view has no history yet
+    ├── GenerationMissing    no generation of that id
+    ├── GenerationExists     a generation of that id is sealed already, and immutable
+    ├── GenerationInUse      the active generation cannot be dropped
+    └── ArtifactCorrupt      a file of a generation is incomplete or not what was sealed
+
+Every message names the thing, the value and the remedy.
+"""
+
+
+class FeatureStoreError(Exception):
+    """Root of the errors that `featurestore` raises."""
+
+
+class SettingsInvalid(FeatureStoreError):
+    """A setting has a value that cannot be used."""
+
+
+class StoreUnavailable(FeatureStoreError):
+    """The online store cannot be opened, read or written."""
+
+
+class StoreBusy(FeatureStoreError):
+    """Another process holds a lock that this one needs."""
+
+
+class FormatTooNew(FeatureStoreError):
+    """The store was written by a newer version of this software."""
+
+
+class FeatureInvalid(FeatureStoreError):
+    """Values do not fit the feature: shape, type or name."""
+
+
+class RegistryUnavailable(FeatureStoreError):
+    """Feast's registry cannot be opened, read or written."""
+
+
+class HistoryMissing(FeatureStoreError):
+    """A view has no history yet."""
+
+
+class GenerationMissing(FeatureStoreError):
+    """There is no generation of that id."""
+
+
+class GenerationExists(FeatureStoreError):
+    """A generation of that id is sealed already, and immutable."""
+
+
+class GenerationInUse(FeatureStoreError):
+    """The active generation cannot be dropped."""
+
+
+class ArtifactCorrupt(FeatureStoreError):
+    """A file of a generation is incomplete or not what was sealed."""

@@ -1,0 +1,89 @@
+"""Feast's SQLite online store with our order of rows, locks and journal.
+
+Whoever pushes or materialises through our `feast.FeatureStore` writes by the same rules as the
+matrix path: the newest timestamp wins. Reads, tables and bytes are Feast's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from feast import Entity, FeatureView, RepoConfig
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import extract_text_and_num
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+
+from featurestore.online_sqlite import MAX_TRANSACTION_ROWS, EncodedRow, SqliteStore
+
+Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+
+class OrderedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
+    """The settings of Feast's store, under this one's name."""
+
+    type: Literal["featurestore.feast_sqlite.OrderedSqliteOnlineStore"] = (
+        "featurestore.feast_sqlite.OrderedSqliteOnlineStore"
+    )
+
+
+class OrderedSqliteOnlineStore(SqliteOnlineStore):
+    """Feast's store; a write never replaces a row of a later time."""
+
+    _ordered: SqliteStore | None = None
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write rows in short transactions, each at the microsecond of its timestamp."""
+        store = self._store(config)
+        num_rows = max(1, MAX_TRANSACTION_ROWS // (len(table.features) + 1))
+        for start in range(0, len(data), num_rows):
+            chunk = data[start : start + num_rows]
+            store.write_rows(table.name, [encoded_row(row) for row in chunk])
+            if progress:
+                progress(len(chunk))
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+        partial: bool,
+    ) -> None:
+        """Make the tables of views that are there, drop those of views that went."""
+        store = self._store(config)
+        for table in tables_to_keep:
+            store.register_view(table.name)
+        for table in tables_to_delete:
+            store.drop_view(table.name)
+
+    def _store(self, config: RepoConfig) -> SqliteStore:
+        if self._ordered is None:
+            self._ordered = SqliteStore.at(Path(self._get_db_path(config)), config.project)
+        return self._ordered
+
+
+def encoded_row(row: Row) -> EncodedRow:
+    """Our form of one of Feast's rows. A time without zone is UTC, as Feast has it."""
+    key, values, time, _ = row
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    seconds = int(aware.replace(microsecond=0).timestamp())
+    return EncodedRow(
+        key=serialize_entity_key(key, entity_key_serialization_version=3),
+        commit_time=seconds * 1_000_000 + aware.microsecond,
+        cells=[
+            (name, value.SerializeToString(), extract_text_and_num(value, False)[0])
+            for name, value in values.items()
+        ],
+    )

@@ -1,0 +1,220 @@
+"""The one file that talks to Feast: definitions are applied here, by one process at a time.
+
+Feast is imported when it is first needed, since that takes seconds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from featurestore.definitions import (
+    CREATED_COLUMN,
+    ENTITY,
+    EVENT_TIMESTAMP_COLUMN,
+    JOIN_KEY,
+    USER_REPRESENTATION,
+    View,
+    representation_name,
+    representation_view,
+    statistics_view,
+)
+from featurestore.errors import GenerationInUse, GenerationMissing, RegistryUnavailable
+from featurestore.history import History
+from featurestore.locks import database_lock, held
+from featurestore.settings import FeatureStoreSettings, sqlite_path, without_user
+
+if TYPE_CHECKING:
+    from feast import Entity, FeatureStore, FeatureView
+
+LOCK_TIMEOUT_SECONDS = 120.0
+CACHE_SECONDS = 10
+"""How long a process may see definitions that another one has replaced."""
+
+
+class FeatureRegistry:
+    """Feast's definitions of this project, in an SQL registry."""
+
+    def __init__(self, settings: FeatureStoreSettings) -> None:
+        self.settings = settings
+
+    def apply_statistics(self, names: Sequence[str]) -> None:
+        """Define `user_activity` with these statistics, and a service of its own."""
+        self._apply(statistics_view(names), service=None)
+
+    def apply_generation(self, generation_id: str, dims: Mapping[str, int]) -> None:
+        """Define the view and the service of a generation, both named after it."""
+        view = representation_view(generation_id, dims)
+        self._apply(view, service=view.name)
+
+    def activate_service(self, generation_id: str) -> None:
+        """Let the service `user_representation` name this generation.
+
+        The pointer in the online store is what decides; this is for whoever asks Feast alone.
+        Raises GenerationMissing when the generation was not applied.
+        """
+        from feast import FeatureService
+        from feast.errors import FeatureViewNotFoundException
+
+        with self._applying() as store:
+            try:
+                view = store.get_feature_view(representation_name(generation_id))
+            except FeatureViewNotFoundException as error:
+                raise GenerationMissing(
+                    f"generation {generation_id} is not in the registry: publish it first"
+                ) from error
+            store.apply([FeatureService(name=USER_REPRESENTATION, features=[view])])
+
+    def active_service(self) -> str | None:
+        """The generation that the service `user_representation` names."""
+        from feast.errors import FeatureServiceNotFoundException
+
+        try:
+            service = self.feast_store().get_feature_service(USER_REPRESENTATION)
+        except FeatureServiceNotFoundException:
+            return None
+        name: str = service.feature_view_projections[0].name
+        return name.removeprefix(f"{USER_REPRESENTATION}_")
+
+    def drop_generation(self, generation_id: str) -> None:
+        """Forget the view and service of a generation; its rows are the online store's to drop.
+
+        Raises GenerationInUse when `user_representation` names it.
+        """
+        if self.active_service() == generation_id:
+            raise GenerationInUse(f"generation {generation_id} is active: activate another first")
+        name = representation_name(generation_id)
+        with self._applying() as store:
+            if any(each.name == name for each in store.list_feature_services()):
+                store.delete_feature_service(name)
+            if any(each.name == name for each in store.list_feature_views()):
+                store.delete_feature_view(name)
+            if any(each.name == name for each in store.list_data_sources()):
+                store.registry.delete_data_source(name, project=self.settings.project)
+
+    def feast_store(self) -> FeatureStore:
+        """Feast's own facade on the same registry and the same rows, ordered as ours are."""
+        with translated(self.settings):
+            return self._store
+
+    def stock_config(self) -> dict[str, Any]:
+        """What `feast.RepoConfig` needs to read the same features without our packages."""
+        config = dict(self._config)
+        config["online_store"] = {
+            "type": "sqlite",
+            "path": str(sqlite_path(self.settings.online_store_url)),
+        }
+        return config
+
+    def _apply(self, view: View, *, service: str | None) -> None:
+        from feast import FeatureService
+
+        with self._applying() as store:
+            feature_view = self._feature_view(view)
+            objects: list[Any] = [self._entity, feature_view]
+            if service is not None:
+                objects.append(FeatureService(name=service, features=[feature_view]))
+            store.apply(objects)
+
+    def _feature_view(self, view: View) -> FeatureView:
+        """Feast's form of a view. Rows have no ttl: an untouched user is fresh."""
+        from feast import FeatureView, Field, FileSource, types
+
+        kinds = {
+            "Array(Float32)": types.Array(types.Float32),
+            **{
+                name: getattr(types, name)
+                for name in ("Float32", "Int64", "Bool", "String", "UnixTimestamp")
+            },
+        }
+        source = FileSource(
+            name=view.name,
+            path=str(History(self.settings).folder(view.name)),
+            timestamp_field=EVENT_TIMESTAMP_COLUMN,
+            created_timestamp_column=CREATED_COLUMN,
+        )
+        return FeatureView(
+            name=view.name,
+            description=view.description,
+            entities=[self._entity],
+            source=source,
+            ttl=None,
+            schema=[
+                Field(name=JOIN_KEY, dtype=types.String),
+                *(
+                    Field(
+                        name=each.name, dtype=kinds[each.kind.value], description=each.description
+                    )
+                    for each in view.features
+                ),
+            ],
+        )
+
+    @cached_property
+    def _entity(self) -> Entity:
+        from feast import Entity, ValueType
+
+        return Entity(name=ENTITY, join_keys=[JOIN_KEY], value_type=ValueType.STRING)
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return {
+            "project": self.settings.project,
+            "provider": "local",
+            "entity_key_serialization_version": 3,
+            "registry": {
+                "registry_type": "sql",
+                "path": self.settings.registry_url,
+                "cache_ttl_seconds": CACHE_SECONDS,
+                "serve_features_while_materializing": True,
+            },
+            "online_store": {
+                "type": "featurestore.feast_sqlite.OrderedSqliteOnlineStore",
+                "path": str(sqlite_path(self.settings.online_store_url)),
+            },
+            "offline_store": {"type": "dask"},
+        }
+
+    @cached_property
+    def _store(self) -> FeatureStore:
+        from feast import FeatureStore, RepoConfig
+
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return FeatureStore(config=RepoConfig(**self._config))
+
+    @contextmanager
+    def _applying(self) -> Iterator[FeatureStore]:
+        """Feast's facade, while no other process of this machine applies."""
+        with (
+            held(database_lock(self._lock_path), timeout_seconds=LOCK_TIMEOUT_SECONDS),
+            translated(self.settings),
+        ):
+            store = self._store
+            store.refresh_registry()
+            yield store
+
+    @property
+    def _lock_path(self) -> Any:
+        if self.settings.registry_url.startswith("sqlite:"):
+            return sqlite_path(self.settings.registry_url)
+        return self.settings.home / "registry"
+
+
+@contextmanager
+def translated(settings: FeatureStoreSettings) -> Iterator[None]:
+    """Turn errors of the registry's database into ours."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise RegistryUnavailable(
+            f"the registry {without_user(settings.registry_url)} cannot be used ({cause}): check "
+            "that it is there, writable and not full"
+        ) from error
