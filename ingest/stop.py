@@ -1,0 +1,43 @@
+"""Ending on a signal without cutting a batch in two."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Set by SIGINT and SIGTERM.
+
+    Within `shield` the work goes on to its end; elsewhere KeyboardInterrupt is raised at once.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._shielded = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle both signals, and restore the handlers afterwards."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        former = [signal.signal(number, self._handle) for number in signals]
+        try:
+            yield
+        finally:
+            for number, handler in zip(signals, former, strict=True):
+                signal.signal(number, handler)
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """Finish the block before a signal takes effect."""
+        self._shielded = True
+        try:
+            yield
+        finally:
+            self._shielded = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again = self.requested
+        self.requested = True
+        if again or not self._shielded:
+            raise KeyboardInterrupt
