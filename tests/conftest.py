@@ -1,0 +1,38 @@
+"""What all tests share: Hypothesis profiles, and the real data sets where they are present.
+
+Real data are looked for in MMGA_DATA_DIR, by default `../shared/data` beside the repository.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+DATA_DIR = Path(
+    os.environ.get("MMGA_DATA_DIR", Path(__file__).parents[1].joinpath("../shared/data").resolve())
+)
+
+# Machines are shared and slow at times: a deadline would fail the test for that.
+settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests of real data where there are none."""
+    if DATA_DIR.is_dir():
+        return
+    skip = pytest.mark.skip(reason=f"no data sets in {DATA_DIR}; set MMGA_DATA_DIR to have them")
+    for item in items:
+        if item.get_closest_marker("real_data"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def congress_events() -> Path:
+    """The events of the Congress data set; skips where it is absent."""
+    path = DATA_DIR / "congress" / "events.jsonl"
+    if not path.is_file():
+        pytest.skip(f"no {path}; set MMGA_DATA_DIR to the folder that holds congress/")
+    return path
