@@ -1,0 +1,176 @@
+"""The HTTP API. Handlers only parse, ask a service and encode; reads run in threads."""
+
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from featurestore.errors import FeatureStoreError
+from serving.encoding import json_bytes
+from serving.errors import (
+    FeatureUnknown,
+    InvalidRequest,
+    NoGeneration,
+    RequestTooLarge,
+    ServingError,
+    UserUnknown,
+)
+from serving.identifiers import checked_user_id
+from serving.online_features import OnlineFeaturesRequest
+from serving.page import add_page
+from serving.requests import BodyLimit, PathAsSent
+from serving.services import Services
+from serving.settings import ServingSettings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STATUS_CODES: dict[type[ServingError], int] = {
+    InvalidRequest: 400,
+    RequestTooLarge: 413,
+    UserUnknown: 404,
+    FeatureUnknown: 404,
+    NoGeneration: 503,
+}
+
+
+class UsersRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST /v1/users`."""
+
+    user_ids: list[Any]
+    max_staleness: float | None = None
+
+
+MaxStaleness = Annotated[
+    float | None, Query(description="withhold features that may lack older changes, in seconds")
+]
+NumNeighbours = Annotated[int, Query(description="how many users")]
+
+
+def create_app(services: Services, settings: ServingSettings) -> FastAPI:
+    """The application over services that the caller opened and will close."""
+    app = FastAPI(
+        title="mmga",
+        description="User representations and statistics",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(PathAsSent)
+    _add_lookups(app, services)
+    _add_feast(app, services)
+    _add_health(app, services)
+    add_page(app, services)
+    _add_errors(app)
+    return app
+
+
+def _add_lookups(app: FastAPI, services: Services) -> None:
+    @app.get("/v1/users/{user_id}/similar")
+    def similar(user_id: str, k: NumNeighbours = 10) -> Response:
+        """The nearest users in the active generation, nearest first."""
+        return json_response(services.similar.nearest(decoded_user_id(user_id), k))
+
+    @app.get("/v1/users/{user_id}")
+    def user(user_id: str, max_staleness: MaxStaleness = None) -> Response:
+        """The features of one user."""
+        found = services.lookup.user(decoded_user_id(user_id), max_staleness=max_staleness)
+        return json_response(found)
+
+    @app.post("/v1/users")
+    async def users(request: Request) -> Response:
+        """The features of several users, all of one generation."""
+        body = decoded_body(await request.body(), UsersRequest)
+
+        def answer() -> Response:
+            return json_response(
+                services.lookup.users(body.user_ids, max_staleness=body.max_staleness)
+            )
+
+        return await run_in_threadpool(answer)
+
+
+def _add_feast(app: FastAPI, services: Services) -> None:
+    @app.post("/get-online-features")
+    async def get_online_features(request: Request) -> Response:
+        """Features as columns, for Feast's remote online store."""
+        body = decoded_body(await request.body(), OnlineFeaturesRequest)
+        return await run_in_threadpool(lambda: json_response(services.online_features.answer(body)))
+
+
+def _add_health(app: FastAPI, services: Services) -> None:
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        """The process answers."""
+        return json_response({"status": "alive"})
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        """The online store is readable and a generation is active."""
+        return json_response({"status": "ready", "generation": services.published.required().id})
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(ServingError)
+    async def refused(request: Request, error: ServingError) -> Response:
+        return error_response(STATUS_CODES[type(error)], str(error))
+
+    @app.exception_handler(FeatureStoreError)
+    async def unavailable(request: Request, error: FeatureStoreError) -> Response:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+        return error_response(503, "the feature store cannot be read now: see the server's log")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return error_response(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def not_served(request: Request, error: HTTPException) -> Response:
+        return error_response(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        return error_response(500, "internal error: see the server's log")
+
+
+def json_response(value: object, status_code: int = 200) -> Response:
+    """A JSON answer that no cache may keep: features change by the second."""
+    return Response(
+        json_bytes(value),
+        status_code=status_code,
+        media_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def error_response(
+    status_code: int, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """One line that says what is wrong, as JSON."""
+    response = json_response({"error": message}, status_code)
+    response.headers.update(headers or {})
+    return response
+
+
+def decoded_user_id(segment: str) -> str:
+    """The user id of a path segment as it was sent. Raises InvalidRequest."""
+    try:
+        return checked_user_id(unquote(segment, errors="strict"))
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("the user id in the path is not UTF-8") from error
+
+
+def decoded_body(body: bytes, model: type[T]) -> T:
+    """The body as one of our requests. Raises InvalidRequest."""
+    try:
+        return msgspec.json.decode(body, type=model)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not a valid request: {error}") from error

@@ -1,0 +1,40 @@
+"""Errors of serving.
+
+    ServingError
+    ├── InvalidRequest     the request cannot be answered as it stands (400)
+    │   └── RequestTooLarge    its body is above the limit (413)
+    ├── UserUnknown        no online feature of that user (404)
+    ├── FeatureUnknown     no such feature view, feature or feature service (404)
+    ├── NoGeneration       nothing has been published yet (503)
+    └── AddressTaken       the server cannot listen where it was told to
+
+Every message names the thing, the value and the remedy.
+"""
+
+
+class ServingError(Exception):
+    """Root of the errors that `serving` raises."""
+
+
+class InvalidRequest(ServingError):
+    """The request cannot be answered as it stands."""
+
+
+class RequestTooLarge(InvalidRequest):
+    """The body of a request is above the limit."""
+
+
+class UserUnknown(ServingError):
+    """The online store holds no feature of that user."""
+
+
+class FeatureUnknown(ServingError):
+    """There is no such feature view, feature or feature service."""
+
+
+class NoGeneration(ServingError):
+    """No generation is active, so there are no representations to serve."""
+
+
+class AddressTaken(ServingError):
+    """The server cannot listen where it was told to."""

@@ -1,0 +1,31 @@
+"""Settings of serving, read from the environment once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from featurestore.settings import FeatureStoreSettings
+from graphdb.settings import GraphSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingSettings:
+    """Where features and the graph lie, and what one request may ask for."""
+
+    features: FeatureStoreSettings
+    graph: GraphSettings
+    max_users: int = 1_000
+    max_neighbours: int = 1_000
+    max_body_bytes: int = 1_048_576
+    graph_head_seconds: float = 1.0
+    """How long the graph's newest version is remembered before it is read again."""
+    shutdown_seconds: int = 10
+    """How long requests in flight may take to finish when the server is told to stop."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Settings of this environment (`MMGA_HOME` and the URLs of the stores)."""
+        return cls(
+            features=FeatureStoreSettings.from_environ(environ),
+            graph=GraphSettings.from_environ(environ),
+        )

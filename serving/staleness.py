@@ -1,0 +1,80 @@
+"""How old the oldest change may be that served features lack."""
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Lock
+
+from featurestore.online import Watermark
+from graphdb.errors import GraphError
+from graphdb.store import GraphStore, Head
+
+logger = logging.getLogger(__name__)
+
+MICROSECONDS = 1_000_000
+
+
+def staleness_seconds(watermark: Watermark, head: tuple[str, Head] | None, now: int) -> float:
+    """An upper bound on the age of the oldest change that a stage has not projected.
+
+    It is 0 when the stage has reached the graph's head; else the time since the commit up to
+    which the stage is complete. Without a known head (graph id and Head) it is that time too.
+    `now` is in microseconds.
+    """
+    if head is not None:
+        graph_id, newest = head
+        if graph_id == watermark.graph_id and watermark.version >= newest.version:
+            return 0.0
+    return max(0.0, (now - watermark.commit_time) / MICROSECONDS)
+
+
+class GraphHead:
+    """The graph's id and newest version, read at most once in `keep_seconds`.
+
+    A graph that cannot be read is no reason not to serve features: the head is then unknown,
+    which one warning tells, and staleness an upper bound.
+    """
+
+    def __init__(
+        self,
+        open_graph: Callable[[], GraphStore],
+        *,
+        keep_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open = open_graph
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._graph: GraphStore | None = None
+        self._read_at = float("-inf")
+        self._value: tuple[str, Head] | None = None
+        self._warned = False
+        self._lock = Lock()
+
+    def __call__(self) -> tuple[str, Head] | None:
+        """The head as it was at most `keep_seconds` ago, None when it cannot be read."""
+        with self._lock:
+            if self._clock() - self._read_at >= self._keep_seconds:
+                self._value = self._read()
+                self._read_at = self._clock()
+            return self._value
+
+    def close(self) -> None:
+        """Release the graph."""
+        with self._lock:
+            if self._graph is not None:
+                self._graph.close()
+                self._graph = None
+
+    def _read(self) -> tuple[str, Head] | None:
+        try:
+            if self._graph is None:
+                self._graph = self._open()
+            head = self._graph.graph_id, self._graph.head()
+        except GraphError as error:
+            if not self._warned:
+                logger.warning("staleness is an upper bound while the graph is unknown: %s", error)
+            self._warned = True
+            return None
+        self._warned = False
+        return head
