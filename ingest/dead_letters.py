@@ -56,6 +56,24 @@ class DeadLetter:
         """What identifies it."""
         return self.source, self.partition, self.offset
 
+    def document(self) -> dict[str, Any]:
+        """As it is kept and listed: text where the bytes are text, base64 where they are not."""
+        document: dict[str, Any] = {
+            "reason": self.reason,
+            "source": self.source,
+            "partition": self.partition,
+            "offset": self.offset,
+            "recorded_at": self.recorded_at,
+            "length": self.payload.length,
+        }
+        try:
+            document["text"] = self.payload.content.decode()
+        except UnicodeDecodeError:
+            document["base64"] = base64.b64encode(self.payload.content).decode()
+        if self.payload.sha256 is not None:
+            document["sha256"] = self.payload.sha256
+        return document
+
 
 class DeadLetters:
     """The file of dead letters of one home. Several processes may append."""
@@ -68,7 +86,7 @@ class DeadLetters:
         """Write letters and wait until they are on the disk; heal a line that a crash tore."""
         if not letters:
             return
-        text = "".join(f"{json.dumps(_document(letter))}\n" for letter in letters)
+        text = "".join(f"{json.dumps(letter.document())}\n" for letter in letters)
         with FileLock(self._lock_path), self._path.open("a+b") as file:
             _cut_torn_line(file.fileno())
             file.write(text.encode())
@@ -100,7 +118,7 @@ class DeadLetters:
     def _replace(self, letters: Iterable[DeadLetter]) -> None:
         staged = self._path.with_name(f"{self._path.name}.new")
         with staged.open("wb") as file:
-            file.writelines(f"{json.dumps(_document(letter))}\n".encode() for letter in letters)
+            file.writelines(f"{json.dumps(letter.document())}\n".encode() for letter in letters)
             file.flush()
             os.fsync(file.fileno())
         staged.replace(self._path)
@@ -136,26 +154,8 @@ def _cut_torn_line(descriptor: int) -> None:
             end = start + found + 1
             break
         end = start
-    os.ftruncate(descriptor, end)
-
-
-def _document(letter: DeadLetter) -> dict[str, Any]:
-    """Text where the bytes are text, base64 where they are not."""
-    document: dict[str, Any] = {
-        "reason": letter.reason,
-        "source": letter.source,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "recorded_at": letter.recorded_at,
-        "length": letter.payload.length,
-    }
-    try:
-        document["text"] = letter.payload.content.decode()
-    except UnicodeDecodeError:
-        document["base64"] = base64.b64encode(letter.payload.content).decode()
-    if letter.payload.sha256 is not None:
-        document["sha256"] = letter.payload.sha256
-    return document
+    if end < os.fstat(descriptor).st_size:
+        os.ftruncate(descriptor, end)
 
 
 def _letter(document: dict[str, Any]) -> DeadLetter:

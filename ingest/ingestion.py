@@ -68,10 +68,7 @@ class Ingestion:
         GraphUnavailable as the pipeline does.
         """
         with self._stop.listening():
-            try:
-                self._run(follow=follow)
-            except KeyboardInterrupt:
-                self._stop.requested = True
+            self._run(follow=follow)
         if self._stop.requested and not follow:
             raise Interrupted(
                 f"stopped by a signal after {self.totals}; run the same command again to go on"

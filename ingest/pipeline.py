@@ -37,6 +37,7 @@ class Pipeline:
 
     A crash before 4 repeats the batch from 1, one after 4 goes on behind it. When the stored
     positions are not the expected ones, the batch is dropped and reading goes on from those stored.
+    Without `keeps_positions` the whole source is read each time, for events that may be repeated.
     """
 
     def __init__(
@@ -47,18 +48,18 @@ class Pipeline:
         *,
         batch_size: int,
         decode: Decode = decode,
-        positions: bool = True,
+        keeps_positions: bool = True,
     ) -> None:
         self._source = source
         self._graph = graph
         self._dead_letters = dead_letters
         self._batch_size = batch_size
         self._decode = decode
-        self._positions = positions
+        self._keeps_positions = keeps_positions
 
     def resume(self) -> None:
         """Go to the positions that the graph has stored."""
-        self._source.seek(self._graph.positions() if self._positions else [])
+        self._source.seek(self._graph.positions() if self._keeps_positions else [])
 
     def step(self) -> BatchReport | None:
         """Commit the next batch; None when there is nothing to read for now."""
@@ -82,7 +83,7 @@ class Pipeline:
         decoded = self._decode(lines, time.time_ns() // 1000)
         letters = [*_rejected_events(runs, decoded), *_overlong_records(runs)]
         self._dead_letters.append(letters)
-        moves = [run.move for run in runs] if self._positions else []
+        moves = [run.move for run in runs] if self._keeps_positions else []
         commit = self._graph.apply(decoded.batch(moves))
         return BatchReport(
             num_events=len(lines) + sum(len(run.too_long) for run in runs),
@@ -95,6 +96,8 @@ class Pipeline:
 def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:
     letters: list[DeadLetter] = []
     reasons = dict(decoded.rejected)
+    if not reasons:
+        return letters
     first = 0
     for run in runs:
         indices = range(first, first + len(run.lines))

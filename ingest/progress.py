@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.pipeline import BatchReport
@@ -30,6 +30,10 @@ class Totals:
         self.applied += report.num_applied
         self.superseded += report.num_superseded
         self.dead_letters += report.num_dead_letters
+
+    def document(self) -> dict[str, float]:
+        """As `mmga ingest --json` prints it."""
+        return asdict(self)
 
     def __str__(self) -> str:
         rate = self.events / self.seconds if self.seconds else 0.0

@@ -9,7 +9,8 @@ from types import FrameType
 class StopRequest:
     """Set by SIGINT and SIGTERM.
 
-    Within `shield` the work goes on to its end; elsewhere KeyboardInterrupt is raised at once.
+    Within `shield` the work goes on to its end, unless a second signal comes; elsewhere
+    KeyboardInterrupt is raised at once.
     """
 
     def __init__(self) -> None:
@@ -18,11 +19,13 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle both signals, and restore the handlers afterwards."""
+        """Handle both signals; a signal ends the block quietly. Restores the handlers afterwards."""
         signals = (signal.SIGINT, signal.SIGTERM)
         former = [signal.signal(number, self._handle) for number in signals]
         try:
             yield
+        except KeyboardInterrupt:
+            self.requested = True
         finally:
             for number, handler in zip(signals, former, strict=True):
                 signal.signal(number, handler)

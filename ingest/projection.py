@@ -1,0 +1,48 @@
+"""Opens the statistics consumer on a graph, with what it writes to."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from graphdb.store import GraphStore
+from ingest.errors import StageBusy
+
+if TYPE_CHECKING:
+    from ingest.statistics import StatisticsConsumer
+
+
+@contextmanager
+def open_consumer(graph: GraphStore, environ: Mapping[str, str]) -> Iterator["StatisticsConsumer"]:
+    """The consumer, on the online store and history of the environment."""
+    from featurestore.history import History
+    from featurestore.online import open_online_store
+    from featurestore.registry import FeatureRegistry
+    from featurestore.settings import FeatureStoreSettings
+    from ingest.statistics import StatisticsConsumer
+
+    settings = FeatureStoreSettings.from_environ(environ)
+    online = open_online_store(settings)
+    try:
+        yield StatisticsConsumer(
+            graph, online, History(settings), FeatureRegistry(settings), home=settings.home
+        )
+    finally:
+        online.close()
+
+
+@contextmanager
+def statistics_projection(
+    graph: GraphStore, environ: Mapping[str, str], note: Callable[[str], None]
+) -> Iterator[Callable[[], None]]:
+    """A function that brings the statistics up to date, or leaves them to whoever holds them."""
+    with open_consumer(graph, environ) as consumer:
+
+        def project() -> None:
+            try:
+                report = consumer.catch_up()
+            except StageBusy as busy:
+                note(f"statistics are left to another process ({busy})")
+            else:
+                note(f"statistics: {report.num_written:,} users written")
+
+        yield project
