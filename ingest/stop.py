@@ -19,7 +19,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle both signals; a signal ends the block quietly. Restores the handlers afterwards."""
+        """Handle both signals: one ends the block quietly. Restores the handlers afterwards."""
         signals = (signal.SIGINT, signal.SIGTERM)
         former = [signal.signal(number, self._handle) for number in signals]
         try:
