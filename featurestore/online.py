@@ -63,6 +63,9 @@ class OnlineStore(Protocol):
     def user_ids(self, view: str) -> Iterator[list[str]]:
         """All users of a view, in pages, each once, in no meaningful order."""
 
+    def views(self) -> list[str]:
+        """Views that were ever written or applied here, until they are dropped."""
+
     def delete(self, view: str, user_ids: Sequence[str], *, before: int) -> int:
         """Delete rows of users whose commit time is at most `before`; return how many."""
 

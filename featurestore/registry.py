@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurestore.definitions import (
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from feast import Entity, FeatureStore, FeatureView
 
 LOCK_TIMEOUT_SECONDS = 120.0
+DIGEST_TAG = "definition"
 CACHE_SECONDS = 10
 """How long a process may see definitions that another one has replaced."""
 
@@ -42,8 +45,10 @@ class FeatureRegistry:
         self.settings = settings
 
     def apply_statistics(self, names: Sequence[str]) -> None:
-        """Define `user_activity` with these statistics, and a service of its own."""
-        self._apply(statistics_view(names), service=None)
+        """Define `user_activity` with these statistics; cheap when that is done already."""
+        view = statistics_view(names)
+        if not self._is_applied(view):
+            self._apply(view, service=None)
 
     def apply_generation(self, generation_id: str, dims: Mapping[str, int]) -> None:
         """Define the view and the service of a generation, both named after it."""
@@ -109,6 +114,33 @@ class FeatureRegistry:
         }
         return config
 
+    def _is_applied(self, view: View) -> bool:
+        """Whether the registry holds exactly this definition, told without importing Feast."""
+        import sqlalchemy
+
+        if self.settings.registry_url.startswith("sqlite:") and not self._lock_path.exists():
+            return False
+        query = sqlalchemy.text(
+            "SELECT feature_view_proto FROM feature_views "
+            "WHERE project_id = :project AND feature_view_name = :view"
+        )
+        engine = sqlalchemy.create_engine(self.settings.registry_url)
+        try:
+            with engine.connect() as connection:
+                found = connection.execute(
+                    query, {"project": self.settings.project, "view": view.name}
+                ).scalar()
+        except sqlalchemy.exc.DatabaseError:
+            return False  # no registry there yet, or none that can be read: applying will tell
+        finally:
+            engine.dispose()
+        return found is not None and self._digest(view).encode() in bytes(found)
+
+    def _digest(self, view: View) -> str:
+        """One word for a definition and the place of its history; a tag of the view."""
+        place = History(self.settings).folder(view.name)
+        return blake2b(f"{view!r} {place}".encode(), digest_size=16).hexdigest()
+
     def _apply(self, view: View, *, service: str | None) -> None:
         from feast import FeatureService
 
@@ -142,6 +174,7 @@ class FeatureRegistry:
             entities=[self._entity],
             source=source,
             ttl=None,
+            tags={DIGEST_TAG: self._digest(view)},
             schema=[
                 Field(name=JOIN_KEY, dtype=types.String),
                 *(
@@ -199,7 +232,7 @@ class FeatureRegistry:
             yield store
 
     @property
-    def _lock_path(self) -> Any:
+    def _lock_path(self) -> Path:
         if self.settings.registry_url.startswith("sqlite:"):
             return sqlite_path(self.settings.registry_url)
         return self.settings.home / "registry"
