@@ -4,7 +4,7 @@ A step is a function of this state and of random numbers that come from (seed, s
 so a run that resumes from a checkpoint repeats exactly what an undisturbed one does.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -182,14 +182,13 @@ def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def finite(losses: dict[str, float], step: int) -> Iterator[tuple[str, float]]:
-    """Pass losses on. Raises NotFinite at the first that is not a number."""
+def check_finite(losses: Mapping[str, float], step: int) -> None:
+    """Raises NotFinite at the first loss that is not a number."""
     for name, value in losses.items():
         if not np.isfinite(value):
             raise NotFinite(
                 f"loss {name} of step {step} is {value}; lower the learning rates of the recipe"
             )
-        yield name, value
 
 
 def check_enough(data: TrainingData, posts: PostPools) -> None:

@@ -1,0 +1,209 @@
+"""The folder of a run: what it was asked to do, how far it is, its losses and its models.
+
+    RUN/run.json                 the request, the pinned snapshot and the status
+    RUN/tokenizer.json           the vocabulary of the run
+    RUN/seed-K/losses.jsonl      every loss of every step
+    RUN/seed-K/model.safetensors, summary.json     when that seed's training has ended
+    RUN/seed-K/ray/              checkpoints of a training that has not
+
+Files are safetensors and JSON, never pickle, and appear whole or not at all.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from training.errors import RunUnreadable
+from training.recipe import RunConfig, from_json, to_json
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as its `run.json` tells it; `status` is `training` until all is published."""
+
+    path: Path
+    config: RunConfig
+    seeds: tuple[int, ...]
+    workers: int
+    graph_id: str
+    version: int
+    snapshot: Path
+    started_at: str
+    code_version: str
+    environment: Mapping[str, str]
+    status: str = "training"
+    generation: str | None = None
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run, that of its folder."""
+        return self.path.name
+
+    @property
+    def tokenizer(self) -> Path:
+        """The vocabulary of the run."""
+        return self.path / "tokenizer.json"
+
+    def seed_folder(self, seed: int) -> Path:
+        """Where one seed's training leaves its files."""
+        return self.path / f"seed-{seed}"
+
+    def model(self, seed: int) -> Path:
+        """The trained weights of one seed; there when its training has ended."""
+        return self.seed_folder(seed) / "model.safetensors"
+
+    def losses(self, seed: int) -> Path:
+        """Every loss of every step of one seed, a JSON object a line."""
+        return self.seed_folder(seed) / "losses.jsonl"
+
+    def summary(self, seed: int) -> dict[str, Any]:
+        """Held-out losses and times of one seed's training."""
+        return read_json(self.seed_folder(seed) / "summary.json")
+
+
+def begin(
+    root: Path,
+    config: RunConfig,
+    *,
+    seeds: Sequence[int],
+    workers: int,
+    graph_id: str,
+    version: int,
+    snapshot: Path,
+    code_version: str,
+    environment: Mapping[str, str],
+) -> Run:
+    """Start a run's folder."""
+    now = datetime.now(UTC)
+    run = Run(
+        path=root / f"r{now:%Y%m%d%H%M%S}{secrets.token_hex(2)}",
+        config=config,
+        seeds=tuple(seeds),
+        workers=workers,
+        graph_id=graph_id,
+        version=version,
+        snapshot=snapshot,
+        started_at=now.isoformat(timespec="seconds"),
+        code_version=code_version,
+        environment=dict(environment),
+    )
+    run.path.mkdir(parents=True)
+    save(run)
+    return run
+
+
+def save(run: Run) -> None:
+    """Write `run.json`."""
+    values = asdict(replace(run, environment={}))
+    values |= {
+        "format_version": FORMAT_VERSION,
+        "config": json.loads(to_json(run.config)),
+        "snapshot": str(run.snapshot),
+        "environment": dict(run.environment),
+    }
+    del values["path"]
+    write_json(run.path / "run.json", values)
+
+
+def finish(run: Run, generation: str | None) -> Run:
+    """Record that nothing is left to do."""
+    finished = replace(run, status="finished", generation=generation)
+    save(finished)
+    return finished
+
+
+def open_run(path: Path) -> Run:
+    """The run in a folder. Raises RunUnreadable."""
+    values = read_json(path / "run.json")
+    if values.pop("format_version", None) != FORMAT_VERSION:
+        raise RunUnreadable(f"{path}: written by another version of this software; delete it")
+    values |= {
+        "path": path,
+        "config": from_json(json.dumps(values["config"])),
+        "seeds": tuple(values["seeds"]),
+        "snapshot": Path(values["snapshot"]),
+    }
+    return Run(**values)
+
+
+def unfinished(
+    root: Path, config: RunConfig, *, seeds: Sequence[int], workers: int, graph_id: str
+) -> Run | None:
+    """The newest run that asked for the same and was interrupted, if its snapshot still exists."""
+    wanted = (config, tuple(seeds), workers, graph_id)
+    for path in sorted(root.glob("r*/run.json"), reverse=True):
+        try:
+            run = open_run(path.parent)
+        except RunUnreadable:
+            continue  # of another version: not ours to resume
+        same = (run.config, run.seeds, run.workers, run.graph_id) == wanted
+        if same and run.status == "training" and run.snapshot.is_dir():
+            return run
+    return None
+
+
+def append_losses(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Add a group of steps; what an interrupted attempt had written from its first step on goes."""
+    if not records:
+        return
+    first = records[0]["step"]
+    kept = [line for line in read_losses(path) if line["step"] < first]
+    lines = [json.dumps(record, sort_keys=True) for record in [*kept, *records]]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_losses(path: Path) -> Iterator[dict[str, Any]]:
+    """The logged steps, in order; none where there is no file yet."""
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(dict(tensors), partial)
+    partial.replace(path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name. Raises RunUnreadable."""
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunUnreadable(f"{path} cannot be read ({error}); delete the run's folder") from error
+    return tensors
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON document, whole or not at all."""
+    write_text(path, json.dumps(values, sort_keys=True, indent=1))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises RunUnreadable."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunUnreadable(f"{path} cannot be read ({error}); delete the run's folder") from error
+    return values
