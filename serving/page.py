@@ -13,10 +13,13 @@ from featurestore.definitions import MODALITIES
 from featurestore.errors import FeatureStoreError
 from serving.errors import ServingError
 from serving.features import SimilarAnswer, UserFeatures, Vector
+from serving.rows import VECTORS
 from serving.services import Services
+from serving.staleness import in_words
 
 NUM_SIMILAR = 10
 NUM_BARS = 48
+NUM_EXAMPLES = 8
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6776; --line: #d9dfe6;
@@ -29,7 +32,7 @@ body { margin: 0; background: var(--ground); color: var(--ink);
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem; }
 h2 { font-size: 1.1rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }
-p { margin: 0 0 1rem; }
+p { margin: 0 0 1rem; } p:last-child { margin-bottom: 0; } form + p { margin-top: .6rem; }
 .soft { color: var(--soft); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem;
   padding: 1rem 1.25rem; margin-top: 1rem; }
@@ -78,8 +81,7 @@ def add_page(app: FastAPI, services: Services) -> None:
         """Status, and one user where one is named."""
         found, message = "", ""
         try:
-            if user:
-                found = user_section(services, user)
+            found = user_section(services, user) if user else examples(services)
         except (ServingError, FeatureStoreError) as error:
             message = str(error) if isinstance(error, ServingError) else "not readable now"
         body = document(status_section(services), form_section(user, message), found)
@@ -139,6 +141,21 @@ def form_section(user: str, message: str) -> str:
     )
 
 
+def examples(services: Services) -> str:
+    """Links to a few users of the active generation, for whoever knows no id."""
+    generation = services.published.active()
+    if generation is None:
+        return ""
+    first = list(services.published.index(generation).user_ids[:NUM_EXAMPLES])
+    links = [link(user.user_id) for user in services.lookup.users(first).users] if first else []
+    return card("For example", f"<p>{' · '.join(links)}</p>") if links else ""
+
+
+def link(user_id: str) -> str:
+    """A user id that leads to the user."""
+    return f'<a href="/?user={quote(user_id, safe="")}">{escape(user_id)}</a>'
+
+
 def user_section(services: Services, user_id: str) -> str:
     """One user: vectors, statistics and similar users."""
     features = services.lookup.user(user_id)
@@ -166,13 +183,14 @@ def provenance(features: UserFeatures) -> str:
             f"{name} ({reason.replace('_', ' ')})" for name, reason in features.missing.items()
         )
         rows.append(("Missing", reasons))
+    rows.append(("Staleness", in_words(features.staleness_seconds)))
     return definitions(rows)
 
 
 def vectors_table(features: UserFeatures) -> str:
     """Norm and first values of each vector."""
     rows = []
-    for name in (*MODALITIES, "representation"):
+    for name in VECTORS:
         vector: Vector | None = getattr(features, name)
         if vector is None:
             rows.append((escape(name), '<span class="soft">missing</span>', ""))
@@ -214,11 +232,7 @@ def similar_table(answer: SimilarAnswer | None) -> str:
         return '<p class="soft">no representation to compare</p>'
     if not answer.similar:
         return '<p class="soft">nobody else has a representation</p>'
-    rows = [
-        (f'<a href="/?user={quote(other.user_id, safe="")}">{escape(other.user_id)}</a>',
-         f"{other.cosine:.3f}")
-        for other in answer.similar
-    ]  # fmt: skip
+    rows = [(link(other.user_id), f"{other.cosine:.3f}") for other in answer.similar]
     return table(("User", "Cosine"), rows)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from serving.features import SimilarAnswer, UserFeatures, Vector
 from serving.rows import VECTORS
+from serving.staleness import in_words
 
 NUM_FIRST = 5
 STATISTICS_PER_LINE = 3
@@ -19,7 +20,7 @@ def user_report(features: UserFeatures) -> str:
         lines.append(f"  statistics      missing: {reason(features, 'statistics')}")
     else:
         lines += indented(columns(statistics_cells(features.statistics)))
-    lines.append(f"  {staleness_line(features)}")
+    lines.append(f"  staleness: {in_words(features.staleness_seconds)}")
     return "\n".join(lines)
 
 
@@ -40,17 +41,6 @@ def provenance_line(features: UserFeatures) -> str:
     if features.provisional:
         parts.append("provisional")
     return " · ".join(parts)
-
-
-def staleness_line(features: UserFeatures) -> str:
-    """How old the oldest change may be that the features lack."""
-    parts = []
-    for stage, seconds in features.staleness_seconds.items():
-        if seconds is None:
-            parts.append(f"{stage} never computed")
-        else:
-            parts.append(f"{stage} {'complete' if seconds == 0 else f'{seconds:,.0f} s behind'}")
-    return f"staleness: {', '.join(parts)}"
 
 
 def vector_cells(features: UserFeatures, name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 
 from featurestore.online import Watermark
@@ -26,6 +26,22 @@ def staleness_seconds(watermark: Watermark, head: tuple[str, Head] | None, now: 
         if graph_id == watermark.graph_id and watermark.version >= newest.version:
             return 0.0
     return max(0.0, (now - watermark.commit_time) / MICROSECONDS)
+
+
+def in_words(staleness: Mapping[str, float | None]) -> str:
+    """Staleness by stage, for people."""
+    return ", ".join(f"{stage} {_span(seconds)}" for stage, seconds in staleness.items())
+
+
+def _span(seconds: float | None) -> str:
+    if seconds is None:
+        return "never computed"
+    if seconds == 0:
+        return "complete"
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"may lack {seconds / size:,.0f} {unit}"
+    return f"may lack {seconds:.1f} s"
 
 
 class GraphHead:

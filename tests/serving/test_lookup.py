@@ -1,10 +1,14 @@
 import json
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from featurestore.definitions import MODALITIES, representation_name
 from featurestore.online import Watermark
+from graphdb import open_graph
+from graphdb.facts import Batch, ProfileFact
 from graphdb.statistics import STATISTICS
 from graphdb.store import Head
 from serving.encoding import json_bytes
@@ -22,6 +26,10 @@ from tests.serving.published import (
     fused,
     random_vectors,
 )
+
+
+def profile(user_id: str) -> ProfileFact:
+    return ProfileFact(user_id=user_id, time=1, tie=0, username=user_id)
 
 
 class TestUser:
@@ -192,6 +200,23 @@ class TestStaleness:
     def test_a_bound_is_not_negative(self, services: Services, bound: float) -> None:
         with pytest.raises(InvalidRequest, match="max_staleness"):
             services.lookup.user("ann", max_staleness=bound)
+
+    def test_follows_the_graph(self, empty_home: Home) -> None:
+        settings = empty_home.serving_settings
+        with closing(open_graph(settings.graph.graph_url)) as graph:
+            first = graph.apply(Batch(profiles=[profile("ann")]))
+            empty_home.write_statistics(["ann"])
+            mark = Watermark(
+                graph_id=graph.graph_id, version=first.version, commit_time=first.commit_time
+            )
+            empty_home.online.set_watermark("statistics", mark)
+            with open_services(replace(settings, graph_head_seconds=0)) as services:
+                before = services.lookup.user("ann").staleness_seconds["statistics"]
+                graph.apply(Batch(profiles=[profile("bob")]))
+                after = services.lookup.user("ann").staleness_seconds["statistics"]
+        assert before == 0
+        assert after is not None
+        assert after > 0
 
     def test_bounds(self) -> None:
         mark = Watermark(graph_id=GRAPH_ID, version=3, commit_time=1_000_000)
