@@ -106,20 +106,29 @@ class PostPools:
 
 
 def split_posts(data: TrainingData, *, held_out_share: float) -> tuple[PostPools, PostPools]:
-    """(training, held out) pools. A post's side is its content's: reposts do not straddle.
+    """(training, held out) pools. No held-out caption or image stands in a training post.
 
-    The caption decides where there is no image, and the image where there is one.
+    A caption is on one side by its hash, so reposts do not straddle. A pair trains when neither
+    its caption nor its image is held out, and judges when neither stands in a training pair.
     """
-    captions = np.asarray(data.inputs.caption_hashes)
-    images = np.asarray(data.inputs.image_hashes)
-    content = np.where(np.asarray(data.inputs.pixel_rows) >= 0, images, captions)
-    held_out = (content >> np.uint64(32)) % np.uint64(1_000) < np.uint64(1_000 * held_out_share)
-    paired = np.intersect1d(data.texts.posts, data.images.posts)
-    texts = data.texts.posts
-    return (
-        PostPools(captioned=texts[~held_out[texts]], paired=paired[~held_out[paired]]),
-        PostPools(captioned=texts[held_out[texts]], paired=paired[held_out[paired]]),
+    captions, images = (
+        np.asarray(hashes) for hashes in (data.inputs.caption_hashes, data.inputs.image_hashes)
     )
+    texts, paired = data.texts.posts, np.intersect1d(data.texts.posts, data.images.posts)
+    caption_out = held_out(captions, held_out_share)
+    training = paired[~caption_out[paired] & ~held_out(images[paired], held_out_share)]
+    seen = np.isin(captions[paired], captions[training])
+    seen |= np.isin(images[paired], images[training])
+    return (
+        PostPools(captioned=texts[~caption_out[texts]], paired=training),
+        PostPools(captioned=texts[caption_out[texts]], paired=paired[~seen]),
+    )
+
+
+def held_out(hashes: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
+    """Which contents are held out: a share of all hashes."""
+    out: NDArray[np.bool_] = (hashes >> np.uint64(32)) % np.uint64(1_000) < 1_000 * share
+    return out
 
 
 def post_batch(

@@ -28,6 +28,7 @@ class TextEncoder(nn.Module):
                 hidden_dropout_prob=config.dropout,
                 attention_probs_dropout_prob=config.dropout,
                 type_vocab_size=1,
+                initializer_range=config.initializer_range,
                 pad_token_id=config.pad_id,
             ),
             add_pooling_layer=False,
@@ -67,6 +68,7 @@ class ImageEncoder(nn.Module):
                 num_hidden_layers=config.num_layers,
                 num_attention_heads=config.num_heads,
                 intermediate_size=config.feedforward_width,
+                initializer_range=config.initializer_range,
             ),
             add_pooling_layer=False,
         )

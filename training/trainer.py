@@ -27,7 +27,7 @@ from training.schedule import Stage, learning_rate_factor, num_steps, stage_of
 from training.training_data import TrainingData
 from training.user_bank import UserBank
 
-HELD_OUT_POSTS = 0.1
+HELD_OUT_POSTS = 0.05
 NUM_HELD_OUT_BATCHES = 8
 
 

@@ -53,6 +53,7 @@ def small_config(**graph: object) -> RunConfig:
             num_heads=2,
             feedforward_width=32,
             dropout=0.0,
+            initializer_range=0.25,
         ),
         image=ImageEncoderConfig(
             image_size=IMAGE_SIZE,
@@ -61,6 +62,7 @@ def small_config(**graph: object) -> RunConfig:
             num_layers=1,
             num_heads=2,
             feedforward_width=32,
+            initializer_range=0.25,
         ),
         graph=GraphEncoderConfig(**options),
         schedule=ScheduleConfig(

@@ -1,0 +1,176 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from graphdb.folds import HELD_OUT_FOLDS, fold
+from tests.training.small_network import small_config, small_data, small_network
+from training.batches import connected_pairs, graph_batch, split_posts, user_batch
+from training.pairs import draw_strangers, ends_of
+from training.recipe import Edges
+from training.training_data import TrainingData, signatures, training_data
+from training.user_bank import UserBank
+
+EDGES: tuple[Edges, ...] = ("mutual", "follows")
+
+
+def data_of(edges: Edges) -> TrainingData:
+    return small_data(small_config(edges=edges))
+
+
+def bank_of(data: TrainingData) -> UserBank:
+    return UserBank(data.num_users, image_width=16, text_width=16)
+
+
+def held_out_pairs() -> set[tuple[int, int]]:
+    snapshot, _ = small_network()
+    pairs = snapshot.graph.followees.pairs(HELD_OUT_FOLDS)
+    return {(int(u), int(v)) for u, v in pairs}
+
+
+@pytest.mark.parametrize("edges", EDGES)
+def test_no_held_out_follow_is_an_edge_of_training(edges: Edges) -> None:
+    data, held_out = data_of(edges), held_out_pairs()
+    assert len(held_out) > 50
+    for adjacency, backwards in zip(
+        (data.graph.followees, data.graph.followers, data.graph.mutual),
+        (False, True, None),
+        strict=True,
+    ):
+        for u, v in adjacency.pairs().tolist():
+            ways = {False: [(u, v)], True: [(v, u)], None: [(u, v), (v, u)]}[backwards]
+            assert not held_out.intersection(ways)
+
+
+@pytest.mark.parametrize("edges", EDGES)
+def test_a_stranger_is_no_true_edge_and_of_no_held_out_fold(edges: Edges) -> None:
+    data = data_of(edges)
+    whole = small_network()[0].graph.followees
+    u, v = ends_of(data.edges, np.arange(data.edges.num_edges))
+    not_u, not_v = draw_strangers(data.strangers, data.edges, u, v, np.random.default_rng(0))
+    assert len(not_u) > 0.9 * len(u)
+    assert not whole.contains(not_u, not_v).any()
+    assert (not_u != not_v).all()
+    folds = [fold(f"user-{a}", f"user-{b}") for a, b in zip(not_u, not_v, strict=True)]
+    assert not set(folds).intersection(HELD_OUT_FOLDS)
+    if edges == "mutual":
+        assert not whole.contains(not_v, not_u).any()
+
+
+def test_half_of_the_strangers_follow_the_degrees() -> None:
+    data = data_of("follows")
+    u, v = ends_of(data.edges, np.arange(data.edges.num_edges))
+    not_u, not_v = draw_strangers(data.strangers, data.edges, u, v, np.random.default_rng(0))
+    kept_one_end = np.isin(not_u * 1000, u * 1000) | np.isin(not_v, v)
+    assert kept_one_end.mean() > 0.4
+
+
+@pytest.mark.parametrize("edges", EDGES)
+def test_a_graph_batch_hides_its_targets_from_its_own_messages(edges: Edges) -> None:
+    config = small_config(edges=edges, fan_outs=(100, 100))
+    data = small_data(config)
+    batch = graph_batch(data, config, bank_of(data), np.random.default_rng(0))
+    assert 0 < batch.connected.sum() < len(batch.connected)
+    signed = batch.connected.bool()
+    targets = {
+        frozenset(pair)
+        for pair in zip(batch.u[signed].tolist(), batch.v[signed].tolist(), strict=True)
+    }
+    for block in batch.blocks:
+        for neighbours, ends in zip(block.neighbours, block.targets, strict=True):
+            edges_seen = zip(neighbours.tolist(), ends.tolist(), strict=True)
+            assert not targets.intersection(frozenset(pair) for pair in edges_seen)
+
+
+@pytest.mark.parametrize("edges", EDGES)
+def test_each_seed_of_a_user_batch_comes_with_a_neighbour_and_true_strangers(edges: Edges) -> None:
+    config = small_config(edges=edges)
+    data = small_data(config)
+    whole = small_network()[0].graph.followees
+    batch = user_batch(data, config, np.random.default_rng(0))
+    sources, partners = batch.users[batch.sources].numpy(), batch.users[batch.partners].numpy()
+    assert len(set(sources.tolist())) == len(sources) == config.schedule.num_contrast_pairs
+    edge = data.graph.followees.contains(sources, partners)
+    back = data.graph.followees.contains(partners, sources)
+    assert (edge | back if edges == "follows" else edge & back).all()
+    candidates = np.concatenate([partners, batch.bank_users.numpy()])
+    rows, columns = np.nonzero(batch.negatives.numpy())
+    assert len(rows)
+    assert not whole.contains(sources[rows], candidates[columns]).any()
+    assert not whole.contains(candidates[columns], sources[rows]).any()
+    assert not batch.negatives.numpy()[np.arange(len(sources)), np.arange(len(sources))].any()
+
+
+def test_connected_pairs_reach_all_neighbours_of_all_relations() -> None:
+    data = data_of("follows")
+    seen: dict[int, set[int]] = {}
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        for source, partner in zip(*connected_pairs(data, 60, rng), strict=True):
+            seen.setdefault(int(source), set()).add(int(partner))
+    own = data.graph.followees.neighbours(7).tolist() + data.graph.followers.neighbours(7).tolist()
+    assert seen[7] == set(own)
+
+
+def test_newest_posts_come_first_and_samples_have_no_repeats() -> None:
+    data = data_of("mutual")
+    users = np.array([5, 0])
+    posts, owners = data.texts.newest(users, 3)
+    assert posts.tolist() == [20, 21, 22, 0, 1, 2]
+    assert owners.tolist() == [0, 0, 0, 1, 1, 1]
+    drawn, whose = data.texts.sample(users, 3, np.random.default_rng(0))
+    assert len(set(drawn.tolist())) == 6
+    assert (drawn // 4 == users[whose]).all()
+    all_drawn = {
+        post
+        for seed in range(40)
+        for post in data.texts.sample(users, 3, np.random.default_rng(seed))[0].tolist()
+    }
+    assert all_drawn == {0, 1, 2, 3, 20, 21, 22, 23}
+
+
+def test_posts_of_one_content_are_all_held_out_or_none() -> None:
+    snapshot, inputs = small_network(num_users=300)
+    inputs = dataclasses.replace(
+        inputs,
+        caption_hashes=np.repeat(inputs.caption_hashes[::2], 2),
+        image_hashes=np.where(inputs.pixel_rows >= 0, np.repeat(inputs.image_hashes[1::2], 2), 0),
+    )
+    data = training_data(snapshot, inputs, "mutual")
+    training, judging = split_posts(data, held_out_share=0.2)
+
+    def contents(posts: np.ndarray, hashes: np.ndarray) -> set[int]:
+        return set(hashes[posts].tolist())
+
+    for hashes, pools in (
+        (inputs.caption_hashes, (training.captioned, judging.captioned)),
+        (inputs.caption_hashes, (training.paired, judging.paired)),
+        (inputs.image_hashes, (training.paired, judging.paired)),
+    ):
+        train, judge = (contents(pool, hashes) for pool in pools)
+        assert train
+        assert judge
+        assert not train & judge
+
+
+def test_signatures_are_a_function_of_the_key_and_nearly_orthogonal() -> None:
+    keys = np.arange(200, dtype=np.uint64)
+    vectors = signatures(keys, 100)
+    assert vectors.shape == (200, 100)
+    assert set(np.unique(vectors)) == {-1.0, 1.0}
+    assert np.array_equal(signatures(keys[[7, 3]], 100), vectors[[7, 3]])
+    products = vectors @ vectors.T / 100 - np.eye(200)
+    assert np.abs(products).max() < 0.6
+    assert signatures(keys, 0).shape == (200, 0)
+
+
+def test_masked_nodes_are_a_share_of_all_and_the_same_seed_gives_the_same_batch() -> None:
+    config = small_config()
+    data = small_data(config)
+    first, again = (
+        graph_batch(data, config, bank_of(data), np.random.default_rng(5)) for _ in range(2)
+    )
+    assert torch.equal(first.u, again.u)
+    assert torch.equal(first.masked, again.masked)
+    assert 0 < first.masked.float().mean() < 0.4
