@@ -9,6 +9,7 @@ import json
 import sys
 import warnings
 from datetime import UTC, datetime
+from typing import Any
 
 sys.path.append(sys.argv[1])
 warnings.simplefilter("ignore")
@@ -19,7 +20,7 @@ import pandas as pd  # noqa: E402
 from feast import FeatureStore, RepoConfig  # noqa: E402
 
 
-def answer(store: FeatureStore, request: dict) -> object:
+def answer(store: FeatureStore, request: dict[str, Any]) -> object:
     """One request: read by service or by features, read history, or write."""
     if "write" in request:
         frame = pd.DataFrame(request["rows"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from featurestore.errors import FeatureInvalid, HistoryMissing
 from featurestore.history import History, Slice
 from featurestore.settings import FeatureStoreSettings
+from featurestore.values import Column
 
 VIEW = "user_activity"
 
@@ -96,7 +97,11 @@ def test_a_slice_is_kept_once_and_never_changed(settings: FeatureStoreSettings) 
 def test_vectors_come_back_as_a_matrix(settings: FeatureStoreSettings) -> None:
     history, matrix = History(settings), np.arange(6, dtype=np.float32).reshape(2, 3)
     piece = Slice(graph_id="g", since=-1, version=1)
-    columns = {"graph": matrix, "flag": np.array([True, False]), "name": ["x", "y"]}
+    columns: dict[str, Column] = {
+        "graph": matrix,
+        "flag": np.array([True, False]),
+        "name": ["x", "y"],
+    }
     events = np.ones(2, np.int64)
     history.append(VIEW, piece, ["a", "b"], columns, event_times=events, commit_time=1)
     found = history.as_of(VIEW, ["b", "nobody", "a"], np.full(3, 5), list(columns))

@@ -7,7 +7,7 @@ import pytest
 from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key
 from feast.infra.online_stores.helpers import extract_text_and_num
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import FloatList, Value
+from feast.protos.feast.types.Value_pb2 import FloatList, Null, Value
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -33,22 +33,19 @@ matrices = hnp.arrays(
 
 def message(item: Any) -> Value:
     """What Feast makes of one value."""
-    match item:
-        case np.ndarray():
-            return Value(float_list_val=FloatList(val=item.tolist()))
-        case np.bool_():
-            return Value(bool_val=bool(item))
-        case np.float32():
-            return Value(float_val=float(item))
-        case np.float64():
-            return Value(double_val=float(item))
-        case np.int64():
-            return Value(int64_val=int(item))
-        case np.datetime64():
-            return Value(unix_timestamp_val=int(item.astype(np.int64)))
-        case str():
-            return Value(string_val=item)
-    raise TypeError(type(item))
+    if isinstance(item, np.ndarray):
+        return Value(float_list_val=FloatList(val=item.tolist()))
+    if isinstance(item, str):
+        return Value(string_val=item)
+    fields = {
+        np.bool_: "bool_val",
+        np.float32: "float_val",
+        np.float64: "double_val",
+        np.int64: "int64_val",
+        np.datetime64: "unix_timestamp_val",
+    }
+    number = item.astype(np.int64) if isinstance(item, np.datetime64) else item
+    return Value(**{fields[type(item)]: number.item()})
 
 
 @given(st.one_of(singles, doubles, integers, flags, moments, names, matrices))
@@ -81,7 +78,7 @@ def test_a_varint_comes_back(number: int) -> None:
 def test_nulls_are_missing() -> None:
     stored = [
         b"",
-        Value(null_val=0).SerializeToString(),
+        Value(null_val=Null.NULL).SerializeToString(),
         None,
         Value(int64_val=0).SerializeToString(),
     ]

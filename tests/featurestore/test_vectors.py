@@ -2,11 +2,13 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from featurestore.errors import ArtifactCorrupt
 from featurestore.gate import sound
@@ -14,8 +16,8 @@ from featurestore.heads import Head, evaluate, load_head, pair_input, save_head,
 from featurestore.representation import fit_scales, representation
 
 
-def normal(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+def normal(*shape: int, seed: int = 0, scale: float = 1.0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(scale=scale, size=shape).astype(np.float32)
 
 
 def test_a_representation_is_its_scaled_parts_in_order() -> None:
@@ -29,7 +31,7 @@ def test_a_representation_is_its_scaled_parts_in_order() -> None:
 
 
 def test_fitted_scales_give_each_part_the_same_energy() -> None:
-    parts = normal(50, 2) * 100, normal(50, 3) * 0.01, np.zeros((50, 4), np.float32)
+    parts = normal(50, 2, scale=100), normal(50, 3, scale=0.01), np.zeros((50, 4), np.float32)
     scales = fit_scales(*parts)
     norms = [
         np.square(part * scales[name]).sum(1).mean()
@@ -42,7 +44,7 @@ def test_fitted_scales_give_each_part_the_same_energy() -> None:
 def test_a_head_is_what_torch_computes(widths: tuple[int, ...], tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    modules: list[torch.nn.Module] = []
+    modules: list[Any] = []
     for width, next_width in pairwise(widths):
         modules += [torch.nn.Linear(width, next_width), torch.nn.ReLU()]
     network = torch.nn.Sequential(*modules[:-1])
