@@ -47,7 +47,9 @@ class TextEncoder(nn.Module):
         return states
 
     def forward(self, tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-        """One vector a caption."""
+        """One vector a caption; none for none."""
+        if not len(tokens_BT):
+            return self.word_embeddings.new_zeros(0, self.config.width)
         hidden_BTD = self.hidden(tokens_BT)
         if self.config.pooling == "cls":
             return hidden_BTD[:, 0]
@@ -74,7 +76,9 @@ class ImageEncoder(nn.Module):
         )
 
     def forward(self, pixels_BCSS: UInt8[Tensor, "B C S S"]) -> Float[Tensor, "B D"]:
-        """One vector an image; bytes are scaled to [-1, 1]."""
+        """One vector an image, none for none; bytes are scaled to [-1, 1]."""
+        if not len(pixels_BCSS):
+            return torch.zeros(0, self.config.width, device=pixels_BCSS.device)
         scaled = pixels_BCSS.to(torch.float32) / 127.5 - 1.0
         states: Tensor = self.vit(pixel_values=scaled).last_hidden_state
         return states[:, 0]

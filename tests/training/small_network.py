@@ -128,24 +128,30 @@ def small_statistics(communities: np.ndarray, rng: np.random.Generator) -> np.nd
 def small_posts(
     communities: np.ndarray, posts_per_user: int, rng: np.random.Generator
 ) -> SmallInputs:
-    """Words and colours of the author's community; a third of the posts have no image."""
+    """Words and colours of the author's community; a third of the posts have no image.
+
+    Users 5, 15, 25, … have no image at all, users 7, 27, 47, … no words.
+    """
     owners = np.repeat(communities, posts_per_user)
+    users = np.repeat(np.arange(len(communities)), posts_per_user)
     num_posts = len(owners)
     words_per = NUM_WORDS // (communities.max() + 1)
     tokens = np.zeros((num_posts, NUM_TOKENS), np.int32)
     tokens[:, 0] = 2
     tokens[:, 1:9] = 5 + owners[:, None] * words_per + rng.integers(0, words_per, (num_posts, 8))
     tokens[:, 9] = 3
-    has_image = np.arange(num_posts) % 3 > 0
-    pixels = rng.integers(0, 60, (has_image.sum(), 3, IMAGE_SIZE, IMAGE_SIZE)).astype(np.uint8)
-    pixels[np.arange(len(pixels)), owners[has_image] % 3] += 180
+    silent = users % 20 == 7
+    tokens[silent, 1], tokens[silent, 2:] = 3, 0
+    has_image = (np.arange(num_posts) % 3 > 0) & (users % 10 != 5)
+    pixels = rng.integers(0, 220, (has_image.sum(), 3, IMAGE_SIZE, IMAGE_SIZE)).astype(np.uint8)
+    pixels[np.arange(len(pixels)), owners[has_image] % 3] += 30
     hashes = rng.integers(1, 2**63, num_posts).astype(np.uint64)
     return SmallInputs(
         tokens=tokens,
-        token_counts=np.full(num_posts, 10, np.int32),
+        token_counts=np.where(silent, 2, 10).astype(np.int32),
         pixel_rows=np.where(has_image, np.cumsum(has_image) - 1, -1).astype(np.int32),
         pixels=pixels,
-        caption_hashes=hashes,
+        caption_hashes=np.where(silent, 0, hashes).astype(np.uint64),
         image_hashes=np.where(has_image, hashes + np.uint64(1), 0).astype(np.uint64),
     )
 

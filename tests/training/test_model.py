@@ -1,0 +1,168 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from graphdb.folds import HELD_OUT_FOLDS
+from tests.training.small_network import (
+    small_config,
+    small_data,
+    small_network,
+    with_objectives,
+    with_schedule,
+)
+from training.errors import NotFinite, NothingToTrain
+from training.recipe import RunConfig, paper_literal
+from training.trainer import Trainer, check_finite
+from training.training_data import training_data
+
+CONFIGS: dict[str, RunConfig] = {
+    "mutual": small_config(),
+    "follows": small_config(edges="follows", signature_width=8),
+    "softmax": small_config(gate_normalisation="softmax"),
+    "pairwise": with_objectives(small_config(), contrast="pairwise"),
+    "paper_literal": paper_literal(small_config()),
+}
+
+
+def moved(trainer: Trainer, number: int) -> set[str]:
+    """Names of the parameters that a step changes."""
+    before = {name: each.detach().clone() for name, each in trainer.model.named_parameters()}
+    trainer.step(number)
+    return {
+        name
+        for name, each in trainer.model.named_parameters()
+        if not torch.equal(before[name], each.detach())
+    }
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_each_phase_moves_its_own_parameters_and_all_of_them(name: str) -> None:
+    config = CONFIGS[name]
+    trainer = Trainer(config, small_data(config), seed=0)
+    names = {id(each): name for name, each in trainer.model.named_parameters()}
+    graph = {names[id(each)] for each in trainer.model.graph_parameters()}
+    encoders = {names[id(each)] for each in trainer.model.encoder_parameters()}
+    assert graph | encoders == set(names.values())
+    assert not graph & encoders
+    contrast_heads = {each for each in encoders if each.startswith("contrast_")}
+    assert moved(trainer, 0) == encoders - contrast_heads
+    assert encoders - moved(trainer, 4) <= contrast_heads  # a dead last ReLU may keep its own
+    assert moved(trainer, 7) == graph
+
+
+def test_the_losses_of_each_phase_have_their_names() -> None:
+    config = small_config()
+    trainer = Trainer(config, small_data(config), seed=0)
+    posts = {"language_modelling", "alignment", "total"}
+    assert set(trainer.step(0)) == posts
+    assert set(trainer.step(4)) == posts | {"contrast_image", "contrast_text"}
+    assert set(trainer.step(7)) == {"node_feature", "graph_structure", "total"}
+
+
+@pytest.mark.parametrize("name", ["mutual", "follows"])
+def test_training_does_not_depend_on_the_held_out_follows(name: str) -> None:
+    """Not through message passing, gates, targets, negatives nor statistics: bit for bit."""
+    config = CONFIGS[name]
+    snapshot, inputs = small_network()
+    assert len(snapshot.graph.followees.pairs(HELD_OUT_FOLDS)) > 50
+    without = dataclasses.replace(snapshot, graph=snapshot.graph.without_folds(HELD_OUT_FOLDS))
+    states = []
+    for each in (snapshot, without):
+        trainer = Trainer(config, training_data(each, inputs, config.graph.edges), seed=0)
+        for number in range(trainer.num_steps):
+            trainer.step(number)
+        states.append(trainer.state())
+    for key, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][key]), key
+
+
+def test_the_same_seed_trains_the_same_network_and_another_seed_another() -> None:
+    config = small_config()
+    states = []
+    for seed in (0, 0, 1):
+        trainer = Trainer(config, small_data(config), seed=seed)
+        for number in range(trainer.num_steps):
+            trainer.step(number)
+        states.append(trainer.state())
+    first, again, other = states
+    assert all(torch.equal(tensor, again[key]) for key, tensor in first.items())
+    assert not torch.equal(first["model.graph.masked_node"], other["model.graph.masked_node"])
+
+
+@pytest.mark.parametrize("stop", [2, 5, 8, 11])
+def test_a_run_that_resumes_ends_as_one_that_was_not_disturbed(stop: int) -> None:
+    config = small_config()
+    data = small_data(config)
+    whole, first = (Trainer(config, data, seed=0) for _ in range(2))
+    for number in range(whole.num_steps):
+        whole.step(number)
+    for number in range(stop):
+        first.step(number)
+    second = Trainer(config, data, seed=0)
+    second.load(first.state())
+    for number in range(stop, second.num_steps):
+        second.step(number)
+    for key, tensor in whole.state().items():
+        assert torch.equal(tensor, second.state()[key]), key
+
+
+def mean_losses(trainer: Trainer, steps: range) -> dict[str, float]:
+    losses: dict[str, list[float]] = {}
+    for number in steps:
+        for name, loss in trainer.step(number).items():
+            losses.setdefault(name, []).append(float(loss))
+    return {name: float(np.mean(values)) for name, values in losses.items()}
+
+
+def test_every_objective_falls_on_a_network_that_can_be_learned() -> None:
+    config = with_schedule(
+        small_config(edges="follows"),
+        num_phase0_steps=0,
+        num_rounds=1,
+        num_encoder_steps=60,
+        num_graph_steps=60,
+    )
+    trainer = Trainer(config, small_data(config), seed=0)
+    for first in (0, 60):
+        before = mean_losses(trainer, range(first, first + 10))
+        mean_losses(trainer, range(first + 10, first + 50))
+        after = mean_losses(trainer, range(first + 50, first + 60))
+        for name, loss in before.items():
+            assert after[name] < 0.99 * loss, name
+
+
+def test_held_out_posts_are_judged_alike_twice() -> None:
+    config = small_config()
+    trainer = Trainer(config, small_data(config, num_users=200), seed=0)
+    losses = trainer.held_out_losses()
+    assert losses == trainer.held_out_losses()
+    assert set(losses) == {"language_modelling", "alignment"}
+    assert trainer.model.training
+
+
+def test_a_graph_without_edges_and_posts_without_words_are_nothing_to_train_on() -> None:
+    config = small_config()
+    snapshot, inputs = small_network()
+    bare = dataclasses.replace(snapshot, graph=snapshot.graph.without_folds(range(100)))
+    with pytest.raises(NothingToTrain, match="mutual follows"):
+        Trainer(config, training_data(bare, inputs, "mutual"), seed=0)
+    silent = dataclasses.replace(inputs, token_counts=np.full_like(inputs.token_counts, 2))
+    with pytest.raises(NothingToTrain, match="caption"):
+        Trainer(config, training_data(snapshot, silent, "mutual"), seed=0)
+
+
+def test_posts_without_any_image_train_the_rest() -> None:
+    config = small_config()
+    snapshot, inputs = small_network()
+    blind = dataclasses.replace(inputs, pixel_rows=np.full_like(inputs.pixel_rows, -1))
+    trainer = Trainer(config, training_data(snapshot, blind, "mutual"), seed=0)
+    losses = [trainer.step(number) for number in range(trainer.num_steps)]
+    assert all(float(each["total"]) > 0 for each in losses)
+    assert float(losses[4]["alignment"]) == float(losses[4]["contrast_image"]) == 0.0
+
+
+def test_a_loss_that_is_no_number_stops_the_run() -> None:
+    with pytest.raises(NotFinite, match="loss alignment of step 7"):
+        check_finite({"total": 1.0, "alignment": float("nan")}, 7)
