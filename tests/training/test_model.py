@@ -121,16 +121,17 @@ def test_every_objective_falls_on_a_network_that_can_be_learned() -> None:
         small_config(edges="follows"),
         num_phase0_steps=0,
         num_rounds=1,
-        num_encoder_steps=60,
-        num_graph_steps=60,
+        num_encoder_steps=80,
+        num_graph_steps=80,
+        num_bank_negatives=0,  # stale ones slow the first steps down
     )
     trainer = Trainer(config, small_data(config), seed=0)
-    for first in (0, 60):
+    for first in (0, 80):
         before = mean_losses(trainer, range(first, first + 10))
-        mean_losses(trainer, range(first + 10, first + 50))
-        after = mean_losses(trainer, range(first + 50, first + 60))
+        mean_losses(trainer, range(first + 10, first + 70))
+        after = mean_losses(trainer, range(first + 70, first + 80))
         for name, loss in before.items():
-            assert after[name] < 0.99 * loss, name
+            assert after[name] < 0.97 * loss, name
 
 
 def test_held_out_posts_are_judged_alike_twice() -> None:
