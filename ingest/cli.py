@@ -70,7 +70,7 @@ def ingest(
     url = events_url or settings.events_url
     if url is None:
         raise SourceMissing("no events: name a file or folder with --events or MMGA_EVENTS_URL")
-    source = open_source(url)
+    source = open_source(url, wait=follow)
     prepare_home(settings)
     letters = DeadLetters(settings.dead_letters_path)
     with (

@@ -61,8 +61,11 @@ class Source(Protocol):
         """Release files and connections."""
 
 
-def open_source(url: str) -> Source:
-    """The source at a path or URL; raises SourceMissing when there is none."""
+def open_source(url: str, *, wait: bool = False) -> Source:
+    """The source at a path or URL; raises SourceMissing when there is none.
+
+    With `wait` a folder may have no file yet.
+    """
     scheme, separator, _ = url.partition("://")
     opener = _OPENERS.get(scheme if separator else "file")
     if opener is None:
@@ -70,13 +73,18 @@ def open_source(url: str) -> Source:
             f"cannot read events from {scheme}://…: give the path of a .jsonl file or of a folder"
             " of them (--events or MMGA_EVENTS_URL)"
         )
-    return opener(url)
+    return opener(url, wait)
 
 
-def _open_files(url: str) -> Source:
-    from ingest.files import FileSource
+def _open_files(url: str, wait: bool) -> Source:
+    from ingest.files import FileSource, event_files
 
-    return FileSource(Path(url.removeprefix("file://")))
+    path = Path(url.removeprefix("file://"))
+    if not event_files(path) and not wait:
+        raise SourceMissing(
+            f"no events in folder {path}: it has no .jsonl file (--follow waits for one)"
+        )
+    return FileSource(path)
 
 
-_OPENERS: dict[str, Callable[[str], Source]] = {"file": _open_files}
+_OPENERS: dict[str, Callable[[str, bool], Source]] = {"file": _open_files}

@@ -1,0 +1,153 @@
+"""Runs the real command in forked children that die by SIGKILL at a chosen moment.
+
+    python -m tests.ingest.crash_server MODULES < jobs
+
+The server has imported all that the command needs (the names in the file MODULES) and has opened
+no database, so that a child costs a fork. In a child, a trace callback on each connection to
+graph.db and online.db hears every statement before it runs; replaced `os.fsync` and `os.replace`
+hear what else reaches the disk. These are the moments. The product has no hook for this.
+
+A job is one line of JSON: the home and arguments of the command; `kill`, the (place, text, number)
+of the moment at which the child dies; `record`, where it writes the moments it has seen; `dump`,
+where it writes digest, counts and features after the command. The answer is the exit status,
+negative for a signal.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DATABASES = ("graph.db", "online.db")
+LITERAL = re.compile(r"x?'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b|\?\d+|:\w+|\bNULL\b")
+EXIT = ("exit", "", 1)
+
+Moment = tuple[str, str, int]
+
+
+class Moments:
+    """Counts what happens, records it, and kills this process at the moment chosen."""
+
+    def __init__(self, kill: Moment | None) -> None:
+        self.seen: list[Moment] = []
+        self._kill = kill
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def hear(self, place: str, text: str) -> None:
+        """Something is about to happen."""
+        self._counts[place, text] += 1
+        moment = (place, text, self._counts[place, text])
+        self.seen.append(moment)
+        if moment == self._kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def listen(self) -> None:
+        """Trace every connection, and what is flushed or renamed."""
+        connect = sqlite3.connect
+
+        def traced(database: Any, *arguments: Any, **options: Any) -> sqlite3.Connection:
+            connection: sqlite3.Connection = connect(database, *arguments, **options)
+            name = re.sub(r"^file:|\?.*$", "", str(database)).rpartition("/")[2]
+            if name in DATABASES:
+                connection.set_trace_callback(
+                    lambda statement: self.hear(name, LITERAL.sub("?", statement))
+                )
+            return connection
+
+        for module in (sqlite3, sqlite3.dbapi2):
+            setattr(module, "connect", traced)  # noqa: B010 - mypy knows connect by its overloads
+        for name in ("fsync", "replace"):
+            setattr(os, name, self._before(name, getattr(os, name)))
+
+    def _before(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def heard(*arguments: Any, **options: Any) -> Any:
+            self.hear("disk", name)
+            return function(*arguments, **options)
+
+        return heard
+
+
+def run_child(job: dict[str, Any]) -> None:
+    """The life of a child; it does not return."""
+    log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ["MMGA_HOME"] = job["home"]
+    kill = job.get("kill")
+    moments = Moments(tuple(kill) if kill else None)
+    status = 0
+    if kill or job.get("record"):
+        moments.listen()
+    import mmga
+
+    try:
+        mmga.main(job["arguments"])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    moments.hear(*EXIT[:2])
+    if job.get("record"):
+        Path(job["record"]).write_text(json.dumps(moments.seen))
+    if job.get("dump"):
+        Path(job["dump"]).write_text(json.dumps(dump_of(Path(job["home"]))))
+    if job.get("modules"):
+        Path(job["modules"]).write_text("\n".join(sorted(sys.modules)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def dump_of(home: Path) -> dict[str, Any]:
+    """Digest, counts, positions, dead letters and the features of all users."""
+    import numpy as np
+
+    from featurestore.definitions import USER_ACTIVITY
+    from featurestore.online import open_online_store
+    from featurestore.settings import FeatureStoreSettings
+    from graphdb import open_graph
+    from graphdb.statistics import STATISTICS
+    from ingest.dead_letters import DeadLetters
+
+    graph = open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)
+    online = open_online_store(FeatureStoreSettings.at(home), read_only=True)
+    users = sorted(user for page in online.user_ids(USER_ACTIVITY) for user in page)
+    rows = online.read(USER_ACTIVITY, users, STATISTICS)
+    features = np.stack([rows.features[name] for name in STATISTICS], axis=1)
+    counts = graph.counts()
+    return {
+        "digest": graph.digest(),
+        "counts": [counts.users, counts.posts, counts.follows, counts.mutual_follows],
+        "existing": graph.user_ids(),
+        "positions": [[each.source, each.offset] for each in graph.positions()],
+        "dead_letters": DeadLetters(home / "dead_letters.jsonl").count(),
+        "users": users,
+        "present": rows.present.tolist(),
+        "features": features.tobytes().hex(),
+    }
+
+
+def serve(modules: Path) -> None:
+    """Fork a child for each job, one after the other, and answer its exit status."""
+    for name in modules.read_text().split():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    for text in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                run_child(json.loads(text))
+            finally:
+                os._exit(99)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))
