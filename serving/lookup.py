@@ -17,7 +17,7 @@ from serving.errors import InvalidRequest, UserUnknown
 from serving.features import LookupAnswer, UserFeatures
 from serving.identifiers import checked_user_ids, shown
 from serving.published import PublishedGeneration, PublishedGenerations
-from serving.rows import AnswerRows, VectorRows
+from serving.rows import AnswerRows, StatisticsRows, VectorRows
 from serving.staleness import staleness_seconds
 
 STATISTICS_STAGE = "statistics"
@@ -68,7 +68,7 @@ class Lookup:
         if max_staleness is not None and not max_staleness >= 0:
             raise InvalidRequest(f"max_staleness is {max_staleness}: give seconds, 0 or more")
         vectors = None if generation is None else self._vectors(generation, ids)
-        statistics = self._online.read(USER_ACTIVITY, ids, STATISTICS)
+        statistics = StatisticsRows.of(self._online.read(USER_ACTIVITY, ids, STATISTICS))
         stages = self._staleness(generation)
         page = AnswerRows(
             generation=None if generation is None else generation.id,

@@ -62,6 +62,23 @@ def _matrix(values: NDArray[Any], num_rows: int, width: int) -> Matrix:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsRows:
+    """The statistics X of B users, as plain numbers; what is not finite is None."""
+
+    values: list[list[float | None]]
+    present: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: OnlineRows) -> "StatisticsRows":
+        """All users at once, since numbers one by one cost more than reading them."""
+        matrix = np.stack([rows.features[name] for name in STATISTICS], axis=1)
+        values: list[list[float | None]] = matrix.tolist()
+        if not np.isfinite(matrix).all():
+            values = [[x if np.isfinite(x) else None for x in row] for row in matrix.tolist()]
+        return cls(values=values, present=rows.present)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRows:
     """What was read for B users, and how one row of it becomes an answer.
 
@@ -69,7 +86,7 @@ class AnswerRows:
     """
 
     generation: str | None
-    statistics: OnlineRows
+    statistics: StatisticsRows
     vectors: VectorRows | None
     staleness: dict[str, float | None]
     stale: frozenset[str]
@@ -107,8 +124,7 @@ class AnswerRows:
         elif "statistics" in self.stale:
             missing["statistics"] = "stale"
         else:
-            values = {name: float(self.statistics.features[name][row]) for name in STATISTICS}
-            return {name: value if np.isfinite(value) else None for name, value in values.items()}
+            return dict(zip(STATISTICS, self.statistics.values[row], strict=True))
         return None
 
     def _vector(self, name: str, row: int, missing: dict[str, MissingReason]) -> Vector | None:
