@@ -45,7 +45,9 @@ def message(item: Any) -> Value:
         np.datetime64: "unix_timestamp_val",
     }
     number = item.astype(np.int64) if isinstance(item, np.datetime64) else item
-    return Value(**{fields[type(item)]: number.item()})
+    value = Value()
+    setattr(value, fields[type(item)], number.item())
+    return value
 
 
 @given(st.one_of(singles, doubles, integers, flags, moments, names, matrices))
