@@ -148,7 +148,7 @@ class Trainer:
 def initial_model(config: RunConfig, data: TrainingData, seed: int) -> MMGA:
     """The network before its first step, statistics fitted to the run's users."""
     model = build(config, data.statistics.shape[1], seed)
-    model.fit_statistics(torch.from_numpy(data.statistics))
+    model.fit_statistics(torch.tensor(data.statistics))
     return model
 
 
