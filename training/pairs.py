@@ -3,13 +3,12 @@
 Shapes: Q pairs.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from graphdb.adjacency import Adjacency, SnapshotGraph
 from graphdb.folds import HELD_OUT_FOLDS, folds_of_pairs
+from graphdb.id_column import IdColumn
 
 NUM_ROUNDS = 4
 """Draws of a stranger before a pair is given up; the batch is then that much smaller."""
@@ -23,7 +22,7 @@ class Strangers:
     strangers it never saw as negatives. So every pair of a held-out fold, edge or not, is left out.
     """
 
-    def __init__(self, graph: SnapshotGraph, user_ids: Sequence[str], *, directed: bool) -> None:
+    def __init__(self, graph: SnapshotGraph, user_ids: IdColumn, *, directed: bool) -> None:
         self.followees = graph.followees
         self.user_ids = user_ids
         self.directed = directed
@@ -42,8 +41,7 @@ class Strangers:
 
     def _held_out(self, u: NDArray[np.int64], v: NDArray[np.int64]) -> NDArray[np.bool_]:
         users, local = np.unique(np.concatenate([u, v]), return_inverse=True)
-        ids = [self.user_ids[user] for user in users.tolist()]
-        folds = folds_of_pairs(ids, local[: len(u)], local[len(u) :])
+        folds = folds_of_pairs(self.user_ids[users], local[: len(u)], local[len(u) :])
         held_out: NDArray[np.bool_] = folds < len(HELD_OUT_FOLDS)
         return held_out
 

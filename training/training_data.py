@@ -3,7 +3,6 @@
 Shapes: N users, F statistics, P posts, S signature width.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from graphdb.adjacency import Adjacency, SnapshotGraph
 from graphdb.folds import HELD_OUT_FOLDS
+from graphdb.id_column import IdColumn
 from training.neighbourhoods import relations
 from training.pairs import Strangers
 from training.recipe import Edges
@@ -45,7 +45,7 @@ class SnapshotLike(Protocol):
     @property
     def graph(self) -> SnapshotGraph: ...  # noqa: D102
     @property
-    def user_ids(self) -> Sequence[str]: ...  # noqa: D102
+    def user_ids(self) -> IdColumn: ...  # noqa: D102
     @property
     def user_keys(self) -> NDArray[np.uint64]: ...  # noqa: D102
     @property

@@ -6,6 +6,7 @@ import numpy as np
 
 from graphdb.adjacency import SnapshotGraph, graph_of_follows
 from graphdb.folds import folds_of_pairs
+from graphdb.id_column import IdColumn
 from training.recipe import (
     GraphEncoderConfig,
     ImageEncoderConfig,
@@ -23,7 +24,7 @@ IMAGE_SIZE = 16
 @dataclass
 class SmallSnapshot:
     graph: SnapshotGraph
-    user_ids: list[str]
+    user_ids: IdColumn
     user_keys: np.ndarray
     statistics: np.ndarray
     post_indptr: np.ndarray
@@ -99,7 +100,7 @@ def small_network(
     communities = np.arange(num_users) % num_communities
     snapshot = SmallSnapshot(
         graph=small_graph(communities, rng),
-        user_ids=[f"user-{number}" for number in range(num_users)],
+        user_ids=IdColumn.of(f"user-{number}" for number in range(num_users)),
         user_keys=rng.integers(0, 2**63, num_users).astype(np.uint64),
         statistics=small_statistics(communities, rng),
         post_indptr=np.arange(0, num_users * posts_per_user + 1, posts_per_user),
