@@ -25,7 +25,7 @@ def staleness_seconds(watermark: Watermark, head: tuple[str, Head] | None, now: 
         graph_id, newest = head
         if graph_id == watermark.graph_id and watermark.version >= newest.version:
             return 0.0
-    return max(0.0, (now - watermark.commit_time) / MICROSECONDS)
+    return max(0.0, round((now - watermark.commit_time) / MICROSECONDS, 3))
 
 
 def in_words(staleness: Mapping[str, float | None]) -> str:

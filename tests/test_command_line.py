@@ -1,0 +1,181 @@
+"""What holds for every command: help, exit status, errors of one line, nothing heavy for help."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import mmga
+
+HEAVY = {
+    *("fastapi", "feast", "kafka", "matplotlib", "neo4j", "pandas", "PIL", "pyarrow", "ray"),
+    *("scipy", "sklearn", "sqlalchemy", "tokenizers", "torch", "torch_geometric", "transformers"),
+    "uvicorn",
+}
+PRINT_HEAVY = f"""
+import sys, mmga
+try:
+    mmga.main(sys.argv[1:])
+except SystemExit as stop:
+    status = stop.code or 0
+else:
+    status = 0
+print("imported:", *sorted({HEAVY!r} & set(sys.modules)))
+sys.exit(status)
+"""
+READERS = [
+    ["digest"],
+    ["generations", "list"],
+    ["generations", "show", "g1"],
+    ["lookup", "ann"],
+    ["serve", "--port", "0"],
+    ["similar", "ann"],
+    ["status"],
+    ["status", "--json"],
+]
+WRITERS = [["statistics"], ["train"], ["ingest", "--events", "missing.jsonl"]]
+
+
+def commands() -> Iterator[list[str]]:
+    """Every command and subcommand, as words."""
+    context = click.Context(mmga.cli)
+    pending: list[tuple[list[str], click.Command]] = [([], mmga.cli)]
+    while pending:
+        words, command = pending.pop()
+        yield words
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                child = command.get_command(context, name)
+                assert child is not None
+                pending.append(([*words, name], child))
+
+
+ALL_COMMANDS = sorted(commands())
+
+
+def run(
+    *arguments: str, home: Path | None = None, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("MMGA_")}
+    if home is not None:
+        variables["MMGA_HOME"] = str(home)
+    return subprocess.run(
+        [sys.executable, "-m", "mmga", *arguments],
+        env={**variables, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def assert_one_line_error(done: "subprocess.CompletedProcess[str]") -> None:
+    assert done.returncode == 1, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "--debug" not in errors[0], f"not an error of ours: {errors[0]}"
+
+
+class TestHelp:
+    @pytest.mark.parametrize("words", ALL_COMMANDS, ids=" ".join)
+    def test_imports_nothing_heavy(self, words: list[str]) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT_HEAVY, *words, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"Usage: {' '.join(['mmga', *words])}")
+        assert done.stdout.splitlines()[-1].split() == ["imported:"]
+
+    def test_lists_every_command_with_what_it_does(self) -> None:
+        done = run("--help")
+        assert done.returncode == 0
+        for name, (_, effect) in mmga.COMMANDS.items():
+            assert name in done.stdout
+            assert effect.split()[0] in done.stdout
+
+    def test_does_not_touch_the_home(self, tmp_path: Path) -> None:
+        for words in (["ingest"], ["train"], ["serve"]):
+            assert run(*words, "--help", home=tmp_path / "home").returncode == 0
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("words", ALL_COMMANDS, ids=" ".join)
+    def test_every_command_and_option_is_described(self, words: list[str]) -> None:
+        command: click.Command = mmga.cli
+        for word in words:
+            assert isinstance(command, click.Group)
+            child = command.get_command(click.Context(command), word)
+            assert child is not None
+            command = child
+        assert command.help
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, f"{' '.join(words)} {option.opts[0]} has no help"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "words", [["nothing"], ["lookup"], ["lookup", "--nothing"], ["serve", "--port", "x"]]
+    )
+    def test_wrong_usage_is_status_two(self, words: list[str], tmp_path: Path) -> None:
+        done = run(*words, home=tmp_path / "home")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert "Error: " in done.stderr
+
+    @pytest.mark.parametrize("words", READERS, ids=" ".join)
+    def test_a_reader_makes_no_home(self, words: list[str], tmp_path: Path) -> None:
+        home = tmp_path / "home"
+        done = run(*words, home=home)
+        if done.returncode:
+            assert_one_line_error(done)
+        assert not home.exists()
+
+    @pytest.mark.parametrize("words", [*READERS, *WRITERS], ids=" ".join)
+    def test_a_home_that_is_a_file_is_one_line(self, words: list[str], tmp_path: Path) -> None:
+        home = tmp_path / "home"
+        home.write_text("not a folder")
+        done = run(*words, home=home)
+        if done.returncode:
+            assert_one_line_error(done)
+        assert home.read_text() == "not a folder"
+
+    def test_training_without_a_graph_is_one_line(self, tmp_path: Path) -> None:
+        done = run("train", home=tmp_path / "home")
+        assert_one_line_error(done)
+        assert "mmga ingest" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("MMGA_ONLINE_STORE_URL", "mystery://user:secret@host"),
+            ("MMGA_GRAPH_URL", "mystery://user:secret@host"),
+            ("MMGA_PROJECT", "../../etc"),
+        ],
+    )
+    def test_a_bad_setting_is_one_line_without_its_secret(
+        self, name: str, value: str, tmp_path: Path
+    ) -> None:
+        words = ["status"] if name == "MMGA_GRAPH_URL" else ["lookup", "ann"]
+        done = run(*words, home=tmp_path / "home", **{name: value})
+        assert_one_line_error(done)
+        assert "secret" not in done.stderr
+
+    def test_debug_shows_the_traceback(self, tmp_path: Path) -> None:
+        done = run("--debug", "lookup", "ann", home=tmp_path / "home")
+        assert done.returncode == 1
+        assert "Traceback" in done.stderr
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert "0." in done.stdout
