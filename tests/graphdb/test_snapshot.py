@@ -238,6 +238,20 @@ def test_whenever_the_writer_is_killed_no_torn_snapshot_is_seen(tmp_path: Path) 
 # Sharing
 
 
+def test_writers_at_once_make_one_snapshot(tmp_path: Path) -> None:
+    store = store_of(NETWORK)
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            snapshot = take_snapshot(store, tmp_path)
+            os._exit(0 if snapshot.num_users == 4 else 1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    left = sorted(each.name for each in (tmp_path / store.graph_id).iterdir())
+    assert left == [".lock", "1"]
+
+
 def test_another_process_reads_it_and_a_pickle_is_its_path(tmp_path: Path) -> None:
     snapshot = take_snapshot(store_of(NETWORK), tmp_path)
     packed = pickle.dumps(snapshot)
