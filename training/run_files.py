@@ -10,8 +10,10 @@ Files are safetensors and JSON, never pickle, and appear whole or not at all.
 """
 
 import json
+import logging
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +28,8 @@ from training.errors import RunUnreadable
 from training.recipe import RunConfig, from_json, to_json
 
 FORMAT_VERSION = 1
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,22 @@ def finish(run: Run, generation: str | None) -> Run:
     return finished
 
 
+def drop_old(root: Path, *, keep: int) -> None:
+    """Drop all but the newest finished runs; what was published lives on as generations."""
+    finished = [path for path, run in runs(root) if run.status == "finished"]
+    for path in finished[keep:]:
+        shutil.rmtree(path)
+
+
+def runs(root: Path) -> Iterator[tuple[Path, Run]]:
+    """Folders and runs of this format, newest first."""
+    for path in sorted(root.glob("r*/run.json"), reverse=True):
+        try:
+            yield path.parent, open_run(path.parent)
+        except RunUnreadable as error:
+            logger.warning("left out: %s", error)
+
+
 def open_run(path: Path) -> Run:
     """The run in a folder. Raises RunUnreadable."""
     values = read_json(path / "run.json")
@@ -142,11 +162,7 @@ def unfinished(
 ) -> Run | None:
     """The newest run that asked for the same and was interrupted, if its snapshot still exists."""
     wanted = (config, tuple(seeds), workers, graph_id)
-    for path in sorted(root.glob("r*/run.json"), reverse=True):
-        try:
-            run = open_run(path.parent)
-        except RunUnreadable:
-            continue  # of another version: not ours to resume
+    for _, run in runs(root):
         same = (run.config, run.seeds, run.workers, run.graph_id) == wanted
         if same and run.status == "training" and run.snapshot.is_dir():
             return run

@@ -46,8 +46,8 @@ def config() -> RunConfig:
     )
 
 
-def train(settings: TrainingSettings) -> TrainedRun:
-    request = RunRequest(config=config(), seeds=(0,), workers=1)
+def train(settings: TrainingSettings, *, workers: int = 1) -> TrainedRun:
+    request = RunRequest(config=config(), seeds=(0,), workers=workers)
     with closing(open_store(settings.home)) as store, ConsoleReporter() as reporter:
         return train_run(settings, store, request, reporter)
 
@@ -143,3 +143,16 @@ def test_the_same_command_resumes_a_run_whose_driver_was_killed(tmp_path: Path) 
     trained = train(settings)
     assert len(list(settings.runs.iterdir())) == 1
     check(settings, trained)
+
+
+def test_two_workers_share_the_steps_of_one_network(tmp_path: Path) -> None:
+    settings = small_home(tmp_path)
+    trained = train(settings, workers=2)
+    lines = list(read_losses(trained.run.losses(0)))
+    assert [line["step"] for line in lines] == list(range(100))
+    structure = [line["graph_structure"] for line in lines if line["phase"] == "graph"]
+    assert sum(structure[-10:]) < sum(structure[:10])
+    # Gradients are averaged over both workers' batches, so the weights are not one worker's.
+    alone = undisturbed(settings, trained)
+    model = load_tensors(trained.run.model(0))
+    assert any(not torch.equal(model[name], tensor) for name, tensor in alone.items())

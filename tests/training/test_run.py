@@ -21,10 +21,12 @@ from training.run_files import (
     Run,
     append_losses,
     begin,
+    drop_old,
     finish,
     load_tensors,
     open_run,
     read_losses,
+    runs,
     unfinished,
 )
 from training.vectors_file import load_vectors, save_vectors
@@ -85,6 +87,16 @@ def test_a_run_of_another_format_is_refused_in_one_line(tmp_path: Path) -> None:
     (run.path / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(RunUnreadable, match=r"model\.safetensors"):
         load_tensors(run.path / "model.safetensors")
+
+
+def test_only_the_newest_finished_runs_are_kept(tmp_path: Path) -> None:
+    begun = [begin_run(tmp_path) for _ in range(4)]
+    for run in begun[:3]:
+        finish(run, None)
+    drop_old(tmp_path, keep=1)
+    left = {path for path, _ in runs(tmp_path)}
+    assert len(left) == 2
+    assert begun[3].path in left
 
 
 def test_losses_of_steps_that_are_done_again_replace_the_first_attempt(tmp_path: Path) -> None:
