@@ -1,1 +1,5 @@
 """The social graph: facts, stores, change feed, statistics, snapshots and sampling."""
+
+from graphdb.open import open_graph
+
+__all__ = ["open_graph"]

@@ -1,0 +1,5 @@
+"""The embedded graph: the `GraphStore` contract on one SQLite file."""
+
+from graphdb.sqlite.store import SqliteGraph
+
+__all__ = ["SqliteGraph"]

@@ -1,0 +1,116 @@
+"""User deletions: void everything about a user up to a time, in bounded transactions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from graphdb.facts import UserDeletion
+from graphdb.sqlite import statements
+from graphdb.sqlite.follow_rows import Int64
+from graphdb.sqlite.follows import follow_evidence, pairs_at, slices, void_follows
+from graphdb.sqlite.labels import void_labels
+from graphdb.sqlite.posts import Posts, posts_of_author
+from graphdb.sqlite.write import Write
+
+FACTS_A_TRANSACTION = 10_000
+
+Piece = Callable[[Write], None]
+"""Part of a large deletion, for a transaction of its own; repeating it is harmless."""
+
+
+def apply_user_deletions(write: Write, posts: Posts, deletions: Sequence[UserDeletion]) -> None:
+    """Apply a batch's `user.deleted`, before its facts. `settle_deleted` must follow them."""
+    users = write.users
+    users.load({deletion.user_id for deletion in deletions})
+    for deletion in deletions:
+        if deletion.time <= users.deleted_at(deletion.user_id):
+            continue
+        write.num_applied += 1
+        if users.exists(deletion.user_id):
+            write.draft.users.add(deletion.user_id)
+        users.bury(deletion.user_id, deletion.time)
+        posts.void(posts_of_author(write, deletion.user_id), deletion.time)
+        key = users.keys.get(deletion.user_id)
+        if key is not None:
+            _void_user(write, deletion, key)
+
+
+def _void_user(write: Write, deletion: UserDeletion, key: int) -> None:
+    write.connection.execute(statements.VOID_PROFILE, (key, deletion.time))
+    void_labels(write, "user", key, deletion.user_id, deletion.time)
+    void_follows(write, key, pairs_at(write.connection, key), deletion.time)
+    while _void_mentions(write, key, deletion.time):
+        pass
+
+
+def _void_mentions(write: Write, key: int, time: int) -> bool:
+    """Delete mentions of a user up to a time; return whether there may be more."""
+    rows = write.connection.execute(
+        statements.SELECT_VOID_MENTIONS, (key, time, FACTS_A_TRANSACTION)
+    ).fetchall()
+    write.connection.executemany(statements.VOID_MENTION, [(post, key) for post, _, _ in rows])
+    for _, post_id, author_id in rows:
+        write.draft.add_post(post_id, author_id)
+    return len(rows) == FACTS_A_TRANSACTION
+
+
+def settle_deleted(write: Write, deletions: Sequence[UserDeletion]) -> None:
+    """Decide which of a batch's deleted users exist, now that all its facts are in."""
+    for user_id in {deletion.user_id for deletion in deletions}:
+        key = write.users.keys.get(user_id)
+        if key is not None:
+            newest_follow, has_follows = follow_evidence(write.connection, key)
+            write.users.settle(user_id, newest_follow=newest_follow, has_follows=has_follows)
+
+
+def large_pieces(write: Write, deletions: Sequence[UserDeletion]) -> list[Piece]:
+    """What to commit ahead of a batch whose deletions void too much for one transaction."""
+    users = write.users
+    users.load({deletion.user_id for deletion in deletions})
+    pieces: list[Piece] = []
+    num_facts = 0
+    for deletion in deletions:
+        if deletion.time <= users.deleted_at(deletion.user_id):
+            continue
+        for size, piece in _pieces_of(write, deletion):
+            num_facts += size
+            pieces.append(piece)
+    return pieces if num_facts > FACTS_A_TRANSACTION else []
+
+
+def _pieces_of(write: Write, deletion: UserDeletion) -> Iterator[tuple[int, Piece]]:
+    post_ids = posts_of_author(write, deletion.user_id)
+    for start in range(0, len(post_ids), FACTS_A_TRANSACTION):
+        part = post_ids[start : start + FACTS_A_TRANSACTION]
+        yield len(part), partial(_void_posts, post_ids=part, time=deletion.time)
+    key = write.users.keys.get(deletion.user_id)
+    if key is None:
+        return
+    for pairs in slices(pairs_at(write.connection, key), FACTS_A_TRANSACTION):
+        yield len(pairs), partial(_void_pairs, deletion=deletion, key=key, pairs=pairs)
+    (num_mentions,) = write.connection.execute(statements.COUNT_MENTIONS, (key,)).fetchone()
+    for start in range(0, num_mentions, FACTS_A_TRANSACTION):
+        size = min(FACTS_A_TRANSACTION, num_mentions - start)
+        yield size, partial(_void_some_mentions, deletion=deletion, key=key)
+
+
+def _void_posts(write: Write, *, post_ids: list[str], time: int) -> None:
+    posts = Posts(write)
+    posts.void(post_ids, time)
+    posts.flush()
+    posts.sweep()
+
+
+def _void_pairs(write: Write, *, deletion: UserDeletion, key: int, pairs: Int64) -> None:
+    if _still_has_key(write, deletion, key):
+        void_follows(write, key, pairs, deletion.time)
+
+
+def _void_some_mentions(write: Write, *, deletion: UserDeletion, key: int) -> None:
+    if _still_has_key(write, deletion, key):
+        _void_mentions(write, key, deletion.time)
+
+
+def _still_has_key(write: Write, deletion: UserDeletion, key: int) -> bool:
+    """Whether no other process has deleted the user, and given the key away, in between."""
+    write.users.load([deletion.user_id])
+    return write.users.keys.get(deletion.user_id) == key

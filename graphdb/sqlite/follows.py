@@ -1,0 +1,229 @@
+"""Follows: many a second, so in columns from the batch to the table."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+
+import numpy as np
+
+from graphdb.facts import FollowColumns
+from graphdb.sqlite import statements
+from graphdb.sqlite.follow_rows import (
+    ABSENT,
+    KEY_BITS,
+    KEY_MASK,
+    FollowRows,
+    Int64,
+    merge,
+    newest,
+    pair_of,
+    turned,
+)
+from graphdb.sqlite.json_keys import json_keys
+from graphdb.sqlite.stamps import stamp, stamps
+from graphdb.sqlite.tombstones import NEVER
+from graphdb.sqlite.users import Users
+from graphdb.sqlite.write import Write
+
+MAX_RECENT_FOLLOWS = 200_000
+FOLLOWS_A_MERGE = 10_000
+
+_MAIN, _RECENT = 0, 1
+
+
+def apply_follows(write: Write, columns: FollowColumns) -> None:
+    """Merge a batch's follows and unfollows into the graph."""
+    if not len(columns):
+        return
+    users = write.users
+    user_ids = {*columns.follower_ids, *columns.followee_ids}
+    users.load(user_ids)
+    if not users.none_deleted(user_ids):
+        columns = _without_void(write, columns)
+        user_ids = {*columns.follower_ids, *columns.followee_ids}
+        if not len(columns):
+            return
+    _admit_ends(users, columns, user_ids)
+    incoming, winners = newest(
+        pair_of(_keys(users, columns.follower_ids), _keys(users, columns.followee_ids)),
+        stamps(columns.times, columns.live),
+        np.array(columns.ties, dtype=np.int64),
+    )
+    standing, levels = _standing(write.connection, incoming.pairs)
+    merged, won, rewritten = merge(standing, incoming)
+    _write_rows(write.connection, merged, levels, rewritten)
+    _report(write, columns, winners[won].tolist())
+
+
+def _without_void(write: Write, columns: FollowColumns) -> FollowColumns:
+    """Leave out facts that a deletion voids; one that is void at one end still proves the other."""
+    users = write.users
+    kept = FollowColumns()
+    evidence: dict[str, int] = {}
+    for follower, followee, time, tie, live in zip(
+        columns.follower_ids,
+        columns.followee_ids,
+        columns.times,
+        columns.ties,
+        columns.live,
+        strict=True,
+    ):
+        proven = [end for end in (follower, followee) if time > users.deleted_at(end)]
+        if len(proven) == 2:
+            kept.follower_ids.append(follower)
+            kept.followee_ids.append(followee)
+            kept.times.append(time)
+            kept.ties.append(tie)
+            kept.live.append(live)
+        elif proven and live:
+            evidence[proven[0]] = max(time, evidence.get(proven[0], NEVER))
+    users.admit(existing=evidence.keys())
+    users.witness((users.keys[user_id], time) for user_id, time in evidence.items())
+    return kept
+
+
+def _admit_ends(users: Users, columns: FollowColumns, user_ids: Collection[str]) -> None:
+    """Both ends of a follow exist; those of an unfollow may be stubs."""
+    if all(columns.live):
+        users.admit(existing=user_ids)
+        return
+    existing: set[str] = set()
+    for ends in (columns.follower_ids, columns.followee_ids):
+        existing.update(end for end, live in zip(ends, columns.live, strict=True) if live)
+    users.admit(existing=existing, mentioned=user_ids)
+
+
+def _keys(users: Users, user_ids: list[str]) -> Int64:
+    return np.array(list(map(users.keys.__getitem__, user_ids)), dtype=np.int64)
+
+
+def _standing(connection: sqlite3.Connection, pairs: Int64) -> tuple[FollowRows, Int64]:
+    """Rows of these ascending pairs (absent: stamp -1), and the level in which each stands."""
+    found = connection.execute(
+        statements.SELECT_STANDING_FOLLOWS, (json_keys(pairs.tolist()),)
+    ).fetchall()
+    table = np.full((len(pairs), 4), ABSENT, dtype=np.int64)
+    if found:
+        rows = np.array(found, dtype=np.int64)
+        table[np.searchsorted(pairs, rows[:, 0])] = rows[:, 1:]
+    orders, ties, created, levels = table.T
+    created = np.where((orders >= 0) & ((orders & 1) == 0), orders >> 1, created)
+    return FollowRows(pairs=pairs, stamps=orders, ties=ties, created=created), levels
+
+
+def _write_rows(
+    connection: sqlite3.Connection,
+    rows: FollowRows,
+    levels: Int64,
+    rewritten: np.ndarray[tuple[int], np.dtype[np.bool_]],
+) -> None:
+    """Rewrite rows where they stand; new ones go to the recent level."""
+    for statement, chosen in (
+        (statements.WRITE_FOLLOW, rewritten & (levels == _MAIN)),
+        (statements.WRITE_RECENT_FOLLOW, rewritten & (levels != _MAIN)),
+    ):
+        connection.executemany(statement, _stored(rows.take(chosen)))
+    new = np.sort(turned(rows.pairs[rewritten & (levels == ABSENT)]))
+    connection.executemany(statements.INSERT_RECENT_FOLLOWER, zip(new.tolist(), strict=True))
+
+
+def _stored(rows: FollowRows) -> Iterable[tuple[int, int, int, int]]:
+    """Rows as tuples for the table, which keeps `created` of unfollowed pairs alone."""
+    created = np.where(rows.live, NEVER, rows.created)
+    return zip(
+        rows.pairs.tolist(),
+        rows.stamps.tolist(),
+        rows.ties.tolist(),
+        created.tolist(),
+        strict=True,
+    )
+
+
+def _report(write: Write, columns: FollowColumns, winners: list[int]) -> None:
+    write.num_applied += len(winners)
+    write.draft.add_follows(
+        [columns.follower_ids[i] for i in winners],
+        [columns.followee_ids[i] for i in winners],
+        [columns.live[i] for i in winners],
+    )
+
+
+def merge_recent(connection: sqlite3.Connection) -> None:
+    """Move one slice of recent follows, in the order of their pairs, to the main level."""
+    for bound, insert, delete in statements.MERGE_LEVELS.values():
+        row = connection.execute(bound, (FOLLOWS_A_MERGE - 1,)).fetchone()
+        last = row[0] if row else 2**63 - 1
+        connection.execute(insert, (last,))
+        connection.execute(delete, (last,))
+
+
+def count_recent(connection: sqlite3.Connection) -> int:
+    """Rows that wait in the recent level."""
+    count: int = connection.execute(statements.COUNT_RECENT_FOLLOWS).fetchone()[0]
+    return count
+
+
+def pairs_from(connection: sqlite3.Connection, key: int) -> Int64:
+    """Pairs, live or not, whose follower is one user, ascending."""
+    return _pairs_in_range(connection, statements.SELECT_FOLLOWEE_PAIRS, key)
+
+
+def pairs_to(connection: sqlite3.Connection, key: int) -> Int64:
+    """Pairs, live or not, whose followee is one user, ascending."""
+    return turned(_pairs_in_range(connection, statements.SELECT_FOLLOWER_PAIRS, key))
+
+
+def pairs_at(connection: sqlite3.Connection, key: int) -> Int64:
+    """Pairs, live or not, with one user at either end, ascending."""
+    return np.sort(np.concatenate((pairs_from(connection, key), pairs_to(connection, key))))
+
+
+def _pairs_in_range(connection: sqlite3.Connection, statement: str, key: int) -> Int64:
+    bounds = (key << KEY_BITS, (key << KEY_BITS) | KEY_MASK)
+    pairs = np.fromiter((pair for (pair,) in connection.execute(statement, bounds)), np.int64)
+    return np.sort(pairs)
+
+
+def live_among(connection: sqlite3.Connection, pairs: Int64) -> Int64:
+    """Those of these ascending pairs that are live follows."""
+    standing, _ = _standing(connection, np.sort(pairs))
+    return standing.pairs[standing.live]
+
+
+def slices(pairs: Int64, size: int) -> Iterator[Int64]:
+    """Consecutive parts of at most `size` pairs."""
+    for start in range(0, len(pairs), size):
+        yield pairs[start : start + size]
+
+
+def void_follows(write: Write, key: int, pairs: Int64, time: int) -> None:
+    """Delete what is known of these pairs of one user up to a time; the other end existed."""
+    standing, _ = _standing(write.connection, pairs)
+    void = standing.take(
+        (standing.stamps >= 0) & (standing.stamps <= stamp(time, is_deletion=True))
+    )
+    if not len(void):
+        return
+    for statement in statements.DELETE_FOLLOW:
+        write.connection.executemany(statement, zip(void.pairs.tolist(), strict=True))
+    for statement in statements.DELETE_FOLLOWER:
+        write.connection.executemany(statement, zip(turned(void.pairs).tolist(), strict=True))
+    followers, followees = void.pairs >> KEY_BITS, void.pairs & KEY_MASK
+    names = write.users.names({*followers.tolist(), *followees.tolist()})
+    others = np.where(followers == key, followees, followers).tolist()
+    write.users.witness(zip(others, void.created.tolist(), strict=True))
+    live = void.live
+    write.draft.add_follows(
+        map(names.__getitem__, followers[live].tolist()),
+        map(names.__getitem__, followees[live].tolist()),
+        [False] * int(live.sum()),
+    )
+
+
+def follow_evidence(connection: sqlite3.Connection, key: int) -> tuple[int, bool]:
+    """The newest `follow.created` at either end of a user, and whether any row names the user."""
+    pairs = pairs_at(connection, key)
+    newest_created = NEVER
+    for part in slices(pairs, FOLLOWS_A_MERGE):
+        standing, _ = _standing(connection, part)
+        newest_created = max(newest_created, int(standing.created.max()))
+    return newest_created, len(pairs) > 0

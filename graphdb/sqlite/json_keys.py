@@ -1,0 +1,11 @@
+"""Many keys as one bound value: a JSON array that `json_each` takes apart again."""
+
+import json
+from collections.abc import Iterable
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def json_keys(keys: Iterable[str] | Iterable[int]) -> str:
+    """Strings or integers as the text of a JSON array."""
+    return _encode(list(keys))

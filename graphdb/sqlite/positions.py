@@ -1,0 +1,39 @@
+"""Stream positions: they move in the transaction of the facts that they stand for."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from graphdb.errors import PositionConflict
+from graphdb.facts import Position, PositionMove
+from graphdb.sqlite import statements
+
+
+def check_moves(connection: sqlite3.Connection, moves: Sequence[PositionMove]) -> None:
+    """Raise PositionConflict unless each partition stands where its move expects it."""
+    for move in moves:
+        source, partition = move.next.source, move.next.partition
+        row = connection.execute(statements.SELECT_POSITION, (source, partition)).fetchone()
+        stored = row[0] if row else None
+        if stored != move.expected:
+            raise PositionConflict(
+                f"partition {partition} of {source} stands at {stored}, not at {move.expected}: "
+                "another process has moved it; read the positions again and go on from there"
+            )
+
+
+def write_positions(connection: sqlite3.Connection, positions: Sequence[Position]) -> None:
+    """Overwrite positions."""
+    connection.executemany(
+        statements.WRITE_POSITION,
+        [(each.source, each.partition, each.offset, each.fingerprint) for each in positions],
+    )
+
+
+def read_positions(connection: sqlite3.Connection, source: str | None) -> list[Position]:
+    """Positions of one source or of all."""
+    return [
+        Position(source=name, partition=partition, offset=offset, fingerprint=fingerprint)
+        for name, partition, offset, fingerprint in connection.execute(
+            statements.SELECT_POSITIONS, (source,)
+        )
+    ]

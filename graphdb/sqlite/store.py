@@ -1,0 +1,304 @@
+"""The embedded graph store: the `GraphStore` contract on one SQLite file."""
+
+import contextlib
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from graphdb.errors import FormatTooNew, GraphUnavailable
+from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
+from graphdb.sqlite import reading, statements
+from graphdb.sqlite.connection import Database
+from graphdb.sqlite.deletions import (
+    Piece,
+    apply_user_deletions,
+    large_pieces,
+    settle_deleted,
+)
+from graphdb.sqlite.feed import Draft, read_changes, trim_changes
+from graphdb.sqlite.follows import (
+    FOLLOWS_A_MERGE,
+    MAX_RECENT_FOLLOWS,
+    apply_follows,
+    count_recent,
+    merge_recent,
+)
+from graphdb.sqlite.labels import apply_labels
+from graphdb.sqlite.positions import check_moves, read_positions, write_positions
+from graphdb.sqlite.posts import Posts
+from graphdb.sqlite.profiles import apply_profiles
+from graphdb.sqlite.schema import FORMAT_VERSION, TABLES
+from graphdb.sqlite.tombstones import Tombstones
+from graphdb.sqlite.users import MAX_CACHED_USERS, UserCache, Users
+from graphdb.sqlite.write import Write
+from graphdb.store import (
+    Change,
+    Commit,
+    Direction,
+    Follows,
+    GraphCounts,
+    Head,
+    Label,
+    Post,
+    Profile,
+)
+
+
+class SqliteGraph:
+    """A graph in one file: one writer at a time, any number of reading processes."""
+
+    def __init__(self, database: Database, *, graph_id: str, tombstone_key: bytes) -> None:
+        self._database = database
+        self._graph_id = graph_id
+        self._tombstone_key = tombstone_key
+        self._cache = UserCache()
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> "SqliteGraph":
+        """Open the graph at `path`; a writer creates it where there is none."""
+        database = Database.open(path, read_only=read_only)
+        try:
+            if not read_only:
+                _create_where_absent(database)
+            graph_id, tombstone_key = _identity(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, graph_id=graph_id, tombstone_key=tombstone_key)
+
+    @property
+    def graph_id(self) -> str:
+        """Random identity of this graph."""
+        return self._graph_id
+
+    def apply(self, batch: Batch) -> Commit:
+        """Commit facts and positions in one transaction, as one new version.
+
+        1. Deletions that void more than 10,000 facts void them ahead, in transactions (and
+           versions) of their own that leave the positions where they are.
+        2. In one transaction: positions are checked; deletions void what stands; facts that no
+           deletion voids are merged, the newest winning; the changed keys go to the feed, the
+           positions and the version move.
+        3. Recent follows are merged into the main level when there are many, and the
+           write-ahead log is emptied when it is large.
+        """
+        for piece in self._large_pieces(batch):
+            with self._write(batch.moves) as write:
+                piece(write)
+                self._advance(write)
+        with self._write(batch.moves) as write:
+            _apply_facts(write, batch)
+            write_positions(write.connection, [move.next for move in batch.moves])
+            head = self._advance(write)
+            num_recent = count_recent(write.connection)
+        self._merge_recent(num_recent)
+        return Commit(
+            version=head.version,
+            commit_time=head.commit_time,
+            num_applied=write.num_applied,
+            num_superseded=_num_facts(batch) - write.num_applied,
+        )
+
+    def _large_pieces(self, batch: Batch) -> Sequence[Piece]:
+        if not batch.user_deletions:
+            return ()
+        with self._database.reading() as connection:
+            return large_pieces(self._begin(connection, UserCache()), batch.user_deletions)
+
+    def _merge_recent(self, num_recent: int) -> None:
+        if num_recent < MAX_RECENT_FOLLOWS:
+            return
+        for _ in range(0, num_recent, FOLLOWS_A_MERGE):
+            with self._database.writing() as connection:
+                merge_recent(connection)
+
+    @contextlib.contextmanager
+    def _write(self, moves: Sequence[PositionMove]) -> Iterator[Write]:
+        """One write transaction; when it fails, what the cache learned in it is forgotten."""
+        try:
+            with self._database.writing() as connection:
+                check_moves(connection, moves)
+                yield self._begin(connection, self._cache)
+        except BaseException:
+            self._cache.forget()
+            raise
+
+    def _begin(self, connection: sqlite3.Connection, cache: UserCache) -> Write:
+        if cache.version != _head(connection).version or len(cache.keys) > MAX_CACHED_USERS:
+            cache.forget()
+        draft = Draft()
+        tombstones = Tombstones(connection, self._tombstone_key)
+        return Write(
+            connection=connection,
+            tombstones=tombstones,
+            users=Users(connection, tombstones, draft, cache),
+            draft=draft,
+        )
+
+    def _advance(self, write: Write) -> Head:
+        """Give the transaction the next version and its row in the feed."""
+        last = _head(write.connection)
+        now = time.time_ns() // 1000
+        head = Head(version=last.version + 1, commit_time=max(now, last.commit_time + 1))
+        write.draft.append_to(write.connection, head)
+        write.connection.execute(statements.UPDATE_HEAD, (head.version, head.commit_time))
+        self._cache.version = head.version
+        return head
+
+    def positions(self, source: str | None = None) -> list[Position]:
+        """Stored positions, of one source or of all."""
+        with self._database.reading() as connection:
+            return read_positions(connection, source)
+
+    def set_positions(self, positions: Sequence[Position]) -> None:
+        """Overwrite positions in a transaction of their own."""
+        with self._database.writing() as connection:
+            write_positions(connection, positions)
+
+    def head(self) -> Head:
+        """The newest version."""
+        with self._database.reading() as connection:
+            return _head(connection)
+
+    def changes(self, since: int) -> Iterator[Change]:
+        """Changes of the versions above `since`, ascending; raises ChangesTrimmed."""
+        return read_changes(self._database, since)
+
+    def trim_changes(self, *, older_than: int, max_rows: int) -> int:
+        """Drop changes that are too old or too many; return how many versions went."""
+        return trim_changes(self._database, older_than=older_than, max_rows=max_rows)
+
+    def counts(self) -> GraphCounts:
+        """Sizes of the graph, stubs and tombstones left out."""
+        with self._database.reading() as connection:
+            return reading.read_counts(connection)
+
+    def user_ids(self, *, after: str | None = None, limit: int = 10_000) -> list[str]:
+        """A page of existing users in ascending order of the id's UTF-8 bytes."""
+        with self._database.reading() as connection:
+            return reading.page_user_ids(connection, after, limit)
+
+    def profiles(self, user_ids: Sequence[str]) -> list[Profile]:
+        """Those of the users that exist, in the order asked."""
+        with self._database.reading() as connection:
+            return reading.read_profiles(connection, user_ids)
+
+    def posts(self, post_ids: Sequence[str]) -> list[Post]:
+        """Those of the posts that are live, in the order asked."""
+        with self._database.reading() as connection:
+            return reading.read_posts(connection, post_ids)
+
+    def posts_of(self, user_ids: Sequence[str]) -> list[Post]:
+        """Live posts of these users: users in the order asked, newest first (then by id)."""
+        with self._database.reading() as connection:
+            return reading.read_posts_of(connection, user_ids)
+
+    def labels(
+        self,
+        subject_kind: SubjectKind,
+        *,
+        task: str | None = None,
+        subject_ids: Sequence[str] | None = None,
+    ) -> list[Label]:
+        """Standing labels in ascending order of (subject, task, annotator)."""
+        with self._database.reading() as connection:
+            return list(reading.read_labels(connection, subject_kind, task, subject_ids))
+
+    def neighbours(self, user_id: str, direction: Direction) -> list[str]:
+        """Users at the other end of the live follows of one user, ascending."""
+        with self._database.reading() as connection:
+            return reading.read_neighbours(connection, user_id, direction)
+
+    def follows(self) -> Follows:
+        """Bulk export of the live follows, of one version, ascending by both ends."""
+        with self._database.reading() as connection:
+            return reading.read_follows(connection)
+
+    def erase(self, user_id: str) -> Commit:
+        """Delete a user and void, for ever, whatever is said about them."""
+        return self.apply(Batch(user_deletions=[UserDeletion(user_id=user_id, time=FOREVER)]))
+
+    def digest(self) -> str:
+        """32 hexadecimal digits that name the state."""
+        with self._database.reading() as connection:
+            return reading.state_digest(connection)
+
+    def close(self) -> None:
+        """Release the store; using it afterwards is an error."""
+        self._database.close()
+
+
+def _apply_facts(write: Write, batch: Batch) -> None:
+    """Deletions first: whatever they void, in the store or in the batch, is then left out."""
+    posts = Posts(write)
+    posts.load(
+        {
+            *(fact.post_id for fact in batch.posts),
+            *(fact.post_id for fact in batch.engagements),
+            *(fact.post_id for fact in batch.post_deletions),
+            *(fact.subject_id for fact in batch.labels if fact.subject_kind == "post"),
+        }
+    )
+    apply_user_deletions(write, posts, batch.user_deletions)
+    posts.delete(batch.post_deletions)
+    posts.create(batch.posts)
+    posts.engage(batch.engagements)
+    posts.flush()
+    apply_profiles(write, batch.profiles)
+    apply_follows(write, batch.follows)
+    apply_labels(write, posts, batch.labels)
+    posts.sweep()
+    settle_deleted(write, batch.user_deletions)
+
+
+def _num_facts(batch: Batch) -> int:
+    return (
+        len(batch.follows)
+        + len(batch.profiles)
+        + len(batch.posts)
+        + len(batch.engagements)
+        + len(batch.labels)
+        + len(batch.user_deletions)
+        + len(batch.post_deletions)
+    )
+
+
+def _head(connection: sqlite3.Connection) -> Head:
+    version, commit_time = connection.execute(statements.SELECT_HEAD).fetchone()
+    return Head(version=version, commit_time=commit_time)
+
+
+def _create_where_absent(database: Database) -> None:
+    with database.reading() as connection:
+        if _tables(connection):
+            return
+    with database.writing() as connection:
+        if not _tables(connection):
+            for statement in TABLES.split(";\n"):
+                connection.execute(statement)
+            connection.execute(
+                statements.INSERT_META, (FORMAT_VERSION, uuid.uuid4().hex, os.urandom(32))
+            )
+
+
+def _identity(database: Database) -> tuple[str, bytes]:
+    """Graph id and tombstone key, of a file whose format this software knows."""
+    with database.reading() as connection:
+        if "meta" not in _tables(connection):
+            raise GraphUnavailable(
+                f"{database.path} is not a graph of this software; give another path"
+            )
+        format_version, graph_id, key = connection.execute(statements.SELECT_META).fetchone()
+    if format_version > FORMAT_VERSION:
+        raise FormatTooNew(
+            f"graph {database.path} has format {format_version}, this software knows "
+            f"{FORMAT_VERSION}; install a newer version"
+        )
+    return graph_id, key
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute(statements.SELECT_TABLES)}

@@ -1,0 +1,67 @@
+"""What is remembered of deleted users and posts: keyed hashes of their ids, and times."""
+
+import sqlite3
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from graphdb.sqlite import statements
+
+NEVER = -1
+"""The time of a deletion that did not happen: before every fact."""
+
+
+class Tombstones:
+    """The tombstones as one transaction sees and raises them."""
+
+    def __init__(self, connection: sqlite3.Connection, key: bytes) -> None:
+        self._connection = connection
+        self._key = key
+        self._have_users, self._have_posts = connection.execute(
+            statements.HAVE_TOMBSTONES
+        ).fetchone()
+
+    def hash_of(self, identity: str) -> bytes:
+        """BLAKE2b-128 of an id under this graph's random key."""
+        return blake2b(identity.encode(), key=self._key, digest_size=16).digest()
+
+    def of_users(self, user_ids: Iterable[str]) -> dict[str, int]:
+        """Times of the newest deletions of those users that were ever deleted."""
+        if not self._have_users:
+            return {}
+        rows = (
+            (user_id, self._select(statements.SELECT_USER_TOMBSTONE, user_id))
+            for user_id in user_ids
+        )
+        return {user_id: row[0] for user_id, row in rows if row}
+
+    def of_posts(self, post_ids: Iterable[str]) -> dict[str, tuple[int, bytes | None]]:
+        """Per post that has one: facts up to which time are void, and the author's hash.
+
+        The time is that of the post's own deletion or of its author's, whichever is greater.
+        """
+        if not self._have_posts:
+            return {}
+        rows = (
+            (post_id, self._select(statements.SELECT_POST_TOMBSTONE, post_id))
+            for post_id in post_ids
+        )
+        return {post_id: (row[0], row[1]) for post_id, row in rows if row}
+
+    def bury_user(self, user_id: str, time: int) -> None:
+        """Void facts up to `time` about a user, and about posts known to be theirs."""
+        user_hash = self.hash_of(user_id)
+        self._connection.execute(statements.RAISE_USER_TOMBSTONE, (user_hash, time))
+        self._connection.execute(statements.RAISE_TOMBSTONES_OF_AUTHOR, (user_hash, time))
+        self._have_users = True
+
+    def bury_posts(self, posts: Iterable[tuple[str, int, bytes | None]]) -> None:
+        """Void facts up to a time about posts: (post_id, time, hash of the author if known)."""
+        rows = [(self.hash_of(post_id), time, author) for post_id, time, author in posts]
+        self._connection.executemany(statements.RAISE_POST_TOMBSTONE, rows)
+        self._have_posts = self._have_posts or bool(rows)
+
+    def _select(self, statement: str, identity: str) -> tuple[int, bytes | None] | None:
+        row: tuple[int, bytes | None] | None = self._connection.execute(
+            statement, (self.hash_of(identity),)
+        ).fetchone()
+        return row

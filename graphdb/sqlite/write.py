@@ -1,0 +1,19 @@
+"""What the parts of one write transaction share."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from graphdb.sqlite.feed import Draft
+from graphdb.sqlite.tombstones import Tombstones
+from graphdb.sqlite.users import Users
+
+
+@dataclass(slots=True, kw_only=True)
+class Write:
+    """One write transaction: its connection, what it knows, and what it has done so far."""
+
+    connection: sqlite3.Connection
+    tombstones: Tombstones
+    users: Users
+    draft: Draft
+    num_applied: int = 0
