@@ -21,7 +21,8 @@ from tests.graphdb.orders import OpenStore, in_every_order
 from tests.graphdb.specification import Fact, digest, graph_state
 from tests.graphdb.state_rules import bare
 
-LATEST = 2**62
+LATEST = 2**60
+"""Long after the last time that an event may have."""
 BIG = 10_500
 
 

@@ -60,7 +60,7 @@ class DurabilityRules:
         facts: list[Fact] = [
             follow("ann", "eve", 8),
             profile("gone", 8),
-            profile("erased", 2**62),
+            profile("erased", 2**60),
             post("q", "ann", 8),
             post("early", "ann", 8, like_count=5),
             follow("ann", "bob", 8),

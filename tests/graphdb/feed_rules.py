@@ -142,6 +142,25 @@ class FeedRules:
         store.apply(batch_of([*facts, *late]))
         assert sum(num_keys(change) for change in store.changes(1)) == 0
 
+    def test_a_repeated_deletion_tells_of_nothing(self, store: GraphStore) -> None:
+        """Not even where a stub keeps labels, counts or mentions that the deletion left."""
+        facts: list[Fact] = [
+            label("user", "ann", 5, "a"),
+            label("user", "bob", 5),
+            post("p", "eve", 5, mentions=["ann"]),
+            engagement("q", 5, likes=1, comments=1),
+            follow("bob", "eve", 5),
+        ]
+        gone: list[Fact] = [user_deletion("ann", 3), user_deletion("bob", 3), post_deletion("q", 3)]
+        store.apply(batch_of([*facts, *gone]))
+        store.apply(batch_of([*gone, user_deletion("bob", 2), post_deletion("q", 2)]))
+        assert sum(num_keys(change) for change in store.changes(1)) == 0
+
+    def test_a_follow_that_ends_and_begins_is_told_once(self, store: GraphStore) -> None:
+        store.apply(batch_of([follow("ann", "bob", 1)]))
+        change = told(store, [user_deletion("ann", 1), follow("ann", "bob", 2)])
+        assert list(change.follows) == [("ann", "bob", True)]
+
     def test_the_feed_begins_after_the_version_asked_for(self, store: GraphStore) -> None:
         for number in range(1, 6):
             store.apply(batch_of([profile(f"user {number}", 1)]))

@@ -33,6 +33,7 @@ def page_all(store: GraphStore) -> list[str]:
     """All existing users, read in pages: a small one first, so that pages meet somewhere."""
     user_ids = store.user_ids(limit=PAGE_SIZE)
     while page := store.user_ids(after=user_ids[-1] if user_ids else None):
+        assert not user_ids or page[0] > user_ids[-1], "a page begins within the one before"
         user_ids += page
     return user_ids
 

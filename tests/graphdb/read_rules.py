@@ -76,6 +76,7 @@ class ReadRules:
         read: list[str] = []
         while page := store.user_ids(after=read[-1] if read else None, limit=limit):
             assert len(page) <= limit
+            assert not read or page[0] > read[-1]
             read += page
         assert read == IDS
 
