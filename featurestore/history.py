@@ -51,7 +51,8 @@ class Slice:
         """The name under which this, and nothing else, is kept. Raises FeatureInvalid."""
         if not PART.fullmatch(self.graph_id):
             raise FeatureInvalid(f"graph id {self.graph_id!r} cannot name a file")
-        return f"{self.graph_id}-{self.since:019d}-{self.version:019d}-{self.page:06d}.parquet"
+        since = "all" if self.since < 0 else f"{self.since:019d}"
+        return f"{self.graph_id}-{since}-{self.version:019d}-{self.page:06d}.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

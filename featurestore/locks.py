@@ -1,6 +1,5 @@
 """Locks between processes of one machine, freed by the kernel when their holder dies."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,12 +36,3 @@ def held(lock: FileLock, *, timeout_seconds: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def describe_holder(path: Path) -> str:
-    """Which process wrote itself into a lock file, as words."""
-    try:
-        pid = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return "another process"
-    return f"process {pid}" if pid.isdigit() and int(pid) != os.getpid() else "another process"

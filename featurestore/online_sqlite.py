@@ -113,13 +113,15 @@ class SqliteStore:
     ) -> int:
         """Write columns of users, the newest commit time wins, 10,000 rows a transaction."""
         check_columns(user_ids, features)
+        order = in_key_order(user_ids)
+        columns = {name: np.asarray(features[name])[order] for name in sorted(features)}
         num_written = 0
         num_users = max(1, MAX_TRANSACTION_ROWS // (len(features) + 1))
-        for start in range(0, len(user_ids), num_users):
+        for start in range(0, len(order), num_users):
             chunk = slice(start, start + num_users)
-            columns = {name: column[chunk] for name, column in features.items()}
-            rows = encoded_rows(user_ids[chunk], columns, commit_time)
-            num_written += self.write_rows(view, rows)
+            users = [user_ids[row] for row in order[chunk]]
+            pieces = {name: column[chunk] for name, column in columns.items()}
+            num_written += self.write_rows(view, encoded_rows(users, pieces, commit_time))
         return num_written
 
     def write_rows(self, view: str, rows: Sequence[EncodedRow]) -> int:
@@ -303,6 +305,12 @@ def check_columns(user_ids: Sequence[str], features: Mapping[str, Column]) -> No
                 f"feature {name} has {len(column)} rows for {len(user_ids)} users: give one each"
             )
         checked(name)
+
+
+def in_key_order(user_ids: Sequence[str]) -> list[int]:
+    """Rows in the order of their keys, which fill the pages of the table one after another."""
+    keys = entity_keys(user_ids)
+    return sorted(range(len(keys)), key=keys.__getitem__)
 
 
 def encoded_rows(

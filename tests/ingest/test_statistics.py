@@ -22,6 +22,7 @@ from featurestore.history import History
 from featurestore.online import OnlineStore, Watermark, open_online_store
 from featurestore.registry import FeatureRegistry
 from featurestore.settings import FeatureStoreSettings
+from graphdb import open_graph
 from graphdb.statistics import STATISTICS, user_statistics
 from graphdb.store import GraphStore
 from ingest import statistics
@@ -123,12 +124,15 @@ def assert_projected(home: Home, graph: GraphStore) -> None:
     )
 
 
-@settings(max_examples=60)
+@pytest.mark.parametrize("kind", ["oracle", "sqlite"])
+@settings(max_examples=40)
 @given(steps=steps, page=st.sampled_from([1, 2, 2_000]))
 def test_any_feed_ends_like_a_projection_from_scratch(
-    new_home: Callable[[], Home], steps: list[tuple[list[Any], str]], page: int
+    new_home: Callable[[], Home], kind: str, steps: list[tuple[list[Any], str]], page: int
 ) -> None:
-    home, graph = new_home(), GraphOracle()
+    home = new_home()
+    url = f"sqlite:///{home.settings.home / 'graph.db'}"
+    graph: GraphStore = GraphOracle() if kind == "oracle" else open_graph(url)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "PAGE_USERS", page)
         for facts_of_batch, action in steps:
@@ -143,6 +147,7 @@ def test_any_feed_ends_like_a_projection_from_scratch(
     ids = [(row["user_id"], row["created"]) for row in home.kept()]
     assert len(ids) == len(set(ids))
     home.online.close()
+    graph.close()
 
 
 def network(*, users: int = 5) -> GraphOracle:
