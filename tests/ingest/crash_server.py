@@ -9,8 +9,9 @@ hear what else reaches the disk. These are the moments. The product has no hook 
 
 A job is one line of JSON: the home and arguments of the command; `kill`, the (place, text, number)
 of the moment at which the child dies; `record`, where it writes the moments it has seen; `dump`,
-where it writes digest, counts and features after the command. The answer is the exit status,
-negative for a signal.
+where it writes digest, counts and features after the command; `constants`, the (module, name,
+value) that make rare work happen on little data. The answer is the exit status, negative for a
+signal.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 DATABASES = ("graph.db", "online.db")
-LITERAL = re.compile(r"x?'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b|\?\d+|:\w+|\bNULL\b")
+LITERAL = re.compile(r"x?'(?:[^']|'')*'|-?\b\d+(?:\.\d+)?\b|\?\d+|:\w+|\bNULL\b")
 EXIT = ("exit", "", 1)
 
 Moment = tuple[str, str, int]
@@ -68,9 +69,10 @@ class Moments:
             setattr(os, name, self._before(name, getattr(os, name)))
 
     def _before(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def heard(*arguments: Any, **options: Any) -> Any:
-            self.hear("disk", name)
-            return function(*arguments, **options)
+        def heard(file: Any, *arguments: Any, **options: Any) -> Any:
+            path = Path(f"/proc/self/fd/{file}").readlink() if isinstance(file, int) else Path(file)
+            self.hear("disk", f"{name} {re.sub('[0-9a-f]{8,}|[0-9]+', '?', path.name)}")
+            return function(file, *arguments, **options)
 
         return heard
 
@@ -86,6 +88,9 @@ def run_child(job: dict[str, Any]) -> None:
     status = 0
     if kill or job.get("record"):
         moments.listen()
+    for module, name, value in job["constants"]:
+        assert hasattr(importlib.import_module(module), name), (module, name)
+        setattr(importlib.import_module(module), name, value)
     import mmga
 
     try:
