@@ -1,0 +1,136 @@
+"""Follows to judge on, and strangers to judge them against, drawn alike.
+
+A pair of users belongs to a fold whether or not it is a follow. Strangers stand against follows of
+the same folds only: a model that has seen pairs of the other folds as strangers, and remembers
+them, gains nothing by it. No stranger is a follow of any fold.
+
+Shapes: N users, S sampled users, Q pairs, P follows, K strangers a follow.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphdb.adjacency import SnapshotGraph
+from graphdb.folds import folds_of_pairs
+
+MAX_USERS = 2_000
+"""Follows into a sample of so many users judge; of smaller graphs all do."""
+
+MAX_FOLLOWS = 4_000
+NUM_STRANGERS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairUniverse:
+    """All follows into a sample of users, and all strangers within it, each with its fold.
+
+    Arrays (Q,): "does `followers` follow `followees`".
+    """
+
+    followers: NDArray[np.int64]
+    followees: NDArray[np.int64]
+    folds: NDArray[np.uint8]
+    is_follow: NDArray[np.bool_]
+
+    def of_folds(self, folds: Collection[int]) -> "PairUniverse":
+        """The pairs of these folds."""
+        kept = np.isin(self.folds, list(folds))
+        return PairUniverse(
+            followers=self.followers[kept],
+            followees=self.followees[kept],
+            folds=self.folds[kept],
+            is_follow=self.is_follow[kept],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedPairs:
+    """Follows with K strangers each of the same followee, and K of any.
+
+    `follows` (P,), `same_followee` (P, K) and `uniform` (P, K) are positions in `followers` and
+    `followees` (Q,), so that each pair is scored once, however often it is drawn.
+    """
+
+    followers: NDArray[np.int64]
+    followees: NDArray[np.int64]
+    follows: NDArray[np.int64]
+    same_followee: NDArray[np.int64]
+    uniform: NDArray[np.int64]
+    num_without_strangers: int
+
+
+def content_seed(graph: SnapshotGraph, seed: int, purpose: str) -> np.random.Generator:
+    """Random numbers that depend on users, follows, seed and purpose alone, in any home."""
+    content = blake2b(f"{purpose} {seed} ".encode(), digest_size=16)
+    for array in (graph.followees.user_keys, graph.followees.indptr, graph.followees.indices):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return np.random.default_rng(int.from_bytes(content.digest(), "little"))
+
+
+def pair_universe(
+    graph: SnapshotGraph, user_ids: Sequence[str], rng: np.random.Generator
+) -> PairUniverse:
+    """Pairs of the whole graph (held-out follows included) around at most MAX_USERS users."""
+    num_users = graph.num_nodes
+    sample = np.sort(rng.permutation(num_users)[:MAX_USERS]).astype(np.int64)
+    pairs = graph.followees.pairs()
+    into = np.isin(pairs[:, 1], sample)
+    u, v = (grid.ravel() for grid in np.meshgrid(sample, sample, indexing="ij"))
+    strangers = (u != v) & ~graph.followees.contains(u, v)
+    u, v = u[strangers], v[strangers]
+    return PairUniverse(
+        followers=np.concatenate([pairs[into, 0], u]).astype(np.int64),
+        followees=np.concatenate([pairs[into, 1], v]).astype(np.int64),
+        folds=np.concatenate([graph.followees.folds[into], folds_of_pairs(user_ids, u, v)]),
+        is_follow=np.repeat([True, False], [int(into.sum()), len(u)]),
+    )
+
+
+def judged_pairs(
+    universe: PairUniverse, folds: Collection[int], rng: np.random.Generator
+) -> JudgedPairs:
+    """Follows of these folds, at most MAX_FOLLOWS, with NUM_STRANGERS strangers of each kind.
+
+    Where a followee has fewer strangers in these folds, some stand several times. A follow of a
+    followee that has none is left out and counted.
+    """
+    pairs = universe.of_folds(folds)
+    follows = np.flatnonzero(pairs.is_follow)
+    follows = np.sort(rng.permutation(follows)[:MAX_FOLLOWS])
+    strangers = np.flatnonzero(~pairs.is_follow)
+    same = same_followee(pairs, follows, NUM_STRANGERS, rng)
+    kept = same[:, 0] >= 0
+    drawn = (int(kept.sum()), NUM_STRANGERS)
+    uniform = strangers[rng.integers(0, max(len(strangers), 1), drawn)] if kept.any() else same
+    return JudgedPairs(
+        followers=pairs.followers,
+        followees=pairs.followees,
+        follows=follows[kept],
+        same_followee=same[kept],
+        uniform=uniform[: drawn[0]],
+        num_without_strangers=int((~kept).sum()),
+    )
+
+
+def same_followee(
+    pairs: PairUniverse, follows: NDArray[np.int64], num: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Positions (P, num) of strangers of each follow's followee; -1 where it has none.
+
+    Different ones where there are enough.
+    """
+    strangers = np.flatnonzero(~pairs.is_follow)
+    strangers = strangers[np.argsort(pairs.followees[strangers], kind="stable")]
+    wanted = pairs.followees[follows]
+    starts = np.searchsorted(pairs.followees[strangers], wanted)
+    sizes = np.searchsorted(pairs.followees[strangers], wanted, side="right") - starts
+    drawn = np.full((len(follows), num), -1, np.int64)
+    for row, (start, size) in enumerate(zip(starts.tolist(), sizes.tolist(), strict=True)):
+        if size:
+            places = rng.permutation(size) if size >= num else rng.integers(0, size, num)
+            drawn[row] = strangers[start + places[:num]]
+    return drawn
