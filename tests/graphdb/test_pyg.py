@@ -108,7 +108,9 @@ def test_draws_repeat_with_torch_s_seed_and_differ_between_epochs(snapshot: Snap
     assert first != second
 
 
-@pytest.mark.parametrize(("context", "num_workers"), [("fork", 2), ("spawn", 1)])
+@pytest.mark.parametrize(
+    ("context", "num_workers"), [("fork", 2), pytest.param("spawn", 1, marks=pytest.mark.slow)]
+)
 def test_workers_sample_what_one_process_does(
     snapshot: Snapshot, context: str, num_workers: int
 ) -> None:

@@ -214,6 +214,7 @@ def killed_at(touch: int, store: GraphOracle, root: Path) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 def test_whenever_the_writer_is_killed_no_torn_snapshot_is_seen(tmp_path: Path) -> None:
     store = store_of(NETWORK)
     seen: set[bool] = set()

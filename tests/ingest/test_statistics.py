@@ -333,6 +333,7 @@ def prepare(home: Home, *, first: bool) -> Memory:
     return graph.memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False], ids=["from scratch", "from the feed"])
 def test_killed_anywhere_it_ends_like_an_undisturbed_run(
     new_home: Callable[[], Home], monkeypatch: pytest.MonkeyPatch, first: bool
