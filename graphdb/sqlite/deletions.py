@@ -53,9 +53,9 @@ def _void_mentions(write: Write, key: int, time: int) -> bool:
     return len(rows) == FACTS_A_TRANSACTION
 
 
-def settle_deleted(write: Write, deletions: Sequence[UserDeletion]) -> None:
+def settle_deleted(write: Write) -> None:
     """Decide which of a batch's deleted users exist, now that all its facts are in."""
-    for user_id in {deletion.user_id for deletion in deletions}:
+    for user_id in write.users.buried:
         key = write.users.keys.get(user_id)
         if key is not None:
             newest_follow, has_follows = follow_evidence(write.connection, key)

@@ -28,6 +28,7 @@ class Draft:
     followers: list[str] = field(default_factory=list)
     followees: list[str] = field(default_factory=list)
     live: list[bool] = field(default_factory=list)
+    num_follow_notes: int = 0
     labels: set[tuple[SubjectKind, str, str]] = field(default_factory=set)
 
     def add_post(self, post_id: str, author_id: str | None) -> None:
@@ -37,10 +38,18 @@ class Draft:
     def add_follows(
         self, followers: Iterable[str], followees: Iterable[str], live: Iterable[bool]
     ) -> None:
-        """Note follows that came, went or began anew."""
+        """Note different follows that came, went or began anew; of a pair the last note counts."""
+        self.num_follow_notes += 1
         self.followers.extend(followers)
         self.followees.extend(followees)
         self.live.extend(live)
+
+    def _keep_last_notes(self) -> None:
+        ends = zip(self.followers, self.followees, strict=True)
+        last = dict(zip(ends, self.live, strict=True))
+        self.followers = [follower for follower, _ in last]
+        self.followees = [followee for _, followee in last]
+        self.live = list(last.values())
 
     def add_labels_of(
         self, connection: sqlite3.Connection, kind: SubjectKind, subjects: Mapping[int, str]
@@ -55,6 +64,8 @@ class Draft:
 
     def append_to(self, connection: sqlite3.Connection, head: Head) -> None:
         """Store the feed's row of one commit."""
+        if self.num_follow_notes > 1:
+            self._keep_last_notes()
         columns: tuple[Any, ...] = (
             sorted(self.users),
             list(self.posts.items()),

@@ -198,9 +198,8 @@ def slices(pairs: Int64, size: int) -> Iterator[Int64]:
 def void_follows(write: Write, key: int, pairs: Int64, time: int) -> None:
     """Delete what is known of these pairs of one user up to a time; the other end existed."""
     standing, _ = _standing(write.connection, pairs)
-    void = standing.take(
-        (standing.stamps >= 0) & (standing.stamps <= stamp(time, is_deletion=True))
-    )
+    newest_void = stamp(time, is_deletion=True)
+    void = standing.take((standing.stamps >= 0) & (standing.stamps <= newest_void))
     if not len(void):
         return
     for statement in statements.DELETE_FOLLOW:

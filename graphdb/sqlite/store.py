@@ -251,7 +251,7 @@ def _apply_facts(write: Write, batch: Batch) -> None:
     apply_follows(write, batch.follows)
     apply_labels(write, posts, batch.labels)
     posts.sweep()
-    settle_deleted(write, batch.user_deletions)
+    settle_deleted(write)
 
 
 def _num_facts(batch: Batch) -> int:

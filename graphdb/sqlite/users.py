@@ -45,6 +45,8 @@ class Users:
         self._cache = cache
         self.keys = cache.keys
         """Key of each user that has a row, stubs included."""
+        self.buried: set[str] = set()
+        """Users whom this transaction buried; `settle` them when all facts are in."""
 
     def load(self, user_ids: Collection[str]) -> None:
         """Fetch the rows and tombstones of users that the cache does not hold."""
@@ -112,6 +114,7 @@ class Users:
 
     def bury(self, user_id: str, time: int) -> None:
         """Void facts about a user up to a time, from now on."""
+        self.buried.add(user_id)
         self._tombstones.bury_user(user_id, time)
         self._cache.deleted[user_id] = time
 
@@ -131,7 +134,8 @@ class Users:
             self._cache.stubs.discard(user_id)
             return
         self._connection.execute(statements.SET_USER_STUB, (is_stub, key))
-        self._report_labels([user_id])
+        if is_stub and user_id in self._draft.users:
+            self._report_labels([user_id])
         (self._cache.stubs.add if is_stub else self._cache.stubs.discard)(user_id)
 
     def _delete(self, key: int) -> bool:
