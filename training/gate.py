@@ -1,8 +1,10 @@
 """The M-Gate: how much a neighbour tells about a user, from features and both modalities.
 
-Shapes: n nodes of a subgraph, E edges, P projected width, K relations, F features, D widths.
+Shapes: n nodes of a subgraph, E edges, P projected width, H hidden width, K relations, F features,
+D widths.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize
 
-from training.recipe import GateInput, GateNormalisation, GraphEncoderConfig
+from training.recipe import GateNormalisation, GraphEncoderConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,20 @@ class NodeInputs:
     signature: Float[Tensor, "n S"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateTerms:
+    """What the gate needs of each node, computed once for all edges and layers.
+
+    `target` and `neighbour` (n, H) are the node's terms of the first linear map. For `distance`,
+    each modality has its projection (n, P), its unit vector (n, D), zero where it is not known,
+    and whether it is known (n,).
+    """
+
+    target: Float[Tensor, "n H"]
+    neighbour: Float[Tensor, "n H"]
+    modalities: Sequence[tuple[Tensor, Tensor, Tensor]]
+
+
 class MGate(nn.Module):
     """a_uv of each edge and relation (eq. 4, 5).
 
@@ -41,47 +57,62 @@ class MGate(nn.Module):
         self, config: GraphEncoderConfig, *, num_features: int, image_width: int, text_width: int
     ) -> None:
         super().__init__()
-        self.input: GateInput = config.gate_input
         self.literal = config.literal_gate
+        self.by_distance = config.gate_input == "distance"
         widths = (num_features, image_width, text_width)
-        if self.literal:
-            self.literal_map = nn.Linear(2 * sum(widths), config.num_relations)
-            return
         width = config.gate_width
-        self.projections = nn.ModuleList(
-            nn.Sequential(nn.Linear(size, width), nn.LayerNorm(width)) for size in widths
+        size = sum(widths) if self.literal else 3 * width
+        terms = width if self.by_distance else config.num_relations
+        self.of_target = nn.Linear(size, terms)
+        self.of_neighbour = nn.Linear(size, terms, bias=False)
+        if not self.literal:
+            self.projections = nn.ModuleList(
+                nn.Sequential(nn.Linear(each, width), nn.LayerNorm(width)) for each in widths
+            )
+            self.unknown = nn.Parameter(torch.randn(3, width) * 0.02)
+        if self.by_distance:
+            self.of_distance = nn.Linear(2 * width + 2, width, bias=False)
+            self.output = nn.Linear(width, config.num_relations)
+
+    def terms(self, nodes: NodeInputs, hidden_n: Bool[Tensor, " n"]) -> GateTerms:
+        """The nodes' own part of all scores. Of nodes in `hidden_n` nothing is read."""
+        shown_n = ~hidden_n
+        known = (shown_n, nodes.has_image & shown_n, nodes.has_text & shown_n)
+        values = (nodes.statistics, nodes.image, nodes.text)
+        parts = self._literal(values, known) if self.literal else self._projected(values, known)
+        joined = torch.cat(parts, dim=1)
+        modalities = (
+            [
+                (part, normalize(value, dim=1) * mask.unsqueeze(1), mask)
+                for part, value, mask in zip(parts[1:], values[1:], known[1:], strict=True)
+            ]
+            if self.by_distance
+            else []
         )
-        self.unknown = nn.Parameter(torch.randn(3, width) * 0.02)
-        self.hidden_target = nn.Linear(3 * width, width)
-        self.hidden_neighbour = nn.Linear(3 * width, width, bias=False)
-        if self.input == "distance":
-            self.hidden_distance = nn.Linear(2 * width + 2, width, bias=False)
-        self.output = nn.Linear(width, config.num_relations)
+        return GateTerms(
+            target=self.of_target(joined),
+            neighbour=self.of_neighbour(joined),
+            modalities=modalities,
+        )
 
     def forward(
-        self,
-        nodes: NodeInputs,
-        neighbours_E: Int[Tensor, " E"],
-        targets_E: Int[Tensor, " E"],
-        hidden_n: Bool[Tensor, " n"],
+        self, terms: GateTerms, neighbours_E: Int[Tensor, " E"], targets_E: Int[Tensor, " E"]
     ) -> Float[Tensor, "E K"]:
-        """Scores, not yet normalised. Of nodes in `hidden_n` nothing is read."""
-        if self.literal:
-            return self._literal(nodes, neighbours_E, targets_E, hidden_n)
-        parts = self._projected(nodes, hidden_n)
-        joined = torch.cat(parts, dim=1)
-        target = self.hidden_target(joined)[targets_E]
-        score = target + self.hidden_neighbour(joined)[neighbours_E]
-        if self.input == "distance":
-            distances = self._distances(nodes, parts, neighbours_E, targets_E, hidden_n)
-            score = score + self.hidden_distance(distances)
-            score = leaky_relu(score, 0.2)
-        edge_scores: Tensor = self.output(score)
+        """Scores, not yet normalised."""
+        score = rows(terms.target, targets_E) + rows(terms.neighbour, neighbours_E)
+        if not self.by_distance:
+            return score
+        columns = []
+        for part, unit, known in terms.modalities:
+            both_E = known[neighbours_E] & known[targets_E]
+            gap = (rows(part, neighbours_E) - rows(part, targets_E)).abs()
+            cosine = (rows(unit, neighbours_E) * rows(unit, targets_E)).sum(1, keepdim=True)
+            columns += [gap * both_E.unsqueeze(1), cosine]
+        score = score + self.of_distance(torch.cat(columns, dim=1))
+        edge_scores: Tensor = self.output(leaky_relu(score, 0.2))
         return edge_scores
 
-    def _projected(self, nodes: NodeInputs, hidden_n: Tensor) -> list[Tensor]:
-        known = (~hidden_n, nodes.has_image & ~hidden_n, nodes.has_text & ~hidden_n)
-        values = (nodes.statistics, nodes.image, nodes.text)
+    def _projected(self, values: Sequence[Tensor], known: Sequence[Tensor]) -> list[Tensor]:
         return [
             torch.where(mask.unsqueeze(1), project(value), unknown)
             for project, value, mask, unknown in zip(
@@ -89,38 +120,13 @@ class MGate(nn.Module):
             )
         ]
 
-    def _distances(
-        self,
-        nodes: NodeInputs,
-        parts: list[Tensor],
-        neighbours_E: Tensor,
-        targets_E: Tensor,
-        hidden_n: Tensor,
-    ) -> Tensor:
-        columns = []
-        for part, raw, has in (
-            (parts[1], nodes.image, nodes.has_image),
-            (parts[2], nodes.text, nodes.has_text),
-        ):
-            known_n = has & ~hidden_n
-            both_E1 = (known_n[neighbours_E] & known_n[targets_E]).unsqueeze(1)
-            gap = (part[neighbours_E] - part[targets_E]).abs()
-            unit = normalize(raw, dim=1)
-            cosine = (unit[neighbours_E] * unit[targets_E]).sum(1, keepdim=True)
-            columns += [gap * both_E1, cosine * both_E1]
-        return torch.cat(columns, dim=1)
+    def _literal(self, values: Sequence[Tensor], known: Sequence[Tensor]) -> list[Tensor]:
+        return [value * mask.unsqueeze(1) for value, mask in zip(values, known, strict=True)]
 
-    def _literal(
-        self, nodes: NodeInputs, neighbours_E: Tensor, targets_E: Tensor, hidden_n: Tensor
-    ) -> Tensor:
-        shown_n1 = (~hidden_n).unsqueeze(1)
-        x = nodes.statistics * shown_n1
-        image = nodes.image * (shown_n1 & nodes.has_image.unsqueeze(1))
-        text = nodes.text * (shown_n1 & nodes.has_text.unsqueeze(1))
-        modal = torch.cat([image, text], dim=1)
-        inputs = (x[targets_E], x[neighbours_E], modal[targets_E], modal[neighbours_E])
-        score: Tensor = self.literal_map(torch.cat(inputs, dim=1))
-        return score
+
+def rows(values_nD: Float[Tensor, "n D"], places_E: Int[Tensor, " E"]) -> Float[Tensor, "E D"]:
+    """The rows at these places; its gradient is far cheaper than that of `values[places]`."""
+    return values_nD.index_select(0, places_E)
 
 
 def normalise(

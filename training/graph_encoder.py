@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from training.gate import MGate, NodeInputs, normalise
+from training.gate import MGate, NodeInputs, normalise, rows
 from training.recipe import GraphEncoderConfig
 
 
@@ -82,9 +82,10 @@ class GraphEncoder(nn.Module):
         if masked_n is None:
             masked_n = torch.zeros_like(nodes.has_text)
         h_nD = self._features(nodes, masked_n)
+        terms = self.gate.terms(nodes, masked_n)
         for layer, block in zip(self.layers, blocks, strict=True):
             scores = [
-                self.gate(nodes, neighbours, targets, masked_n)[:, relation]
+                self.gate(terms, neighbours, targets)[:, relation]
                 for relation, (neighbours, targets) in enumerate(
                     zip(block.neighbours, block.targets, strict=True)
                 )
@@ -138,7 +139,7 @@ class GatedLayer(nn.Module):
         ):
             weights = normalise(scores[relation], targets, block.num_targets, self.normalisation)
             source = h_nD if self.literal else self.maps[relation](h_nD)
-            messages = source[neighbours] * weights.unsqueeze(1)
+            messages = rows(source, neighbours) * weights.unsqueeze(1)
             total = total.index_add(0, targets, messages)
         if self.literal:
             return total

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from training.batches import EncoderBatch, GraphBatch, PostBatch, UserBatch
 from training.encoders import ImageEncoder, TextEncoder, mean_by_owner
-from training.gate import NodeInputs
+from training.gate import NodeInputs, rows
 from training.graph_encoder import GraphEncoder
 from training.objectives.graph_contrastive import NeighbourContrast, PairwiseContrast
 from training.objectives.graph_structure_modelling import GraphStructureModelling
@@ -133,7 +133,7 @@ class MMGA(nn.Module):
                 graph, nodes.statistics[:num_seeds], batch.masked[:num_seeds]
             ),
             "graph_structure": self.graph_structure_modelling(
-                graph[batch.u], graph[batch.v], batch.connected
+                rows(graph, batch.u), rows(graph, batch.v), batch.connected
             ),
         }
 

@@ -31,7 +31,8 @@ def make_nodes(num_nodes: int = 6) -> NodeInputs:
 def gap_between_neighbours(gate: MGate, target: int) -> float:
     """Score of neighbour 2 minus score of neighbour 3, seen from a target."""
     neighbours, targets = torch.tensor([2, 3]), torch.tensor([target, target])
-    scores = gate(make_nodes(), neighbours, targets, torch.zeros(6, dtype=torch.bool))
+    nobody = torch.zeros(6, dtype=torch.bool)
+    scores = gate(gate.terms(make_nodes(), nobody), neighbours, targets)
     return float((scores[0, 0] - scores[1, 0]).detach())
 
 
@@ -64,8 +65,8 @@ def test_nothing_of_a_hidden_node_reaches_the_gate_of_any_edge(config: GraphEnco
         image=nodes.image.index_fill(0, torch.tensor([1]), 1234.0),
         text=nodes.text.index_fill(0, torch.tensor([1]), 1234.0),
     )
-    before = gate(nodes, neighbours, targets, hidden)
-    after = gate(other, neighbours, targets, hidden)
+    before = gate(gate.terms(nodes, hidden), neighbours, targets)
+    after = gate(gate.terms(other, hidden), neighbours, targets)
     assert torch.equal(before, after)
 
 
@@ -78,7 +79,8 @@ def test_a_missing_image_is_not_read() -> None:
     other = dataclasses.replace(nodes, image=nodes.image.index_fill(0, torch.tensor([1]), 99.0))
     shown = torch.zeros(6, dtype=torch.bool)
     assert torch.equal(
-        gate(nodes, neighbours, targets, shown), gate(other, neighbours, targets, shown)
+        gate(gate.terms(nodes, shown), neighbours, targets),
+        gate(gate.terms(other, shown), neighbours, targets),
     )
 
 
