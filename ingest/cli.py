@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,11 @@ from ingest.dead_letters import DeadLetters
 from ingest.errors import SourceMissing
 from ingest.files import FileSource
 from ingest.home import prepare_home, record_media_root
-from ingest.ingestion import Ingestion, rewind, trim_dead_letters
+from ingest.ingestion import Ingestion, enforce_retention, rewind
 from ingest.labels import LabelDecoder
 from ingest.pipeline import Pipeline
 from ingest.progress import Progress, open_progress
-from ingest.projection import open_consumer, statistics_projection
+from ingest.projection import open_consumer, progress_lines, statistics_projection
 from ingest.settings import IngestSettings
 from ingest.sources import open_source
 from ingest.stage import StageLock
@@ -80,13 +81,19 @@ def ingest(
         closing(open_progress()) as progress,
         _projection(graph, progress, off=no_statistics) as project,
     ):
-        trim_dead_letters(settings)
         if start is not None:
             rewind(graph, source, start)
         if isinstance(source, FileSource):
             record_media_root(settings, source.folder)
         pipeline = Pipeline(source, graph, letters, batch_size=settings.batch_size)
-        run = Ingestion(settings, pipeline, source, progress=progress, project=project)
+        run = Ingestion(
+            settings,
+            pipeline,
+            source,
+            progress=progress,
+            project=project,
+            retire=partial(enforce_retention, settings, graph),
+        )
         totals = run.run(follow=follow)
     click.echo(json.dumps(totals.document()) if as_json else str(totals))
 
@@ -121,7 +128,9 @@ def import_labels(file: Path) -> None:
             decode=LabelDecoder.of(file),
             keeps_positions=False,
         )
-        run = Ingestion(settings, pipeline, source, progress=progress, project=_nothing)
+        run = Ingestion(
+            settings, pipeline, source, progress=progress, project=_nothing, retire=_nothing
+        )
         totals = run.run()
     click.echo(str(totals))
 
@@ -152,7 +161,7 @@ def statistics(follow: bool) -> None:
     settings = IngestSettings.from_environ(os.environ)
     prepare_home(settings)
     with closing(_open_graph()) as graph, open_consumer(graph, os.environ) as consumer, consumer:
-        report = consumer.catch_up()
+        report = consumer.catch_up(progress_lines(partial(click.echo, err=True)))
         if follow:
             with StopRequest().listening():
                 while True:
@@ -197,7 +206,7 @@ def _projection(
 
 
 def _nothing() -> None:
-    """Where no statistics are to be projected."""
+    """Where no statistics are to be projected, or nothing to be retired."""
 
 
 @contextmanager

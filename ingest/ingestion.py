@@ -1,5 +1,6 @@
 """One run of ingest: catch up with a source, project the statistics, follow if asked to."""
 
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -30,17 +31,21 @@ def parse_start(start: str) -> int:
     return parse_time("--from", f"{start}T00:00:00Z" if _is_date(start) else start)
 
 
-def trim_dead_letters(settings: IngestSettings) -> int:
-    """Drop the dead letters that have outlived their retention."""
-    oldest_seconds = time.time() - settings.dead_letter_days * DAY_SECONDS
-    return DeadLetters(settings.dead_letters_path).trim(int(oldest_seconds * 1_000_000))
+def enforce_retention(settings: IngestSettings, graph: GraphStore) -> None:
+    """Drop the dead letters and the changes in the feed that have outlived their time."""
+    now_us = time.time_ns() // 1000
+    day_us = DAY_SECONDS * 1_000_000
+    DeadLetters(settings.dead_letters_path).trim(now_us - settings.dead_letter_days * day_us)
+    graph.trim_changes(
+        older_than=now_us - settings.change_days * day_us, max_rows=settings.max_changes
+    )
 
 
 class Ingestion:
     """Runs a pipeline until its source has nothing more, or until it is stopped.
 
     `project` brings the statistics up to date; it is called after the last batch, and while
-    following every few seconds.
+    following every few seconds. `retire` drops what has outlived its time, now and then.
     """
 
     def __init__(
@@ -51,12 +56,15 @@ class Ingestion:
         *,
         progress: Progress,
         project: Callable[[], None],
+        retire: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
         self._source = source
         self._progress = progress
         self._project = project
+        self._retire = retire
+        self._retired = -math.inf
         self._stop = StopRequest()
         self._started = time.monotonic()
         self.totals = Totals()
@@ -78,12 +86,15 @@ class Ingestion:
     def _run(self, *, follow: bool) -> None:
         self._pipeline.resume()
         while True:
-            interval = self._settings.statistics_interval_seconds if follow else float("inf")
+            interval = self._settings.statistics_interval_seconds if follow else math.inf
             found = self._catch_up(interval)
             if self._stop.requested:
                 return
             if found or not follow:
                 self._project()
+            if time.monotonic() - self._retired >= self._settings.retention_interval_seconds:
+                self._retire()
+                self._retired = time.monotonic()
             if not follow:
                 for warning in self._source.warnings():
                     self._progress.note(f"warning: {warning}")

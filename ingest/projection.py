@@ -1,11 +1,13 @@
 """Opens the statistics consumer on a graph, with what it writes to."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from graphdb.store import GraphStore
 from ingest.errors import StageBusy
+from ingest.progress import SECONDS_BETWEEN_LINES
 
 if TYPE_CHECKING:
     from ingest.statistics import StatisticsConsumer
@@ -39,10 +41,23 @@ def statistics_projection(
 
         def project() -> None:
             try:
-                report = consumer.catch_up()
+                report = consumer.catch_up(progress_lines(note))
             except StageBusy as busy:
                 note(f"statistics are left to another process ({busy})")
             else:
                 note(f"statistics: {report.num_written:,} users written")
 
         yield project
+
+
+def progress_lines(note: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Tells how many users have been projected, every few seconds."""
+    last = time.monotonic()
+
+    def hear(num_done: int, num_users: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            note(f"statistics: {num_done:,} of {num_users:,} users")
+
+    return hear

@@ -10,7 +10,7 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestSettings:
-    """The home, where events come from, and how much is committed at once.
+    """The home, where events come from, how much is committed at once and how long is kept what.
 
     `media_root` is where relative paths of images start; None is the folder of the events.
     """
@@ -21,6 +21,9 @@ class IngestSettings:
     media_root: Path | None = None
     batch_size: int = 10_000
     dead_letter_days: int = 90
+    change_days: int = 7
+    max_changes: int = 10_000_000
+    retention_interval_seconds: float = 3600.0
     statistics_interval_seconds: float = 10.0
     poll_seconds: float = 0.5
 
