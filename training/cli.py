@@ -43,12 +43,14 @@ def train(
     it was when the same command is given again.
     """
     # Torch, Ray and transformers take seconds to import: not for `--help`, nor for a typing error.
+    from featurestore.settings import FeatureStoreSettings
     from graphdb import open_graph
     from graphdb.settings import GraphSettings
     from training import recipe
     from training.exclusive import only_trainer
     from training.progress import ConsoleReporter
-    from training.run import RunRequest, train_and_publish
+    from training.run import RunRequest
+    from training.run_report import train_and_publish
     from training.settings import TrainingSettings
 
     settings = TrainingSettings.from_environ(os.environ)
@@ -57,7 +59,6 @@ def train(
         config=recipe.paper_literal(config) if paper_literal else config,
         seeds=tuple(range(num_seeds)),
         workers=workers,
-        publish=not no_publish,
     )
     graph_url = GraphSettings.from_environ(os.environ).graph_url
     with (
@@ -65,5 +66,12 @@ def train(
         closing(open_graph(graph_url, read_only=True)) as store,
         ConsoleReporter() as reporter,
     ):
-        report = train_and_publish(settings, store, request, reporter)
+        report = train_and_publish(
+            settings,
+            FeatureStoreSettings.from_environ(os.environ),
+            store,
+            request,
+            reporter,
+            publishing=not no_publish,
+        )
     click.echo(json.dumps(report.document()) if as_json else str(report))

@@ -1,0 +1,51 @@
+"""What a run is worth: every seed before and after training, beside the floors, by one judge."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.representation import fit_scales, representation
+from graphdb.store import GraphStore
+from training.encoding import UserVectors
+from training.evaluation import Evaluation, compare
+from training.judge import Judge, Scores, prepare_judge
+from training.progress import Reporter
+from training.run import TrainedRun
+from training.user_texts import read_user_texts
+
+JUDGE_SEED = 0
+"""One draw of strangers and examples for all seeds: they differ by training alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvaluation:
+    """The comparison over seeds, and the figures and heads of each trained seed."""
+
+    evaluation: Evaluation
+    trained: tuple[Scores, ...]
+
+
+def evaluate_run(trained: TrainedRun, store: GraphStore, reporter: Reporter) -> RunEvaluation:
+    """Judge the run on the follows and labels that it never saw. Raises EvaluationImpossible."""
+    reporter.say("evaluation: counting round held-out follows, and the floors")
+    texts = read_user_texts(store, trained.snapshot)
+    judge = prepare_judge(trained.snapshot, texts, seed=JUDGE_SEED)
+    floors = judge.floors()
+    initial, after = [], []
+    for vectors in trained.vectors:
+        reporter.say(f"evaluation: seed {vectors.seed}")
+        initial.append(judged(judge, vectors.initial))
+        after.append(judged(judge, vectors.trained))
+    return RunEvaluation(evaluation=compare(after, initial, floors), trained=tuple(after))
+
+
+def judged(judge: Judge, vectors: UserVectors) -> Scores:
+    """Figures of the representation that these vectors make."""
+    return judge.score(representation_of(vectors))
+
+
+def representation_of(vectors: UserVectors) -> NDArray[np.float32]:
+    """R with the scales that publishing would fix for these vectors."""
+    parts = (vectors.graph, vectors.image, vectors.text)
+    return representation(*parts, fit_scales(*parts))
