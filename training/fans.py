@@ -90,6 +90,17 @@ def link_metrics(
     )
 
 
+def mean_auc(pairs: JudgedPairs, scores_Q: NDArray[np.floating]) -> float:
+    """The mean AUC of both kinds of strangers: one number to choose by."""
+    follows_P = scores_Q[pairs.follows]
+    aucs = []
+    for strangers_PK in (scores_Q[pairs.same_followee], scores_Q[pairs.uniform]):
+        labels = np.repeat([1, 0], [len(follows_P), strangers_PK.size])
+        scores = np.concatenate([follows_P, strangers_PK.ravel()])
+        aucs.append(area_under_curve(labels, scores))
+    return sum(aucs) / len(aucs)
+
+
 def area_under_curve(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> float:
     """The chance that a positive scores above a negative, ties counted half."""
     positive = labels == 1

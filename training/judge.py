@@ -15,7 +15,7 @@ from graphdb.folds import CHOOSING_FOLDS, HELD_OUT_FOLDS, JUDGING_FOLDS
 from graphdb.pair_counts import pair_counts
 from graphdb.snapshot import Snapshot
 from training.errors import EvaluationImpossible
-from training.fans import FANS_METRICS, FansReport, fans_report
+from training.fans import FANS_METRICS, FansReport, fans_report, mean_auc
 from training.floors import floor_scores
 from training.link_head import (
     PairExamples,
@@ -24,7 +24,13 @@ from training.link_head import (
     score_pairs,
     widened,
 )
-from training.negatives import JudgedPairs, content_seed, judged_pairs, pair_universe
+from training.negatives import (
+    NUM_STRANGERS,
+    JudgedPairs,
+    content_seed,
+    judged_pairs,
+    pair_universe,
+)
 from training.topics import (
     TOPIC_METRICS,
     TopicTask,
@@ -45,6 +51,7 @@ WITH_COUNTS = "representation + counts"
 COUNTS = "network over counts"
 
 MIN_FOLLOWS = 20
+NUM_CHOOSING_STRANGERS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -170,7 +177,8 @@ class Judge:
 
     def preference(self, head: Head, R_ND: FloatArray) -> float:
         """How the choosing folds like a head over R and counts."""
-        return mean_auc(self.choosing.report(self.choosing.score(head, R_ND, with_counts=True)))
+        scores = self.choosing.score(head, R_ND, with_counts=True)
+        return mean_auc(self.choosing.pairs, scores)
 
 
 def prepare_judge(snapshot: Snapshot, texts: UserTexts, *, seed: int) -> Judge:
@@ -182,10 +190,16 @@ def prepare_judge(snapshot: Snapshot, texts: UserTexts, *, seed: int) -> Judge:
     graph = snapshot.graph
     universe = pair_universe(graph, snapshot.user_ids, content_seed(graph, seed, "universe"))
     training = graph.without_folds(HELD_OUT_FOLDS)
-    judging, choosing = (
-        counted(training, judged_pairs(universe, folds, content_seed(graph, seed, purpose)))
-        for folds, purpose in ((JUDGING_FOLDS, "judging"), (CHOOSING_FOLDS, "choosing"))
+    judges, chooses = (
+        judged_pairs(
+            universe, folds, content_seed(graph, seed, purpose), num_strangers=num_strangers
+        )
+        for folds, purpose, num_strangers in (
+            (JUDGING_FOLDS, "judging", NUM_STRANGERS),
+            (CHOOSING_FOLDS, "choosing", NUM_CHOOSING_STRANGERS),
+        )
     )
+    judging, choosing = counted(training, judges), counted(training, chooses)
     num_follows = min(len(judging.pairs.follows), len(choosing.pairs.follows))
     if num_follows < MIN_FOLLOWS:
         raise EvaluationImpossible(
@@ -230,15 +244,9 @@ def fit_pair_head(
     inputs = pair_input(R_ND[examples.followers], R_ND[examples.followees], counts)
 
     def choose(head: Head) -> float:
-        scores = choosing.score(head, R_ND, with_counts=with_counts)
-        return mean_auc(choosing.report(scores))
+        return mean_auc(choosing.pairs, choosing.score(head, R_ND, with_counts=with_counts))
 
     return fit_head(inputs, examples.is_follow, choose, seed=seed)
-
-
-def mean_auc(report: FansReport) -> float:
-    """One number to choose by."""
-    return (report.same_followee.auc + report.uniform.auc) / 2
 
 
 def fans_figures(method: str, report: FansReport) -> dict[Figure, float]:

@@ -91,9 +91,13 @@ def pair_universe(
 
 
 def judged_pairs(
-    universe: PairUniverse, folds: Collection[int], rng: np.random.Generator
+    universe: PairUniverse,
+    folds: Collection[int],
+    rng: np.random.Generator,
+    *,
+    num_strangers: int = NUM_STRANGERS,
 ) -> JudgedPairs:
-    """Follows of these folds, at most MAX_FOLLOWS, with NUM_STRANGERS strangers of each kind.
+    """Follows of these folds, at most MAX_FOLLOWS, with `num_strangers` strangers of each kind.
 
     Where a followee has fewer strangers in these folds, some stand several times. A follow of a
     followee that has none is left out and counted.
@@ -102,9 +106,9 @@ def judged_pairs(
     follows = np.flatnonzero(pairs.is_follow)
     follows = np.sort(rng.permutation(follows)[:MAX_FOLLOWS])
     strangers = np.flatnonzero(~pairs.is_follow)
-    same = same_followee(pairs, follows, NUM_STRANGERS, rng)
+    same = same_followee(pairs, follows, num_strangers, rng)
     kept = same[:, 0] >= 0
-    drawn = (int(kept.sum()), NUM_STRANGERS)
+    drawn = (int(kept.sum()), num_strangers)
     uniform = strangers[rng.integers(0, max(len(strangers), 1), drawn)] if kept.any() else same
     return JudgedPairs(
         followers=pairs.followers,
