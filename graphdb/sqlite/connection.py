@@ -9,9 +9,11 @@ All writes and checkpoints of all processes go one at a time under `DATABASE.loc
 """
 
 import contextlib
+import logging
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +21,8 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from graphdb.errors import GraphBusy, GraphError, GraphUnavailable
+
+logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_SECONDS = 60.0
 BUSY_TIMEOUT_MILLISECONDS = 10_000
@@ -39,6 +43,9 @@ class Database:
         self._write_lock = _write_lock(path)
         self._process = os.getpid()
         self._checkpoint_at = CHECKPOINT_BYTES
+        self._abandon = weakref.finalize(
+            self, _close_abandoned, connection, self._write_lock, self._process
+        )
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool) -> "Database":
@@ -96,12 +103,12 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; the last one to close empties the write-ahead log."""
+        if os.getpid() != self._process:
+            return
         with self._turn, _translated(self.path):
-            if self._read_only or os.getpid() != self._process:
+            with contextlib.nullcontext() if self._read_only else self._locked():
                 self._connection.close()
-            else:
-                with self._locked():
-                    self._connection.close()
+            self._abandon.detach()
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:
@@ -134,8 +141,13 @@ class Database:
         if size < self._checkpoint_at:
             return
         self._connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_WAIT_MILLISECONDS}")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError as error:
+            # The transaction before it stands, so its caller must not hear of a failure.
+            logger.warning("the log of %s cannot be emptied now: %s", self.path, error)
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
         held_back = self._log_bytes() > 0
         self._checkpoint_at = size + CHECKPOINT_RETRY_BYTES if held_back else CHECKPOINT_BYTES
 
@@ -150,6 +162,14 @@ class Database:
             raise GraphUnavailable(
                 f"the graph {self.path} was opened before a fork; open it in the child"
             )
+
+
+def _close_abandoned(connection: sqlite3.Connection, write_lock: FileLock, process: int) -> None:
+    """Close what nobody closed. Who holds the lock is connected, so that we are not the last."""
+    if os.getpid() != process:
+        return
+    with contextlib.suppress(Timeout), write_lock.acquire(timeout=0):
+        connection.close()
 
 
 def _write_lock(path: Path) -> FileLock:

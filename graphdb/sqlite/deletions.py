@@ -6,7 +6,7 @@ from functools import partial
 from graphdb.facts import UserDeletion
 from graphdb.sqlite import statements
 from graphdb.sqlite.follow_rows import Int64
-from graphdb.sqlite.follows import follow_evidence, pairs_at, slices, void_follows
+from graphdb.sqlite.follows import follow_evidence, void_follows, void_pairs
 from graphdb.sqlite.labels import void_labels
 from graphdb.sqlite.posts import Posts, posts_of_author
 from graphdb.sqlite.write import Write
@@ -37,7 +37,8 @@ def apply_user_deletions(write: Write, posts: Posts, deletions: Sequence[UserDel
 def _void_user(write: Write, deletion: UserDeletion, key: int) -> None:
     write.connection.execute(statements.VOID_PROFILE, (key, deletion.time))
     void_labels(write, "user", key, deletion.user_id, deletion.time)
-    void_follows(write, key, pairs_at(write.connection, key), deletion.time)
+    for pairs in _void_slices(write, deletion, key):
+        void_follows(write, key, pairs, deletion.time)
     while _void_mentions(write, key, deletion.time):
         pass
 
@@ -85,12 +86,18 @@ def _pieces_of(write: Write, deletion: UserDeletion) -> Iterator[tuple[int, Piec
     key = write.users.keys.get(deletion.user_id)
     if key is None:
         return
-    for pairs in slices(pairs_at(write.connection, key), FACTS_A_TRANSACTION):
+    for pairs in _void_slices(write, deletion, key):
         yield len(pairs), partial(_void_pairs, deletion=deletion, key=key, pairs=pairs)
     (num_mentions,) = write.connection.execute(statements.COUNT_MENTIONS, (key,)).fetchone()
     for start in range(0, num_mentions, FACTS_A_TRANSACTION):
         size = min(FACTS_A_TRANSACTION, num_mentions - start)
         yield size, partial(_void_some_mentions, deletion=deletion, key=key)
+
+
+def _void_slices(write: Write, deletion: UserDeletion, key: int) -> Iterator[Int64]:
+    pairs = void_pairs(write.connection, key, deletion.time)
+    for start in range(0, len(pairs), FACTS_A_TRANSACTION):
+        yield pairs[start : start + FACTS_A_TRANSACTION]
 
 
 def _void_posts(write: Write, *, post_ids: list[str], time: int) -> None:

@@ -1,7 +1,7 @@
 """Follows: many a second, so in columns from the batch to the table."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -172,15 +172,14 @@ def pairs_to(connection: sqlite3.Connection, key: int) -> Int64:
     return turned(_pairs_in_range(connection, statements.SELECT_FOLLOWER_PAIRS, key))
 
 
-def pairs_at(connection: sqlite3.Connection, key: int) -> Int64:
-    """Pairs, live or not, with one user at either end, ascending."""
-    return np.sort(np.concatenate((pairs_from(connection, key), pairs_to(connection, key))))
-
-
 def _pairs_in_range(connection: sqlite3.Connection, statement: str, key: int) -> Int64:
-    bounds = (key << KEY_BITS, (key << KEY_BITS) | KEY_MASK)
-    pairs = np.fromiter((pair for (pair,) in connection.execute(statement, bounds)), np.int64)
-    return np.sort(pairs)
+    rows = connection.execute(statement, _range(key))
+    return np.sort(np.fromiter((pair for (pair,) in rows), np.int64))
+
+
+def _range(key: int) -> tuple[int, int]:
+    """The first and the last pair that begin with one user."""
+    return key << KEY_BITS, (key << KEY_BITS) | KEY_MASK
 
 
 def live_among(connection: sqlite3.Connection, pairs: Int64) -> Int64:
@@ -189,10 +188,12 @@ def live_among(connection: sqlite3.Connection, pairs: Int64) -> Int64:
     return standing.pairs[standing.live]
 
 
-def slices(pairs: Int64, size: int) -> Iterator[Int64]:
-    """Consecutive parts of at most `size` pairs."""
-    for start in range(0, len(pairs), size):
-        yield pairs[start : start + size]
+def void_pairs(connection: sqlite3.Connection, key: int, time: int) -> Int64:
+    """Pairs with one user at either end that a deletion of that user voids, ascending."""
+    rows = connection.execute(
+        statements.SELECT_VOID_PAIRS, (*_range(key), stamp(time, is_deletion=True))
+    )
+    return np.fromiter((pair for (pair,) in rows), np.int64)
 
 
 def void_follows(write: Write, key: int, pairs: Int64, time: int) -> None:
@@ -220,9 +221,7 @@ def void_follows(write: Write, key: int, pairs: Int64, time: int) -> None:
 
 def follow_evidence(connection: sqlite3.Connection, key: int) -> tuple[int, bool]:
     """The newest `follow.created` at either end of a user, and whether any row names the user."""
-    pairs = pairs_at(connection, key)
-    newest_created = NEVER
-    for part in slices(pairs, FOLLOWS_A_MERGE):
-        standing, _ = _standing(connection, part)
-        newest_created = max(newest_created, int(standing.created.max()))
-    return newest_created, len(pairs) > 0
+    newest_created, count = connection.execute(
+        statements.SELECT_FOLLOW_EVIDENCE, _range(key)
+    ).fetchone()
+    return (newest_created, True) if count else (NEVER, False)

@@ -158,6 +158,26 @@ SELECT_FOLLOWEE_PAIRS = """
 SELECT_FOLLOWER_PAIRS = """
     SELECT pair FROM followers WHERE pair BETWEEN ?1 AND ?2 UNION ALL
     SELECT pair FROM recent_followers WHERE pair BETWEEN ?1 AND ?2"""
+
+# Follows and unfollows with one user at either end; of the four ways back, one finds a pair.
+_FOLLOWS_AT = " UNION ALL ".join(
+    [
+        f"SELECT pair, stamp, created FROM {level} WHERE pair BETWEEN ?1 AND ?2"
+        for level in ("follows", "recent_follows")
+    ]
+    + [
+        f"""SELECT forward.pair, stamp, created
+        FROM {turned} AS turned CROSS JOIN {level} AS forward
+        ON forward.pair = ((turned.pair & 0xffffffff) << 32) | (turned.pair >> 32)
+        WHERE turned.pair BETWEEN ?1 AND ?2"""
+        for turned in ("followers", "recent_followers")
+        for level in ("follows", "recent_follows")
+    ]
+)
+SELECT_VOID_PAIRS = f"SELECT pair FROM ({_FOLLOWS_AT}) WHERE stamp <= ?3 ORDER BY pair"
+SELECT_FOLLOW_EVIDENCE = f"""
+    SELECT max(CASE WHEN stamp & 1 THEN coalesce(created, -1) ELSE stamp >> 1 END), count(*)
+    FROM ({_FOLLOWS_AT})"""
 SELECT_LIVE_FOLLOWS = """
     SELECT pair, stamp >> 1 FROM follows WHERE NOT stamp & 1 UNION ALL
     SELECT pair, stamp >> 1 FROM recent_follows WHERE NOT stamp & 1"""

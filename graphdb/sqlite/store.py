@@ -1,6 +1,7 @@
 """The embedded graph store: the `GraphStore` contract on one SQLite file."""
 
 import contextlib
+import logging
 import os
 import sqlite3
 import time
@@ -8,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from graphdb.errors import FormatTooNew, GraphUnavailable
+from graphdb.errors import FormatTooNew, GraphError, GraphUnavailable
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
 from graphdb.sqlite import reading, statements
 from graphdb.sqlite.connection import Database
@@ -45,6 +46,8 @@ from graphdb.store import (
     Post,
     Profile,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class SqliteGraph:
@@ -83,7 +86,8 @@ class SqliteGraph:
            deletion voids are merged, the newest winning; the changed keys go to the feed, the
            positions and the version move.
         3. Recent follows are merged into the main level when there are many, and the
-           write-ahead log is emptied when it is large.
+           write-ahead log is emptied when it is large. Should that fail, it is logged and left
+           to the next commit: this one stands.
         """
         for piece in self._large_pieces(batch):
             with self._write(batch.moves) as write:
@@ -111,9 +115,12 @@ class SqliteGraph:
     def _merge_recent(self, num_recent: int) -> None:
         if num_recent < MAX_RECENT_FOLLOWS:
             return
-        for _ in range(0, num_recent, FOLLOWS_A_MERGE):
-            with self._database.writing() as connection:
-                merge_recent(connection)
+        try:
+            for _ in range(0, num_recent, FOLLOWS_A_MERGE):
+                with self._database.writing() as connection:
+                    merge_recent(connection)
+        except GraphError as error:
+            logger.warning("recent follows wait for the next commit: %s", error)
 
     @contextlib.contextmanager
     def _write(self, moves: Sequence[PositionMove]) -> Iterator[Write]:

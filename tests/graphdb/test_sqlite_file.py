@@ -52,7 +52,7 @@ def test_a_newer_format_is_refused(path: Path) -> None:
     SqliteGraph.open(path).close()
     change_file(path, "UPDATE meta SET format_version = 99")
     for read_only in (False, True):
-        with pytest.raises(FormatTooNew, match="format 99.*install a newer version"):
+        with pytest.raises(FormatTooNew, match=r"format 99.*install a newer version"):
             SqliteGraph.open(path, read_only=read_only)
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_one_line(path: Path) -> None:
 
 def test_a_home_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
-    with pytest.raises(GraphUnavailable, match="home/graph.db"):
+    with pytest.raises(GraphUnavailable, match=r"home/graph\.db"):
         SqliteGraph.open(tmp_path / "home" / "graph.db")
 
 
