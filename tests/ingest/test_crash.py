@@ -222,4 +222,4 @@ def events_of_all_kinds(folder: Path) -> list[bytes]:
     return [*lines[: 2 * third], *departures[:2], *lines[2 * third :], departures[2]]
 
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
