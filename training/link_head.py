@@ -33,6 +33,10 @@ NUM_NETWORKS = 4
 NUM_HIDDEN = 32
 NUM_EPOCHS = 10
 BATCH = 2048
+MIN_BATCH = 64
+MIN_STEPS = 64
+"""Fewer examples are taken in smaller batches, so that an epoch is worth its name."""
+
 BLOCK = 32_768
 LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-2
@@ -139,7 +143,7 @@ class Networks:
 
     def epochs(self, x: Tensor, y: Tensor) -> Iterator[None]:
         """Train, under one rise and fall of the learning rate; yields after each epoch."""
-        batch = min(BATCH, len(x))
+        batch = min(len(x), BATCH, max(MIN_BATCH, len(x) // MIN_STEPS))
         num_steps = len(x) // batch
         parameters = [self.weight, self.bias, self.out, self.out_bias]
         optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
