@@ -202,7 +202,7 @@ class KilledWriters(GraphMachine):
     @rule(
         said=st.lists(facts, min_size=1, max_size=12),
         partition=partitions,
-        num_statements=st.integers(1, 60),
+        num_statements=st.integers(10, 110),
     )
     def apply_and_be_killed(self, said: list[Fact], partition: int, num_statements: int) -> None:
         """The stored position alone tells whether the batch was committed: then it was whole."""
@@ -255,13 +255,13 @@ def _trace_connections(num_statements: int) -> None:
 
 def test_the_store_is_the_oracle() -> None:
     run_state_machine_as_test(
-        GraphMachine, settings=settings(max_examples=60, stateful_step_count=20)
+        GraphMachine, settings=settings(max_examples=90, stateful_step_count=25)
     )
 
 
 def test_a_killed_writer_leaves_all_or_nothing() -> None:
     run_state_machine_as_test(
-        KilledWriters, settings=settings(max_examples=25, stateful_step_count=15)
+        KilledWriters, settings=settings(max_examples=45, stateful_step_count=20)
     )
 
 
@@ -269,5 +269,5 @@ def test_a_killed_writer_leaves_all_or_nothing() -> None:
 @pytest.mark.timeout(1_800)
 def test_the_store_is_the_oracle_for_long() -> None:
     run_state_machine_as_test(
-        KilledWriters, settings=settings(max_examples=1_000, stateful_step_count=40)
+        KilledWriters, settings=settings(max_examples=400, stateful_step_count=40)
     )
