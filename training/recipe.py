@@ -136,7 +136,7 @@ class ScheduleConfig:
     num_edge_targets: int
     num_inference_posts: int = 32
     encoder_learning_rate: float = 1e-3
-    graph_learning_rate: float = 3e-3
+    graph_learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warmup_rate: float = 0.1
     max_gradient_norm: float = 1.0
@@ -177,17 +177,17 @@ def tiny() -> RunConfig:
             feedforward_width=128,
             initializer_range=0.12,
         ),
-        graph=GraphEncoderConfig(width=64, fan_outs=(64, 64)),
+        graph=GraphEncoderConfig(width=64, fan_outs=(64, 64), edges="follows", signature_width=64),
         schedule=ScheduleConfig(
-            num_phase0_steps=100,
+            num_phase0_steps=60,
             num_rounds=2,
-            num_encoder_steps=75,
-            num_graph_steps=100,
-            num_lm_posts=48,
-            num_alignment_pairs=48,
+            num_encoder_steps=50,
+            num_graph_steps=75,
+            num_lm_posts=32,
+            num_alignment_pairs=32,
             num_contrast_pairs=32,
             num_contrast_posts=4,
-            num_bank_negatives=256,
+            num_bank_negatives=0,
             num_edge_targets=2048,
         ),
     )
