@@ -5,6 +5,7 @@ Shapes: N users, D width of R, Q pairs, C counts.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,15 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedHead:
+    """A head, what it reads (`pair_input` or `user_input`), and what its logits stand for."""
+
+    head: Head
+    input: Literal["pair", "user"]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
     """Figures of one representation or of the floors, and the heads that were trained for them.
 
@@ -72,7 +82,7 @@ class Scores:
     """
 
     figures: Mapping[Figure, float]
-    heads: Mapping[str, Head] = field(default_factory=dict)
+    heads: Mapping[str, NamedHead] = field(default_factory=dict)
     uses_representation: bool = True
 
 
@@ -126,14 +136,16 @@ class Judge:
         for method, head in heads.items():
             scores = self.judging.score(head, R_ND, with_counts=method == WITH_COUNTS)
             figures |= fans_figures(method, self.judging.report(scores, self.is_cold))
-        topic_heads = {}
+        named = {"fans": NamedHead(head=heads[WITH_COUNTS], input="pair", classes=("follow",))}
         for task in self.topics:
             figures |= topic_figures(task, ALONE, asdict(topic_report(task, R_ND)))
             if (head_of_task := topic_head(task, R_ND)) is not None:
-                topic_heads[f"topic_{task.name}"] = head_of_task
+                named[f"topic {task.name}"] = NamedHead(
+                    head=head_of_task, input="user", classes=task.class_names
+                )
         return Scores(
             figures=figures,
-            heads={"fans": heads[WITH_COUNTS], **topic_heads},
+            heads=named,
             uses_representation=uses,
         )
 

@@ -38,7 +38,7 @@ from featurestore.definitions import (
 from featurestore.errors import GenerationMissing
 from featurestore.gate import Soundness, sound
 from featurestore.generations import Generation, Generations
-from featurestore.heads import Head, save_head
+from featurestore.heads import save_head
 from featurestore.history import History, Slice
 from featurestore.online import OnlineStore, Watermark, open_online_store
 from featurestore.registry import FeatureRegistry
@@ -47,6 +47,7 @@ from featurestore.settings import FeatureStoreSettings
 from graphdb.snapshot import Snapshot
 from graphdb.store import GraphStore
 from training.encoding import UserVectors
+from training.judge import NamedHead
 
 PAGE_USERS = 5_000
 
@@ -69,7 +70,7 @@ class Publication:
     snapshot: Snapshot
     vectors: UserVectors
     scales: Mapping[str, float]
-    heads: Mapping[str, Head]
+    heads: Mapping[str, NamedHead]
     files: Mapping[str, Path | str]
     evaluation: Mapping[str, Any]
     lineage: Mapping[str, Any] = field(default_factory=dict)
@@ -136,14 +137,25 @@ def write_artifacts(publication: Publication, folder: Path) -> None:
             shutil.copyfile(content, folder / name)
         else:
             (folder / name).write_text(content, encoding="utf-8")
-    (folder / "heads").mkdir()
-    for name, head in publication.heads.items():
-        save_head(head, folder / "heads" / f"{name}.safetensors")
+    write_heads(publication.heads, folder / "heads")
     evaluation = json.dumps(publication.evaluation, indent=1, sort_keys=True)
     (folder / "evaluation.json").write_text(evaluation, encoding="utf-8")
     R_ND = representation(**publication.matrices, scales=publication.scales)
     if len(R_ND) == publication.snapshot.num_users:  # else the gate will say so
         BaseIndex.of(list(publication.snapshot.user_ids), R_ND).save(folder)
+
+
+def write_heads(heads: Mapping[str, NamedHead], folder: Path) -> None:
+    """Number the heads' files, since tasks are named by strangers, and tell in `heads.json` of
+    each its name, what it reads and what its logits stand for."""
+    folder.mkdir()
+    index = {}
+    for number, (name, each) in enumerate(heads.items()):
+        file = f"{number}.safetensors"
+        save_head(each.head, folder / file)
+        index[name] = {"file": file, "input": each.input, "classes": list(each.classes)}
+    text = json.dumps(index, indent=1, ensure_ascii=False)
+    (folder / "heads.json").write_text(text, encoding="utf-8")
 
 
 def manifest(publication: Publication) -> dict[str, Any]:

@@ -64,7 +64,12 @@ def test_scoring_again_gives_the_same_figures(judge, scores):
 
 
 def test_heads_for_publishing_are_given(scores):
-    assert set(scores["informed"].heads) == {"fans", "topic_topic"}
+    heads = scores["informed"].heads
+    assert {name: each.input for name, each in heads.items()} == {
+        "fans": "pair",
+        "topic topic": "user",
+    }
+    assert heads["topic topic"].classes == ("mountain", "water")
 
 
 def test_too_few_follows_cannot_be_judged(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from tests.graphdb.made_facts import profile
 from tests.graphdb.oracle import GraphOracle, Memory
 from training import publish as publishing
 from training.encoding import UserVectors
+from training.judge import NamedHead
 from training.publish import Publication, publish
 
 USERS = [f"user{number:02d}" for number in range(12)]
@@ -70,7 +71,7 @@ def publication(store, root, generation_id=NEW, *, seed=1, made=None):
         snapshot=take_snapshot(store, root / "snapshots"),
         vectors=made,
         scales=fit_scales(made.graph, made.image, made.text),
-        heads={"fans": head},
+        heads={"topic ../../é": NamedHead(head=head, input="pair", classes=("follow",))},
         files={"model.safetensors": weights, "tokenizer.json": "{}"},
         evaluation={"figures": []},
         lineage={"recipe": "tiny", "seed": seed, "code_version": "1"},
@@ -126,7 +127,12 @@ def test_the_generation_holds_all_that_made_it(store, settings, tmp_path):
     assert (generation.path / "model.safetensors").read_bytes() == b"weights"
     assert (generation.path / "tokenizer.json").read_text() == "{}"
     assert json.loads((generation.path / "evaluation.json").read_text()) == {"figures": []}
-    assert load_head(generation.path / "heads" / "fans.safetensors").layers[0][0].shape == (1, 12)
+    heads = json.loads((generation.path / "heads" / "heads.json").read_text())
+    assert heads == {
+        "topic ../../é": {"file": "0.safetensors", "input": "pair", "classes": ["follow"]}
+    }
+    head = load_head(generation.path / "heads" / "0.safetensors")
+    assert head.layers[0][0].shape == (1, 12)
     assert generation.manifest["recipe"] == "tiny"
     assert generation.manifest["status"] == "sound"
     assert generation.dims == {"graph": 4, "image": 3, "text": 5}
