@@ -71,7 +71,9 @@ def cli(ctx: click.Context, debug: bool) -> None:
 @click.option("--seeds", type=click.IntRange(1), help="Training runs with a seed of their own.")
 def demo(events: Path | None, seeds: int | None) -> None:
     """Run the whole loop on one machine, in MMGA_HOME/demo, which is emptied first."""
-    home = Path(os.environ.get("MMGA_HOME", ".mmga")).absolute() / "demo"
+    home = Path(os.environ.get("MMGA_HOME", ".mmga")).resolve() / "demo"
+    if events and events.resolve().is_relative_to(home):
+        raise click.UsageError(f"{home} is emptied first: copy {events} to another folder")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     steps = DemoSteps(home)
