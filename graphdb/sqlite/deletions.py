@@ -63,19 +63,27 @@ def settle_deleted(write: Write) -> None:
             write.users.settle(user_id, newest_follow=newest_follow, has_follows=has_follows)
 
 
-def large_pieces(write: Write, deletions: Sequence[UserDeletion]) -> list[Piece]:
-    """What to commit ahead of a batch whose deletions void too much for one transaction."""
+def ahead_of(write: Write, deletions: Sequence[UserDeletion]) -> list[list[Piece]]:
+    """What to commit ahead of a batch whose deletions void too much for its own transaction.
+
+    Each list is for one transaction and voids at most 10,000 facts.
+    """
     users = write.users
     users.load({deletion.user_id for deletion in deletions})
-    pieces: list[Piece] = []
+    transactions: list[list[Piece]] = []
+    room = 0
     num_facts = 0
     for deletion in deletions:
         if deletion.time <= users.deleted_at(deletion.user_id):
             continue
         for size, piece in _pieces_of(write, deletion):
             num_facts += size
-            pieces.append(piece)
-    return pieces if num_facts > FACTS_A_TRANSACTION else []
+            if size > room:
+                transactions.append([])
+                room = FACTS_A_TRANSACTION
+            transactions[-1].append(piece)
+            room -= size
+    return transactions if num_facts > FACTS_A_TRANSACTION else []
 
 
 def _pieces_of(write: Write, deletion: UserDeletion) -> Iterator[tuple[int, Piece]]:

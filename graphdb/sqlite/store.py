@@ -15,8 +15,8 @@ from graphdb.sqlite import reading, statements
 from graphdb.sqlite.connection import Database
 from graphdb.sqlite.deletions import (
     Piece,
+    ahead_of,
     apply_user_deletions,
-    large_pieces,
     settle_deleted,
 )
 from graphdb.sqlite.feed import Draft, read_changes, trim_changes
@@ -89,9 +89,10 @@ class SqliteGraph:
            write-ahead log is emptied when it is large. Should that fail, it is logged and left
            to the next commit: this one stands.
         """
-        for piece in self._large_pieces(batch):
+        for pieces in self._ahead_of(batch):
             with self._write(batch.moves) as write:
-                piece(write)
+                for piece in pieces:
+                    piece(write)
                 self._advance(write)
         with self._write(batch.moves) as write:
             _apply_facts(write, batch)
@@ -106,11 +107,11 @@ class SqliteGraph:
             num_superseded=_num_facts(batch) - write.num_applied,
         )
 
-    def _large_pieces(self, batch: Batch) -> Sequence[Piece]:
+    def _ahead_of(self, batch: Batch) -> Sequence[Sequence[Piece]]:
         if not batch.user_deletions:
             return ()
         with self._database.reading() as connection:
-            return large_pieces(self._begin(connection, UserCache()), batch.user_deletions)
+            return ahead_of(self._begin(connection, UserCache()), batch.user_deletions)
 
     def _merge_recent(self, num_recent: int) -> None:
         if num_recent < MAX_RECENT_FOLLOWS:
