@@ -71,7 +71,7 @@ class Trainer:
         rng = np.random.default_rng([self.seed, number, self.rank])
         losses: dict[str, Tensor] = self.network(self.draw(stage, rng), self.bank)
         total = weigh(losses, self.config)
-        self._descend(stage, number, total)
+        self.descend(stage, number, total)
         return {name: loss.detach() for name, loss in (losses | {"total": total}).items()}
 
     def draw(self, stage: Stage, rng: np.random.Generator) -> EncoderBatch | GraphBatch:
@@ -82,7 +82,8 @@ class Trainer:
             self.data, self.config, rng, posts=self.posts, with_users=stage.phase == "encoders"
         )
 
-    def _descend(self, stage: Stage, number: int, total: Tensor) -> None:
+    def descend(self, stage: Stage, number: int, total: Tensor) -> None:
+        """Follow the gradient of a step's total loss with the optimiser of its phase."""
         schedule = self.config.schedule
         chosen = self.optimisers["graph" if stage.phase == "graph" else "encoders"]
         factor = learning_rate_factor(schedule, stage, number)
