@@ -15,7 +15,7 @@ MAX_PERMUTED = 3
 
 
 def in_every_order(open_store: OpenStore, *facts: Fact) -> Iterator[GraphStore]:
-    """Yield stores that were given the facts in different orders, each fact twice.
+    """Yield stores that were given the facts in different orders, all of them twice.
 
     Up to three facts come in every order, more come forwards, backwards and rotated; and once
     all in one batch. Fails where a store is not in the state that the specification derives.
@@ -23,11 +23,13 @@ def in_every_order(open_store: OpenStore, *facts: Fact) -> Iterator[GraphStore]:
     expected = graph_state(facts)
     for number, batches in enumerate(_orders(facts)):
         store = open_store(f"order-{number}")
-        for batch in [*batches, *batches]:
-            store.apply(batch_of(batch))
-        assert read_state(store) == expected, batches
-        assert store.digest() == digest(expected)
-        assert store.counts() == counts(expected)
+        # A repeated fact may heal what its first arrival missed: look before and after.
+        for _ in range(2):
+            for batch in batches:
+                store.apply(batch_of(batch))
+            assert read_state(store) == expected, batches
+            assert store.digest() == digest(expected)
+            assert store.counts() == counts(expected)
         yield store
         store.close()
 

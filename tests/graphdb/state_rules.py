@@ -344,6 +344,18 @@ class ExistenceRules:
         for store in in_every_order(open_store, *facts, *deletions):
             assert store.user_ids() == ["bob"]
 
+    @pytest.mark.parametrize("ends", [("ann", "bob"), ("bob", "ann")])
+    def test_a_void_unfollow_is_evidence_of_nobody(
+        self, open_store: OpenStore, ends: tuple[str, str]
+    ) -> None:
+        for store in in_every_order(open_store, unfollow(*ends, 5), user_deletion("ann", 9)):
+            assert store.user_ids() == []
+
+    def test_a_follow_that_lost_to_an_unfollow_is_evidence(self, open_store: OpenStore) -> None:
+        facts: list[Fact] = [unfollow("ann", "bob", 9), follow("ann", "bob", 8)]
+        for store in in_every_order(open_store, *facts, user_deletion("bob", 7)):
+            assert store.user_ids() == ["ann", "bob"]
+
     def test_an_older_evidence_is_not_the_newest(self, open_store: OpenStore) -> None:
         facts: list[Fact] = [
             follow("ann", "bob", 8),

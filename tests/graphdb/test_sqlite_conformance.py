@@ -25,6 +25,7 @@ from tests.graphdb.made_facts import (
     label,
     move,
     post,
+    post_deletion,
     profile,
     unfollow,
     user_deletion,
@@ -166,6 +167,28 @@ def test_a_reader_needs_no_writer(tmp_path: Path) -> None:
         reader = open_graph(f"sqlite:///{tmp_path / 'graph.db'}", read_only=True)
         assert reader.digest() == expected
         reader.close()
+
+
+def test_a_batch_that_fails_in_the_midst_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Neither in the file nor in what the writer remembers of it."""
+    store = open_at(tmp_path / "graph.db")
+    store.apply(batch_of([profile("ann", 1), post("q", "zoe", 1, mentions=["stub"])]))
+    before = (store.head(), store.digest())
+    facts: list[Fact] = [
+        follow("bob", "ann", 2),
+        profile("stub", 2),
+        user_deletion("ann", 1),
+        post_deletion("q", 5),
+    ]
+    with pytest.raises(OverflowError):
+        store.apply(batch_of([*facts, post("p", "eve", 2, like_count=2**70)], [move(None, 9)]))
+    assert (store.head(), store.digest(), store.positions()) == (*before, [])
+    said: list[Fact] = [follow("bob", "eve", 3), post("q", "zoe", 4), profile("ann", 1)]
+    store.apply(batch_of([*said, follow("stub", "eve", 3)]))
+    assert store.user_ids() == ["ann", "bob", "eve", "stub", "zoe"]
+    assert store.neighbours("eve", "followers") == ["bob", "stub"]
+    assert [found.time for found in store.posts(["q"])] == [4]
+    store.close()
 
 
 def test_nothing_in_the_file_names_an_erased_user(tmp_path: Path) -> None:
