@@ -119,6 +119,7 @@ def import_labels(file: Path) -> None:
         closing(source),
         closing(_open_graph()) as graph,
         closing(open_progress()) as progress,
+        _projection(graph, progress, off=False) as project,
     ):
         pipeline = Pipeline(
             source,
@@ -129,7 +130,7 @@ def import_labels(file: Path) -> None:
             keeps_positions=False,
         )
         run = Ingestion(
-            settings, pipeline, source, progress=progress, project=_nothing, retire=_nothing
+            settings, pipeline, source, progress=progress, project=project, retire=_nothing
         )
         totals = run.run()
     click.echo(str(totals))
