@@ -32,7 +32,7 @@ NUM_OF_EACH_KIND = 2
 NUM_NETWORKS = 4
 NUM_HIDDEN = 32
 NUM_EPOCHS = 10
-BATCH = 2048
+BATCH = 1024
 MIN_BATCH = 64
 MIN_STEPS = 64
 """Fewer examples are taken in smaller batches, so that an epoch is worth its name."""
