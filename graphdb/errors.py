@@ -3,6 +3,7 @@
     GraphError
     ├── GraphUnavailable     the store cannot be opened, read or written (path, permission, disk)
     ├── GraphBusy            another process holds a lock that this one needs
+    ├── StageBusy            another process runs this stage on this home
     ├── FormatTooNew         the store was written by a newer version of this software
     ├── PositionConflict     the stored stream positions are not those that the batch expected
     ├── ChangesTrimmed       the feed no longer reaches back to the version asked for
@@ -23,6 +24,10 @@ class GraphUnavailable(GraphError):
 
 class GraphBusy(GraphError):
     """Another process holds a lock that this one needs."""
+
+
+class StageBusy(GraphError):
+    """Another process runs this stage on this home."""
 
 
 class FormatTooNew(GraphError):

@@ -14,6 +14,7 @@ import click
 
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
+from graphdb.stage import StageLock
 from graphdb.store import GraphStore
 from ingest.dead_letters import DeadLetters
 from ingest.errors import SourceMissing
@@ -26,7 +27,6 @@ from ingest.progress import Progress, open_progress
 from ingest.projection import open_consumer, progress_lines, statistics_projection
 from ingest.settings import IngestSettings
 from ingest.sources import open_source
-from ingest.stage import StageLock
 from ingest.stop import StopRequest
 
 if TYPE_CHECKING:

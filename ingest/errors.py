@@ -4,7 +4,6 @@
     ├── EventRejected    one event is at fault; it becomes a dead letter and its neighbours go on
     ├── SourceMissing    there is nothing to read at the path or URL
     ├── SourceChanged    the source is no longer the one whose positions are stored
-    ├── StageBusy        another process runs this stage on this home
     ├── HomeUnusable     the home folder cannot be created or written
     └── Interrupted      a signal ended the work before its end
 
@@ -26,10 +25,6 @@ class SourceMissing(IngestError):
 
 class SourceChanged(IngestError):
     """The source is no longer the one whose positions are stored."""
-
-
-class StageBusy(IngestError):
-    """Another process runs this stage on this home."""
 
 
 class HomeUnusable(IngestError):

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from graphdb.errors import StageBusy
 from graphdb.store import GraphStore
-from ingest.errors import StageBusy
 from ingest.progress import SECONDS_BETWEEN_LINES
 
 if TYPE_CHECKING:

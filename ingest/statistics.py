@@ -26,9 +26,9 @@ from featurestore.history import History, Slice
 from featurestore.online import OnlineStore, Watermark
 from featurestore.registry import FeatureRegistry
 from graphdb.errors import ChangesTrimmed
+from graphdb.stage import StageLock
 from graphdb.statistics import STATISTICS, user_statistics
 from graphdb.store import GraphStore, Head, Post, Profile
-from ingest.stage import StageLock
 
 STAGE = "statistics"
 PAGE_USERS = 2_000

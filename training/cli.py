@@ -46,8 +46,8 @@ def train(
     from featurestore.settings import FeatureStoreSettings
     from graphdb import open_graph
     from graphdb.settings import GraphSettings
+    from graphdb.stage import StageLock
     from training import recipe
-    from training.exclusive import only_trainer
     from training.progress import ConsoleReporter
     from training.run import RunRequest
     from training.run_report import train_and_publish
@@ -62,7 +62,7 @@ def train(
     )
     graph_url = GraphSettings.from_environ(os.environ).graph_url
     with (
-        only_trainer(settings.lock),
+        StageLock(settings.home, "train"),
         closing(open_graph(graph_url, read_only=True)) as store,
         ConsoleReporter() as reporter,
     ):

@@ -2,7 +2,6 @@
 
     TrainingError
     ├── RecipeUnknown        no recipe of that name, or options that exclude each other
-    ├── TrainingBusy         another process trains in the same home
     ├── NothingToTrain       the graph has too few users, posts or follows for a run
     ├── PostInputsUnusable   the caches of tokens or pixels cannot be written or read
     ├── EvaluationImpossible held-out follows or labels are too few to judge on
@@ -20,10 +19,6 @@ class TrainingError(Exception):
 
 class RecipeUnknown(TrainingError):
     """No recipe of that name, or options that exclude each other."""
-
-
-class TrainingBusy(TrainingError):
-    """Another process trains in the same home."""
 
 
 class NothingToTrain(TrainingError):

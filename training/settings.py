@@ -43,8 +43,3 @@ class TrainingSettings:
     def runs(self) -> Path:
         """Folder of training runs: configuration, losses, checkpoints, models."""
         return self.home / "checkpoints"
-
-    @property
-    def lock(self) -> Path:
-        """The lock that one training process holds for its life."""
-        return self.home / "train.lock"

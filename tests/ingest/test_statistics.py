@@ -23,10 +23,10 @@ from featurestore.online import OnlineStore, Watermark, open_online_store
 from featurestore.registry import FeatureRegistry
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
+from graphdb.errors import StageBusy
 from graphdb.statistics import STATISTICS, user_statistics
 from graphdb.store import GraphStore
 from ingest import statistics
-from ingest.errors import StageBusy
 from ingest.statistics import STAGE, StatisticsConsumer, StatisticsReport
 from tests.graphdb import made_facts as made
 from tests.graphdb import strategies as facts

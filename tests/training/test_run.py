@@ -1,5 +1,4 @@
 import io
-import os
 import subprocess
 import sys
 import time
@@ -7,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from rich.console import Console
 
 from tests.training.small_network import small_config
 from training.encoding import UserVectors
-from training.errors import RunUnreadable, TrainingBusy
-from training.exclusive import only_trainer
+from training.errors import RunUnreadable
 from training.progress import ConsoleReporter
 from training.recipe import RunConfig, paper_literal
 from training.run import code_version, environment
@@ -121,16 +118,6 @@ def test_vectors_survive_the_disk(tmp_path: Path) -> None:
     again = load_vectors(tmp_path / "vectors.safetensors")
     for name in ("graph", "image", "text", "has_image", "has_text"):
         assert np.array_equal(getattr(vectors, name), getattr(again, name))
-
-
-def test_a_second_trainer_is_told_which_process_trains(tmp_path: Path) -> None:
-    lock = tmp_path / "home" / "train.lock"
-    with only_trainer(lock):
-        assert lock.read_text().strip() == str(os.getpid())
-        with pytest.raises(TrainingBusy, match=f"process {os.getpid()}"), only_trainer(lock):
-            pass
-    with FileLock(lock, timeout=0):
-        pass
 
 
 def test_where_there_is_no_terminal_each_group_of_steps_is_a_line(tmp_path: Path) -> None:

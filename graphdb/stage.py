@@ -7,13 +7,14 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from ingest.errors import HomeUnusable, StageBusy
+from graphdb.errors import GraphUnavailable, StageBusy
 
 
 class StageLock:
     """Holds `HOME/STAGE.lock` while it is entered; the kernel frees it when the process dies.
 
-    The file names the holder's process. Entering raises StageBusy when another one holds it.
+    The file names the holder's process. Entering raises StageBusy when another one holds it,
+    GraphUnavailable when the home cannot be written.
     """
 
     def __init__(self, home: Path, stage: str) -> None:
@@ -23,6 +24,7 @@ class StageLock:
 
     def __enter__(self) -> Self:
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self._path.write_text(f"{os.getpid()}\n", encoding="ascii")
         except Timeout:
@@ -31,7 +33,7 @@ class StageLock:
                 " wait for it or stop it"
             ) from None
         except OSError as error:
-            raise HomeUnusable(
+            raise GraphUnavailable(
                 f"cannot lock {self._path}: {error.strerror or error}; make {self._path.parent}"
                 " writable or set MMGA_HOME to a folder that is"
             ) from error

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import HomeUnusable, StageBusy
-from ingest.stage import StageLock
+from graphdb.errors import GraphUnavailable, StageBusy
+from graphdb.stage import StageLock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ingest.stage import StageLock
+from graphdb.stage import StageLock
 with StageLock(Path(sys.argv[1]), "ingest"):
     print("held", flush=True)
     time.sleep(60)
@@ -39,5 +39,5 @@ def test_a_second_process_is_told_who_holds_the_stage(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_locked(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
-    with pytest.raises(HomeUnusable, match="MMGA_HOME"):
+    with pytest.raises(GraphUnavailable, match="MMGA_HOME"):
         StageLock(tmp_path / "home", "ingest").__enter__()
