@@ -1,5 +1,6 @@
 """The embedded graph as a file: formats, folders, locks, log and processes."""
 
+import gc
 import os
 import sqlite3
 import subprocess
@@ -123,6 +124,24 @@ def test_a_lock_held_too_long_is_named(path: Path, monkeypatch: pytest.MonkeyPat
         store.apply(follows(0, 1))
     assert store.apply(follows(0, 1)).version == 1
     store.close()
+
+
+def test_a_store_that_nobody_closed_closes_under_the_lock(path: Path) -> None:
+    kept = SqliteGraph.open(path)
+    kept.apply(follows(0, 3))
+    dropped = SqliteGraph.open(path)
+    dropped.apply(follows(3, 3))
+    with FileLock(f"{path}.lock"):
+        del dropped
+        gc.collect()
+        assert log_bytes(path) > 0
+    kept.close()
+    assert log_bytes(path) == 0
+    last = SqliteGraph.open(path)
+    last.apply(follows(6, 3))
+    del last
+    gc.collect()
+    assert log_bytes(path) == 0
 
 
 def test_readers_need_no_lock(path: Path) -> None:
