@@ -269,5 +269,5 @@ def test_a_killed_writer_leaves_all_or_nothing() -> None:
 @pytest.mark.timeout(1_800)
 def test_the_store_is_the_oracle_for_long() -> None:
     run_state_machine_as_test(
-        KilledWriters, settings=settings(max_examples=400, stateful_step_count=40)
+        KilledWriters, settings=settings(max_examples=100, stateful_step_count=40)
     )
