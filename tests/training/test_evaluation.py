@@ -42,8 +42,8 @@ def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(score
     good, bad = scores["informed"].figures, scores["noise"].figures
     assert good[figure(ALONE)] > 0.7
     assert bad[figure(ALONE)] < 0.6
-    assert good[figure(ALONE, "accuracy", "topic, topic")] > 0.95
-    assert bad[figure(ALONE, "accuracy", "topic, topic")] < 0.7
+    assert good[figure(ALONE, "accuracy", "users by topic")] > 0.95
+    assert bad[figure(ALONE, "accuracy", "users by topic")] < 0.7
 
 
 def test_with_counts_noise_does_no_harm(scores):
@@ -136,7 +136,7 @@ def test_counts_alone_are_called_that():
 def test_the_tables_and_the_document_hold_every_figure(scores):
     evaluation = compare([scores["informed"]] * 2, [scores["noise"]] * 2, scores["floors"])
     text = render_evaluation(evaluation)
-    for task in ("fans, same followee", "fans, uniform", "topic, topic"):
+    for task in ("fans, same followee", "fans, uniform", "users by topic"):
         assert task in text
     assert "floor: co-follow" in text
     document = json.loads(json.dumps(evaluation.document()))
