@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from graphdb.adjacency import SnapshotGraph
 from graphdb.folds import HELD_OUT_FOLDS
@@ -123,6 +122,4 @@ def boosting(graph: SnapshotGraph, texts: UserTexts, examples: PairExamples, *, 
         max_iter=NUM_TREES, learning_rate=TREE_LEARNING_RATE, random_state=seed
     )
     inputs = np.column_stack([examples.counts, products, cosines])
-    # Its threads spin where they wait, which on busy cores costs minutes, not milliseconds.
-    with threadpool_limits(1):
-        return model.fit(inputs, examples.is_follow)
+    return model.fit(inputs, examples.is_follow)
