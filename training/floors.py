@@ -15,6 +15,7 @@ from graphdb.adjacency import SnapshotGraph
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.pair_counts import COUNT_NAMES
 from training.link_head import PairExamples, training_slices
+from training.threads import one_thread
 from training.user_texts import UserTexts
 
 FloatArray = NDArray[np.float32]
@@ -77,6 +78,7 @@ def text_cosine(
     return cosines[places]
 
 
+@one_thread()
 def floor_scores(
     graph: SnapshotGraph,
     texts: UserTexts,

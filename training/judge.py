@@ -32,7 +32,6 @@ from training.negatives import (
     judged_pairs,
     pair_universe,
 )
-from training.threads import one_thread
 from training.topics import (
     TOPIC_METRICS,
     TopicTask,
@@ -121,7 +120,6 @@ class Judge:
     is_cold: NDArray[np.bool_]
     topics: Sequence[TopicTask]
 
-    @one_thread()
     def score(self, R_ND: FloatArray) -> Scores:
         """Figures of a representation of all users, encoded without held-out follows.
 
@@ -151,7 +149,6 @@ class Judge:
             uses_representation=uses,
         )
 
-    @one_thread()
     def floors(self) -> Scores:
         """Figures of what counts and words reach, on the same follows, strangers and users."""
         pairs = self.judging.pairs
@@ -196,7 +193,6 @@ class Judge:
         return mean_auc(self.choosing.pairs, scores)
 
 
-@one_thread()
 def prepare_judge(snapshot: Snapshot, texts: UserTexts, *, seed: int) -> Judge:
     """Draw, once for all, the pairs that judge and choose, and count round them.
 

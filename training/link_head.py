@@ -21,6 +21,7 @@ from graphdb.adjacency import SnapshotGraph
 from graphdb.folds import HELD_OUT_FOLDS, NUM_FOLDS
 from graphdb.pair_counts import pair_counts
 from training.negatives import PairUniverse, same_followee
+from training.threads import one_thread
 
 FloatArray = NDArray[np.float32]
 
@@ -105,6 +106,7 @@ def slice_examples(
     )
 
 
+@one_thread()
 def fit_head(
     inputs: FloatArray,
     is_follow: NDArray[np.bool_],

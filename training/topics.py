@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from featurestore.heads import Head
 from graphdb.snapshot import UserLabels
+from training.threads import one_thread
 
 NUM_USER_FOLDS = 5
 INVERSE_PENALTIES = (0.003, 0.03, 0.3, 3.0, 30.0)
@@ -68,6 +69,7 @@ def user_fold(user_id: str) -> int:
     return int.from_bytes(digest, "big") % NUM_USER_FOLDS
 
 
+@one_thread()
 def topic_report(task: TopicTask, features_ND: Any, *, sparse: bool = False) -> TopicReport:
     """Judge logistic regression on features of all users, dense and standardised, or sparse.
 
@@ -138,6 +140,7 @@ def report(task: TopicTask, predicted: NDArray[np.int64]) -> TopicReport:
     )
 
 
+@one_thread()
 def topic_head(task: TopicTask, R_ND: NDArray[np.float32]) -> Head | None:
     """A head of one layer over `user_input(R)`, learned from all labelled users; None where one
     class alone was seen."""
