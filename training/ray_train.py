@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TOKENIZERS_PARALLELISM": "false",
+    # Threads that wait must not spin: on cores that are shared they cost more than they gain.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
