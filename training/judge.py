@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.heads import Head, pair_input
+from featurestore.heads import Head, evaluate, pair_input
 from graphdb.adjacency import SnapshotGraph
 from graphdb.folds import CHOOSING_FOLDS, HELD_OUT_FOLDS, JUDGING_FOLDS
 from graphdb.pair_counts import pair_counts
@@ -252,12 +252,16 @@ def fit_pair_head(
     seed: int,
 ) -> Head:
     """Learn from the examples; keep the epoch that the choosing folds prefer."""
-    counts = examples.counts if with_counts else examples.counts[:, :0]
-    inputs = pair_input(R_ND[examples.followers], R_ND[examples.followees], counts)
+    width = examples.counts.shape[1] if with_counts else 0
+    pairs = choosing.pairs
+    ends = R_ND[pairs.followers], R_ND[pairs.followees]
+    choosing_inputs = pair_input(*ends, choosing.counts[:, :width])
 
     def choose(head: Head) -> float:
-        return mean_auc(choosing.pairs, choosing.score(head, R_ND, with_counts=with_counts))
+        return mean_auc(pairs, evaluate(head, choosing_inputs)[:, 0])
 
+    ends = R_ND[examples.followers], R_ND[examples.followees]
+    inputs = pair_input(*ends, examples.counts[:, :width])
     return fit_head(inputs, examples.is_follow, choose, seed=seed)
 
 
