@@ -27,7 +27,7 @@ from training.settings import TrainingSettings
 from training.trainer import Trainer
 from training.training_data import training_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -36,7 +36,7 @@ def train(settings: TrainingSettings, *, publishing: bool = True) -> RunReport:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_two_seeds_are_trained_judged_and_the_first_is_served(tmp_path: Path) -> None:
     settings = small_home(tmp_path)
     report = train(settings)
