@@ -2,6 +2,8 @@
 
     GraphError
     ├── GraphUnavailable     the store cannot be opened, read or written (path, permission, disk)
+    │   ├── GraphUnreachable     a server does not answer for now: the same call may succeed later
+    │   └── CommitUnknown        the answer to a commit was lost: read the positions to learn it
     ├── GraphBusy            another process holds a lock that this one needs
     ├── StageBusy            another process runs this stage on this home
     ├── FormatTooNew         the store was written by a newer version of this software
@@ -20,6 +22,14 @@ class GraphError(Exception):
 
 class GraphUnavailable(GraphError):
     """The store cannot be opened, read or written."""
+
+
+class GraphUnreachable(GraphUnavailable):
+    """A server does not answer, or refuses for a reason that passes; the call may be repeated."""
+
+
+class CommitUnknown(GraphUnavailable):
+    """The connection broke between a commit and its answer: the stored positions tell which."""
 
 
 class GraphBusy(GraphError):
