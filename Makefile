@@ -7,7 +7,7 @@ export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 
-.PHONY: help setup demo test core lint bench clean
+.PHONY: help setup demo test core services lint bench lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,7 +29,10 @@ test: setup  ## Run all tests
 	$(BIN)/python -m pytest
 
 core: setup  ## Run the tests that people run while they work (under 3 minutes)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not servers"
+
+services: setup  ## Fetch and start Neo4j, Kafka, Redis and PostgreSQL on loopback, until Ctrl-C
+	$(BIN)/python -m tests.servers .services
 
 lint: setup  ## Lint, types and architecture
 	$(BIN)/ruff check .

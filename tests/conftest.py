@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.servers.fixtures", "tests.servers.report"]
+
 DATA_DIR = Path(
     os.environ.get("MMGA_DATA_DIR", Path(__file__).parents[1].joinpath("../shared/data").resolve())
 )
