@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from featurestore.errors import FeatureStoreError
@@ -22,6 +23,7 @@ from serving.errors import (
     UserUnknown,
 )
 from serving.identifiers import checked_user_id
+from serving.metrics import CountRequests, ServingMetrics
 from serving.online_features import OnlineFeaturesRequest
 from serving.page import add_page
 from serving.requests import BodyLimit, PathAsSent
@@ -62,11 +64,14 @@ def create_app(services: Services, settings: ServingSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    metrics = ServingMetrics(services)
+    app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(PathAsSent)
     _add_lookups(app, services)
     _add_feast(app, services)
     _add_health(app, services)
+    _add_metrics(app, metrics)
     add_page(app, services)
     _add_errors(app)
     return app
@@ -115,6 +120,13 @@ def _add_health(app: FastAPI, services: Services) -> None:
     def readyz() -> Response:
         """The online store is readable and a generation is active."""
         return json_response({"status": "ready", "generation": services.published.required().id})
+
+
+def _add_metrics(app: FastAPI, metrics: ServingMetrics) -> None:
+    @app.get("/metrics", include_in_schema=False)
+    def exposition() -> Response:
+        """For Prometheus."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_errors(app: FastAPI) -> None:

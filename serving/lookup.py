@@ -69,7 +69,7 @@ class Lookup:
             raise InvalidRequest(f"max_staleness is {max_staleness}: give seconds, 0 or more")
         vectors = None if generation is None else self._vectors(generation, ids)
         statistics = StatisticsRows.of(self._online.read(USER_ACTIVITY, ids, STATISTICS))
-        stages = self._staleness(generation)
+        stages = self.staleness(generation)
         page = AnswerRows(
             generation=None if generation is None else generation.id,
             statistics=statistics,
@@ -86,11 +86,8 @@ class Lookup:
             unknown=[user_id for row, user_id in enumerate(ids) if not known[row]],
         )
 
-    def _vectors(self, generation: PublishedGeneration, ids: list[str]) -> VectorRows:
-        rows = self._online.read(generation.view, ids, VECTOR_FIELDS)
-        return VectorRows.of(rows, generation)
-
-    def _staleness(self, generation: PublishedGeneration | None) -> dict[str, float | None]:
+    def staleness(self, generation: PublishedGeneration | None) -> dict[str, float | None]:
+        """Of each stage, an upper bound on the age of what it lacks; None before it ran."""
         head, now = self._graph_head(), time.time_ns() // 1_000
         marks: dict[str, Watermark | None] = {
             "statistics": self._online.watermark(STATISTICS_STAGE),
@@ -103,6 +100,10 @@ class Lookup:
             name: None if mark is None else staleness_seconds(mark, head, now)
             for name, mark in marks.items()
         }
+
+    def _vectors(self, generation: PublishedGeneration, ids: list[str]) -> VectorRows:
+        rows = self._online.read(generation.view, ids, VECTOR_FIELDS)
+        return VectorRows.of(rows, generation)
 
 
 def _exceeds(seconds: float | None, bound: float | None) -> bool:
