@@ -81,4 +81,4 @@ def _serve(
         pytest.skip(f"{name}: {missing}")
     TESTED[name].version = server.version
     yield server
-    server.stop()
+    server.kill()

@@ -21,7 +21,7 @@ server.http.enabled=false
 server.https.enabled=false
 dbms.usage_report.enabled=false
 server.memory.pagecache.size=256m
-dbms.security.auth_minimum_password_length=8
+dbms.security.auth_max_failed_attempts=0
 {more}"""
 
 
@@ -64,7 +64,7 @@ def ask_version(url: str) -> str:
             GraphDatabase.driver(address, auth=(user, password)) as driver,
             driver.session() as each,
         ):
-            row = each.run("CALL dbms.components()").single(strict=True)
+            row = each.run("CALL dbms.components()").data()[0]
     except AuthError:
         with (
             GraphDatabase.driver(address, auth=("neo4j", "neo4j")) as driver,

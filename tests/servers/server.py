@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-START_SECONDS = 120.0
+START_SECONDS = 180.0
 STOP_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
 LOOPBACK = "127.0.0.1"
@@ -94,6 +94,7 @@ class Server:
         end = time.monotonic() + seconds
         while True:
             try:
+                socket.create_connection((self.host, self.port), timeout=2).close()
                 self.version = self._ask_version(self.url)
             except Exception as error:
                 ended = self._process is not None and self._process.poll() is not None
