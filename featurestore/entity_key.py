@@ -9,6 +9,8 @@ STRING = 2
 PREFIX = struct.pack("<III", 1, STRING, len(JOIN_KEY)) + JOIN_KEY.encode()
 LENGTH = struct.Struct("<II")
 START = len(PREFIX) + LENGTH.size
+KEYS_OF_STRINGS = PREFIX + struct.pack("<I", STRING)
+"""What the key of every user begins with."""
 
 
 def entity_keys(user_ids: Iterable[str]) -> list[bytes]:
@@ -16,6 +18,13 @@ def entity_keys(user_ids: Iterable[str]) -> list[bytes]:
     pack = LENGTH.pack
     encoded = (user_id.encode() for user_id in user_ids)
     return [PREFIX + pack(STRING, len(text)) + text for text in encoded]
+
+
+def split_key(key: bytes) -> tuple[str, bytes]:
+    """The user of a key that something follows, and what follows: on Redis the project."""
+    (length,) = struct.unpack_from("<I", key, START - 4)
+    end = START + length
+    return key[START:end].decode(), key[end:]
 
 
 def user_of(entity_key: bytes) -> str:

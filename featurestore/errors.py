@@ -3,6 +3,7 @@
     FeatureStoreError
     ├── SettingsInvalid      a setting has a value that cannot be used
     ├── StoreUnavailable     the online store cannot be opened, read or written
+    │   └── StoreUnreachable   its server does not answer: an outage, which passes
     ├── StoreBusy            another process holds a lock that this one needs
     ├── FormatTooNew         the store was written by a newer version of this software
     ├── FeatureInvalid       values do not fit the feature: shape, type or name
@@ -27,6 +28,10 @@ class SettingsInvalid(FeatureStoreError):
 
 class StoreUnavailable(FeatureStoreError):
     """The online store cannot be opened, read or written."""
+
+
+class StoreUnreachable(StoreUnavailable):
+    """The server of the online store does not answer, or not yet: try again later."""
 
 
 class StoreBusy(FeatureStoreError):

@@ -7,20 +7,14 @@ matrix path: the newest timestamp wins. Reads, tables and bytes are Feast's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from feast import Entity, FeatureView, RepoConfig
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.helpers import extract_text_and_num
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 
-from featurestore.online_sqlite import MAX_TRANSACTION_ROWS, EncodedRow, SqliteStore
-
-Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+from featurestore.feast_rows import Row, encoded_row
+from featurestore.online_sqlite import MAX_TRANSACTION_ROWS, SqliteStore
 
 
 class OrderedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
@@ -72,18 +66,3 @@ class OrderedSqliteOnlineStore(SqliteOnlineStore):
         if self._ordered is None:
             self._ordered = SqliteStore.at(Path(self._get_db_path(config)), config.project)
         return self._ordered
-
-
-def encoded_row(row: Row) -> EncodedRow:
-    """Our form of one of Feast's rows. A time without zone is UTC, as Feast has it."""
-    key, values, time, _ = row
-    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    seconds = int(aware.replace(microsecond=0).timestamp())
-    return EncodedRow(
-        key=serialize_entity_key(key, entity_key_serialization_version=3),
-        commit_time=seconds * 1_000_000 + aware.microsecond,
-        cells=[
-            (name, value.SerializeToString(), extract_text_and_num(value, False)[0])
-            for name, value in values.items()
-        ],
-    )

@@ -4,7 +4,7 @@ Rows are ordered by commit time (microseconds) alone: an older write never overw
 an equal one rewrites it. Missing is explicit. Nothing expires.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -97,11 +97,28 @@ def open_online_store(settings: FeatureStoreSettings, *, read_only: bool = False
     Raises SettingsInvalid for an unknown scheme, StoreUnavailable, FormatTooNew.
     """
     scheme = settings.online_store_url.partition(":")[0]
-    if scheme == "sqlite":
-        from featurestore.online_sqlite import SqliteStore
+    if scheme not in BACKENDS:
+        raise SettingsInvalid(
+            f"MMGA_ONLINE_STORE_URL={without_user(settings.online_store_url)} has no backend in "
+            "this release: use sqlite:///PATH.db, redis://HOST:PORT/DB or rediss://"
+        )
+    return BACKENDS[scheme](settings, read_only)
 
-        return SqliteStore.open(settings, read_only=read_only)
-    raise SettingsInvalid(
-        f"MMGA_ONLINE_STORE_URL={without_user(settings.online_store_url)} has no backend in this "
-        "release: use sqlite:///PATH.db"
-    )
+
+def _open_sqlite(settings: FeatureStoreSettings, read_only: bool) -> OnlineStore:
+    from featurestore.online_sqlite import SqliteStore
+
+    return SqliteStore.open(settings, read_only=read_only)
+
+
+def _open_redis(settings: FeatureStoreSettings, read_only: bool) -> OnlineStore:
+    from featurestore.online_redis import RedisStore
+
+    return RedisStore.open(settings, read_only=read_only)
+
+
+BACKENDS: dict[str, Callable[[FeatureStoreSettings, bool], OnlineStore]] = {
+    "sqlite": _open_sqlite,
+    "redis": _open_redis,
+    "rediss": _open_redis,
+}

@@ -8,7 +8,6 @@ its `event_ts` is greater and counts. Our own tables begin with an underscore, a
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -17,8 +16,9 @@ import numpy as np
 
 from featurestore.definitions import checked
 from featurestore.entity_key import entity_keys, user_of
-from featurestore.errors import FeatureInvalid, FormatTooNew, StoreUnavailable
+from featurestore.errors import FormatTooNew, StoreUnavailable
 from featurestore.online import OnlineRows, Watermark
+from featurestore.rows import EncodedRow, check_columns
 from featurestore.settings import FeatureStoreSettings, sqlite_path
 from featurestore.sqlite_file import SqliteFile, has_table
 from featurestore.values import INTEGER, Column, decode, encode, read_varint, varint
@@ -48,15 +48,6 @@ ON CONFLICT (entity_key, feature_name) DO UPDATE SET
     value = excluded.value, value_text = excluded.value_text, vector_value = NULL,
     event_ts = excluded.event_ts, created_ts = NULL
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedRow:
-    """One user's row: key, commit time, and (feature, message, text) of each feature."""
-
-    key: bytes
-    commit_time: int
-    cells: Sequence[tuple[str, bytes, str | None]]
 
 
 class SqliteStore:
@@ -295,16 +286,6 @@ class SqliteStore:
 
     def _table(self, view: str) -> str:
         return f'"{self.project}_{checked(view)}"'
-
-
-def check_columns(user_ids: Sequence[str], features: Mapping[str, Column]) -> None:
-    """Refuse columns of another length. Raises FeatureInvalid."""
-    for name, column in features.items():
-        if len(column) != len(user_ids):
-            raise FeatureInvalid(
-                f"feature {name} has {len(column)} rows for {len(user_ids)} users: give one each"
-            )
-        checked(name)
 
 
 def in_key_order(user_ids: Sequence[str]) -> list[int]:

@@ -99,5 +99,10 @@ def sqlite_path(url: str) -> Path:
 
 
 def without_user(url: str) -> str:
-    """The URL without the user and password that it may hold."""
-    return re.sub(r"//[^/@]*@", "//", url)
+    """The URL without the user, the password and the options that it may hold.
+
+    A password with a character that should have been written as %XX is cut as well.
+    """
+    if url.startswith("sqlite:"):
+        return url
+    return re.sub(r"//.*@", "//", url).partition("?")[0]

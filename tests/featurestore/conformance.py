@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -234,6 +234,7 @@ class OnlineStoreConformance:
             opened.write('v"; DROP', ["a"], {"x": np.ones(1)}, commit_time=1)
 
     @given(data=st.data(), users=user_ids)
+    @settings(suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow])
     def test_any_history_ends_like_the_oracle(
         self, new_store: Callable[[], OnlineStore], data: st.DataObject, users: list[str]
     ) -> None:
