@@ -6,6 +6,7 @@
     ├── PostInputsUnusable   the caches of tokens or pixels cannot be written or read
     ├── EvaluationImpossible held-out follows or labels are too few to judge on
     ├── NotFinite            a loss stopped being a number
+    ├── ClusterUnreachable   the Ray cluster that RAY_ADDRESS names does not answer
     ├── RunFailed            the workers failed more often than allowed
     └── RunUnreadable        a run's files are of another format or damaged
 
@@ -35,6 +36,10 @@ class EvaluationImpossible(TrainingError):
 
 class NotFinite(TrainingError):
     """A loss stopped being a number."""
+
+
+class ClusterUnreachable(TrainingError):
+    """The Ray cluster that RAY_ADDRESS names does not answer."""
 
 
 class RunFailed(TrainingError):

@@ -6,17 +6,19 @@ Ray is imported late: its environment must be set first, and `mmga --help` must 
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from training.errors import RunFailed
+from training.errors import ClusterUnreachable, RunFailed
 from training.recipe import to_json
 from training.run_files import Run, load_tensors, save_tensors, write_json
 from training.trainer import part
 
 MAX_FAILURES = 3
+CONNECT_SECONDS = 5.0
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Each report waits for a poll of the controller, every 2 s by default.
@@ -31,24 +33,49 @@ ENVIRONMENT = {
 
 @contextmanager
 def ray_session(num_workers: int) -> Iterator[None]:
-    """A Ray instance of our own, or the cluster that RAY_ADDRESS names."""
+    """A Ray instance of our own, or the cluster that RAY_ADDRESS names. Raises ClusterUnreachable.
+
+    Without RAY_ADDRESS a cluster that happens to run on this machine is left alone.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
-    own = "RAY_ADDRESS" not in os.environ
-    size: dict[str, Any] = (
-        {"num_cpus": max(num_workers, os.cpu_count() or 1), "include_dashboard": False}
-        if own
-        else {}
-    )
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, **size)
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        options: dict[str, Any] = {
+            "address": address,
+            # Its processes were started with an environment of their own.
+            "runtime_env": {"env_vars": {name: os.environ[name] for name in ENVIRONMENT}},
+        }
+    else:
+        num_cpus = max(num_workers, os.cpu_count() or 1)
+        options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
+    try:
+        if address:
+            check_port(address)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (OSError, RuntimeError) as error:
+        if not address:
+            raise
+        raise ClusterUnreachable(
+            f"no Ray cluster takes us at RAY_ADDRESS={address} ({cause(error)}): start one with "
+            "`ray start --head`, give its token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token, or "
+            "unset RAY_ADDRESS to train on this machine alone"
+        ) from error
     for name in ("ray", "ray.train", "ray.train.v2"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def check_port(address: str) -> None:
+    """Raise OSError at once where nothing listens; Ray itself would try for a minute."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "://" not in host:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
 def fit_seed(run: Run, seed: int, post_inputs: Path, *, num_threads: int) -> None:

@@ -200,7 +200,24 @@ def tiny() -> RunConfig:
     )
 
 
-RECIPES: dict[str, Callable[[], RunConfig]] = {"tiny": tiny}
+def smoke() -> RunConfig:
+    """A few steps of `tiny`: shows in a minute that an installation works, and learns nothing."""
+    config = tiny()
+    schedule = replace(
+        config.schedule,
+        num_phase0_steps=2,
+        num_rounds=1,
+        num_encoder_steps=2,
+        num_graph_steps=4,
+        num_lm_posts=8,
+        num_alignment_pairs=8,
+        num_contrast_pairs=8,
+        num_edge_targets=256,
+    )
+    return replace(config, recipe="smoke", schedule=schedule)
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {"smoke": smoke, "tiny": tiny}
 
 
 def recipe(name: str) -> RunConfig:
