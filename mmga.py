@@ -14,11 +14,15 @@ import click
 COMMANDS = {
     "demo": ("mmga:demo", "The whole loop on one machine."),
     "digest": ("ingest.cli:digest", "Print one word that names the state of the graph."),
-    "dead-letters": ("ingest.cli:dead_letters", "List events that could not be applied."),
+    "dead-letters": (
+        "ingest.cli:dead_letters",
+        "List events that could not be applied, or replay them.",
+    ),
     "generations": ("training.generations_cli:generations", "List and show trained generations."),
     "ingest": ("ingest.cli:ingest", "Stream events into the graph, exactly once."),
     "labels": ("ingest.cli:labels", "Import labels as events."),
     "lookup": ("serving.cli:lookup", "Print the online features of users."),
+    "publish": ("ingest.publish_cli:publish", "Send events to Kafka."),
     "serve": ("serving.cli:serve", "Answer lookups over HTTP."),
     "similar": ("serving.cli:similar", "Print the users most similar to one."),
     "statistics": ("ingest.cli:statistics", "Project the statistics of users to the online store."),
@@ -60,6 +64,8 @@ def cli(ctx: click.Context, debug: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    if not debug:  # its clients tell of each try to reach a broker; we tell of an outage
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 @click.command()

@@ -20,7 +20,7 @@ from benchmarks.measure import Row
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
 from graphdb.snapshot import take_snapshot
-from ingest.dead_letters import DeadLetters
+from ingest.dead_letters import DeadLetterFile
 from ingest.files import FileSource
 from ingest.pipeline import Pipeline
 from ingest.synthetic import write_synthetic_network
@@ -52,7 +52,7 @@ def generated_trainer(folder: Path) -> Trainer:
     network = write_synthetic_network(folder / "network")
     environment = {"MMGA_HOME": str(folder), "MMGA_MEDIA_ROOT": str(network.folder)}
     store = open_graph(GraphSettings.from_environ(environment).graph_url)
-    letters = DeadLetters(folder / "dead_letters.jsonl")
+    letters = DeadLetterFile(folder / "dead_letters.jsonl")
     pipeline = Pipeline(FileSource(network.events), store, letters, batch_size=10_000)
     pipeline.resume()
     while pipeline.step():

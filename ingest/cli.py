@@ -4,8 +4,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,13 @@ from graphdb import open_graph
 from graphdb.settings import GraphSettings
 from graphdb.stage import StageLock
 from graphdb.store import GraphStore
-from ingest.dead_letters import DeadLetters
+from ingest.dead_letters import DeadLetterFile
 from ingest.errors import SourceMissing
 from ingest.files import FileSource
 from ingest.home import prepare_home, record_media_root
-from ingest.ingestion import Ingestion, enforce_retention, rewind
+from ingest.ingestion import Ingestion, Observer, enforce_retention, rewind
 from ingest.labels import LabelDecoder
+from ingest.letters import Replay, all_letters, open_letters, replay_letters
 from ingest.pipeline import Pipeline
 from ingest.progress import Progress, open_progress
 from ingest.projection import open_consumer, progress_lines, statistics_projection
@@ -37,7 +38,11 @@ MAX_BATCH_SIZE = 10_000
 
 
 @click.command()
-@click.option("--events", "events_url", help="A .jsonl file or a folder of them [MMGA_EVENTS_URL].")
+@click.option(
+    "--events",
+    "events_url",
+    help="A .jsonl file, a folder of them, or kafka://HOST:PORT [MMGA_EVENTS_URL].",
+)
 @click.option("--follow", is_flag=True, help="Wait for more until a signal comes.")
 @click.option(
     "--from",
@@ -71,28 +76,29 @@ def ingest(
     url = events_url or settings.events_url
     if url is None:
         raise SourceMissing("no events: name a file or folder with --events or MMGA_EVENTS_URL")
-    source = open_source(url, wait=follow)
     prepare_home(settings)
-    letters = DeadLetters(settings.dead_letters_path)
     with (
-        StageLock(settings.home, STAGE),
-        closing(source),
+        closing(open_source(url, settings.source(follow=follow))) as source,
+        StageLock(settings.home, STAGE) if isinstance(source, FileSource) else nullcontext(),
         closing(_open_graph()) as graph,
         closing(open_progress()) as progress,
         _projection(graph, progress, off=no_statistics) as project,
+        open_letters(url, settings) as letters,
+        _observer(settings if follow else None, progress) as observer,
     ):
         if start is not None:
             rewind(graph, source, start)
         if isinstance(source, FileSource):
-            record_media_root(settings, source.folder)
-        pipeline = Pipeline(source, graph, letters, batch_size=settings.batch_size)
+            record_media_root(settings, settings.media_root or source.folder)
+        elif settings.media_root is not None:
+            record_media_root(settings, settings.media_root)
         run = Ingestion(
             settings,
-            pipeline,
-            source,
+            Pipeline(source, graph, letters, batch_size=settings.batch_size),
             progress=progress,
             project=project,
-            retire=partial(enforce_retention, settings, graph),
+            retire=partial(enforce_retention, settings, graph, letters),
+            observer=observer,
         )
         totals = run.run(follow=follow)
     click.echo(json.dumps(totals.document()) if as_json else str(totals))
@@ -124,21 +130,19 @@ def import_labels(file: Path) -> None:
         pipeline = Pipeline(
             source,
             graph,
-            DeadLetters(settings.dead_letters_path),
+            DeadLetterFile(settings.dead_letters_path),
             batch_size=settings.batch_size,
             decode=LabelDecoder.of(file),
             keeps_positions=False,
         )
-        run = Ingestion(
-            settings, pipeline, source, progress=progress, project=project, retire=_nothing
-        )
+        run = Ingestion(settings, pipeline, progress=progress, project=project, retire=_nothing)
         totals = run.run()
     click.echo(str(totals))
 
 
 @click.group()
 def dead_letters() -> None:
-    """Show events that could not be applied."""
+    """Show events that could not be applied, or send them again."""
 
 
 @dead_letters.command("list")
@@ -146,13 +150,29 @@ def dead_letters() -> None:
 def list_dead_letters(as_json: bool) -> None:
     """List each rejected event once: where it stood and why it was rejected."""
     settings = IngestSettings.from_environ(os.environ)
-    letters = DeadLetters(settings.dead_letters_path).read()
+    with all_letters(settings) as kept:
+        letters = [letter for each in kept for letter in each.read()]
     if as_json:
         click.echo(json.dumps([letter.document() for letter in letters]))
         return
     for letter in letters:
         click.echo(f"{letter.source}:{letter.partition}:{letter.offset}  {letter.reason}")
     click.echo(f"{len(letters):,} dead letters")
+
+
+@dead_letters.command("replay")
+@click.option("--json", "as_json", is_flag=True, help="Print the totals as one JSON document.")
+def replay_dead_letters(as_json: bool) -> None:
+    """Send rejected events again whose reason has passed.
+
+    Those of files are applied to the graph; those of Kafka are sent to their topics again, for
+    ingest to read. Letters of events that are still rejected stay as they are. An event that was
+    cut for its length cannot be sent again.
+    """
+    settings = IngestSettings.from_environ(os.environ)
+    with all_letters(settings) as kept, closing(_open_graph()) as graph:
+        replay = sum((replay_letters(each, graph) for each in kept), start=Replay())
+    click.echo(json.dumps(asdict(replay)) if as_json else str(replay))
 
 
 @click.command()
@@ -178,9 +198,8 @@ def status(as_json: bool) -> None:
     from ingest.status import read_status
 
     settings = IngestSettings.from_environ(os.environ)
-    letters = DeadLetters(settings.dead_letters_path)
     with closing(_open_graph(read_only=True)) as graph, _online_store() as online:
-        state = read_status(graph, online, letters)
+        state = read_status(graph, online, settings)
     click.echo(json.dumps(state.document()) if as_json else "\n".join(state.lines()))
 
 
@@ -204,6 +223,20 @@ def _projection(
     else:
         with statistics_projection(graph, os.environ, progress.note) as project:
             yield project
+
+
+@contextmanager
+def _observer(settings: IngestSettings | None, progress: Progress) -> Iterator[Observer | None]:
+    """What scrapes are answered from, where MMGA_METRICS_PORT is set."""
+    if settings is None or settings.metrics_port is None:
+        yield None
+        return
+    from ingest.metrics import IngestMetrics, metrics_endpoint
+
+    metrics = IngestMetrics()
+    with metrics_endpoint(metrics, settings.metrics_host, settings.metrics_port) as address:
+        progress.note(f"metrics at {address}/metrics")
+        yield metrics
 
 
 def _nothing() -> None:

@@ -1,8 +1,9 @@
 """Dead letters: the events that could not be applied, why, and where they stood.
 
-One JSON object a line in `dead_letters.jsonl`. A batch's dead letters are on the disk before the
-batch commits, so a crash in between writes them twice: they are identified by their position, and
-readers keep the newest of each.
+A batch's dead letters are kept for good before the batch commits, so a crash in between keeps them
+twice: they are identified by their position, and readers take the newest of each. Those of files
+are one JSON object a line in `dead_letters.jsonl`; those of Kafka are messages of a topic
+(`ingest.kafka.letters`).
 """
 
 import base64
@@ -13,9 +14,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock
+
+from ingest.errors import LettersUnwritable
 
 MAX_PAYLOAD_BYTES = 256 * 1024
 
@@ -31,6 +34,11 @@ class Payload:
     length: int
     sha256: str | None = None
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the content is not the whole."""
+        return self.length > len(self.content)
+
     @classmethod
     def of(cls, original: bytes) -> "Payload":
         """Cut what is too long."""
@@ -42,7 +50,10 @@ class Payload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """An event that was rejected; `recorded_at` is in microseconds."""
+    """An event that was rejected; `recorded_at` is in microseconds.
+
+    `key` is that of the message, None where there was none.
+    """
 
     reason: str
     source: str
@@ -50,6 +61,7 @@ class DeadLetter:
     offset: int
     payload: Payload
     recorded_at: int
+    key: bytes | None = None
 
     @property
     def position(self) -> tuple[str, int, int]:
@@ -72,40 +84,78 @@ class DeadLetter:
             document["base64"] = base64.b64encode(self.payload.content).decode()
         if self.payload.sha256 is not None:
             document["sha256"] = self.payload.sha256
+        if self.key is not None:
+            document["key"] = self.key.decode(errors="backslashreplace")
         return document
 
 
-class DeadLetters:
-    """The file of dead letters of one home. Several processes may append."""
+class DeadLetters(Protocol):
+    """Where dead letters are kept. Several processes may append."""
+
+    def append(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep letters for good before returning.
+
+        Raises LettersUnwritable; BrokerUnreachable, after which it may be called again.
+        """
+
+    def read(self) -> list[DeadLetter]:
+        """The newest letter of each position, in the order in which positions were first seen."""
+
+    def count(self) -> int:
+        """The number of distinct positions."""
+
+    def settle(self, letters: Sequence[DeadLetter]) -> None:
+        """Forget letters whose events have been sent again."""
+
+    def trim(self, older_than: int) -> int:
+        """Drop letters recorded before `older_than` (microseconds); return how many."""
+
+
+class DeadLetterFile:
+    """See DeadLetters; the file of one home."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock_path = path.with_name(f"{path.name}.lock")
 
     def append(self, letters: Sequence[DeadLetter]) -> None:
-        """Write letters and wait until they are on the disk; heal a line that a crash tore."""
+        """See DeadLetters; heals a line that a crash tore."""
         if not letters:
             return
         text = "".join(f"{json.dumps(letter.document())}\n" for letter in letters)
-        with FileLock(self._lock_path), self._path.open("a+b") as file:
-            _cut_torn_line(file.fileno())
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with FileLock(self._lock_path), self._path.open("a+b") as file:
+                _cut_torn_line(file.fileno())
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise LettersUnwritable(
+                f"cannot write the dead letters to {self._path} ({error.strerror or error}): their"
+                " batch was not applied; free the disk or make it writable, and run again"
+            ) from error
 
     def read(self) -> list[DeadLetter]:
-        """The newest letter of each position, in the order in which positions were first seen."""
+        """See DeadLetters."""
         newest: dict[tuple[str, int, int], DeadLetter] = {}
         for letter in self._lines():
             newest[letter.position] = letter
         return list(newest.values())
 
     def count(self) -> int:
-        """The number of distinct positions."""
+        """See DeadLetters."""
         return len({letter.position for letter in self._lines()})
 
+    def settle(self, letters: Sequence[DeadLetter]) -> None:
+        """See DeadLetters."""
+        settled = {letter.position for letter in letters}
+        if not settled or not self._path.exists():
+            return
+        with FileLock(self._lock_path):
+            self._replace(letter for letter in self.read() if letter.position not in settled)
+
     def trim(self, older_than: int) -> int:
-        """Drop letters recorded before `older_than` (microseconds); return how many."""
+        """See DeadLetters."""
         if not self._path.exists():
             return 0
         with FileLock(self._lock_path):
@@ -132,7 +182,15 @@ class DeadLetters:
                     yield _letter(json.loads(line))
 
 
-def rejected(reason: str, source: str, partition: int, offset: int, payload: Payload) -> DeadLetter:
+def rejected(
+    reason: str,
+    source: str,
+    partition: int,
+    offset: int,
+    payload: Payload,
+    *,
+    key: bytes | None = None,
+) -> DeadLetter:
     """A dead letter of this moment."""
     return DeadLetter(
         reason=reason,
@@ -141,6 +199,7 @@ def rejected(reason: str, source: str, partition: int, offset: int, payload: Pay
         offset=offset,
         payload=payload,
         recorded_at=time.time_ns() // 1000,
+        key=key,
     )
 
 

@@ -4,6 +4,13 @@
     ├── EventRejected    one event is at fault; it becomes a dead letter and its neighbours go on
     ├── SourceMissing    there is nothing to read at the path or URL
     ├── SourceChanged    the source is no longer the one whose positions are stored
+    ├── PartitionsMoved  other partitions are ours now: read their positions and go on from there
+    ├── BrokerUnreachable    a broker does not answer for now: the same call may succeed later
+    ├── BrokerRefused    a broker refuses for a reason that does not pass (rights, secrets)
+    ├── NotAllPublished  lines of a file cannot be sent to Kafka; all others were
+    ├── LettersUnwritable    dead letters cannot be kept (disk, permission), so nothing goes on
+    ├── SettingInvalid   a setting has a name or a value that cannot be used
+    ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
     ├── HomeUnusable     the home folder cannot be created or written
     └── Interrupted      a signal ended the work before its end
 
@@ -25,6 +32,34 @@ class SourceMissing(IngestError):
 
 class SourceChanged(IngestError):
     """The source is no longer the one whose positions are stored."""
+
+
+class PartitionsMoved(IngestError):
+    """Other partitions are ours now; what was read and not committed is to be dropped."""
+
+
+class BrokerUnreachable(IngestError):
+    """A broker does not answer, or refuses for a reason that passes; the call may be repeated."""
+
+
+class BrokerRefused(IngestError):
+    """A broker refuses for a reason that does not pass."""
+
+
+class NotAllPublished(IngestError):
+    """Lines of a file cannot be sent to Kafka; all others were."""
+
+
+class LettersUnwritable(IngestError):
+    """Dead letters cannot be kept, so their batch may not be committed."""
+
+
+class SettingInvalid(IngestError):
+    """A setting has a name or a value that cannot be used."""
+
+
+class MetricsAddressTaken(IngestError):
+    """Nothing can listen for scrapes at the host and port of the settings."""
 
 
 class HomeUnusable(IngestError):

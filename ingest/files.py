@@ -6,6 +6,7 @@ not change.
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,8 +16,8 @@ import msgspec
 
 from graphdb.facts import Position, PositionMove
 from ingest.errors import EventRejected, SourceChanged, SourceMissing
-from ingest.lines import LineReader
-from ingest.sources import Extent, Records
+from ingest.lines import TOO_LONG, LineReader
+from ingest.sources import Extent, Records, Unreadable
 from ingest.values import parse_time
 
 FINGERPRINT_BYTES = 4096
@@ -64,7 +65,10 @@ class FilePartition:
         return Records(
             lines=lines,
             offsets=offsets,
-            too_long=too_long,
+            unreadable=[
+                Unreadable(offset=offset, reason=TOO_LONG, payload=payload)
+                for offset, payload in too_long
+            ],
             move=PositionMove(expected=expected, next=self._position),
         )
 
@@ -123,10 +127,14 @@ class FilePartition:
 
 
 class FileSource:
-    """A `.jsonl` file, or all those of a folder in order of their names."""
+    """A `.jsonl` file, or all those of a folder in order of their names.
 
-    def __init__(self, path: Path) -> None:
+    Where there is nothing to read, `read` waits `wait_seconds` for something.
+    """
+
+    def __init__(self, path: Path, *, wait_seconds: float = 0.0) -> None:
         self._path = path
+        self._wait_seconds = wait_seconds
         self._stored: dict[str, Position] = {}
         self._partitions: dict[Path, FilePartition] = {}
 
@@ -143,8 +151,21 @@ class FileSource:
             self._partitions = {}
             self._find_partitions()
 
-    def read(self, max_events: int) -> list[Records]:
+    def read(self, max_events: int) -> list[Records] | None:
         """See Source; several small files share a batch."""
+        found = self._read(max_events)
+        if not found and self._wait_seconds:
+            time.sleep(self._wait_seconds)
+            found = self._read(max_events)
+        return found or None
+
+    def keep_alive(self) -> None:
+        """See Source; a file stays."""
+
+    def committed(self, positions: Sequence[Position]) -> None:
+        """See Source; a file has no tools that would ask."""
+
+    def _read(self, max_events: int) -> list[Records]:
         found: list[Records] = []
         with _readable(self._path):
             for partition in self._find_partitions():
@@ -153,7 +174,7 @@ class FileSource:
                 records = partition.read(max_events)
                 if records is not None:
                     found.append(records)
-                    max_events -= len(records.lines) + len(records.too_long)
+                    max_events -= len(records)
         return found
 
     def earliest(self) -> list[Position]:

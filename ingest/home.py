@@ -20,9 +20,8 @@ def prepare_home(settings: IngestSettings) -> None:
         ) from error
 
 
-def record_media_root(settings: IngestSettings, folder: Path) -> None:
-    """Record where relative paths of images start: MMGA_MEDIA_ROOT, else `folder`."""
-    root = settings.media_root or folder
+def record_media_root(settings: IngestSettings, root: Path) -> None:
+    """Record where relative paths of images start."""
     staged = settings.media_root_path.with_name("media_root.new")
     staged.write_text(f"{root}\n", encoding="utf-8")
     staged.replace(settings.media_root_path)

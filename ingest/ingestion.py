@@ -3,19 +3,38 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import partial
+from typing import Protocol, TypeVar
 
+from graphdb.errors import GraphUnreachable
 from graphdb.store import GraphStore
 from ingest.dead_letters import DeadLetters
-from ingest.errors import Interrupted
-from ingest.pipeline import Pipeline
+from ingest.errors import BrokerUnreachable, Interrupted
+from ingest.outage import Outage
+from ingest.pipeline import BatchReport, Pipeline
 from ingest.progress import Progress, Totals
 from ingest.settings import DAY_SECONDS, IngestSettings
-from ingest.sources import Source
+from ingest.sources import Extent, Source
 from ingest.stop import StopRequest
 from ingest.values import parse_time
 
 EARLIEST = "earliest"
+PASSING = (GraphUnreachable, BrokerUnreachable)
+"""Errors of servers that come back: what raised them is tried again."""
+
+T = TypeVar("T")
+
+
+class Observer(Protocol):
+    """Who hears what a run does."""
+
+    def observe(self, report: BatchReport, seconds: float, extent: Extent) -> None:
+        """A batch was committed so many seconds after it had been read."""
+
+    def passed(self, extent: Extent) -> None:
+        """There was nothing to read."""
 
 
 def rewind(graph: GraphStore, source: Source, start: str) -> None:
@@ -31,11 +50,11 @@ def parse_start(start: str) -> int:
     return parse_time("--from", f"{start}T00:00:00Z" if _is_date(start) else start)
 
 
-def enforce_retention(settings: IngestSettings, graph: GraphStore) -> None:
+def enforce_retention(settings: IngestSettings, graph: GraphStore, letters: DeadLetters) -> None:
     """Drop the dead letters and the changes in the feed that have outlived their time."""
     now_us = time.time_ns() // 1000
     day_us = DAY_SECONDS * 1_000_000
-    DeadLetters(settings.dead_letters_path).trim(now_us - settings.dead_letter_days * day_us)
+    letters.trim(now_us - settings.dead_letter_days * day_us)
     graph.trim_changes(
         older_than=now_us - settings.change_days * day_us, max_rows=settings.max_changes
     )
@@ -45,27 +64,29 @@ class Ingestion:
     """Runs a pipeline until its source has nothing more, or until it is stopped.
 
     `project` brings the statistics up to date; it is called after the last batch, and while
-    following every few seconds. `retire` drops what has outlived its time, now and then.
+    following every few seconds. `retire` drops what has outlived its time, now and then. While a
+    server does not answer, the run waits, and then goes on with what it was about to do.
     """
 
     def __init__(
         self,
         settings: IngestSettings,
         pipeline: Pipeline,
-        source: Source,
         *,
         progress: Progress,
         project: Callable[[], None],
         retire: Callable[[], None],
+        observer: Observer | None = None,
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
-        self._source = source
         self._progress = progress
         self._project = project
         self._retire = retire
+        self._observer = observer
         self._retired = -math.inf
         self._stop = StopRequest()
+        self._outage = Outage(progress.note, self._stop.sleep)
         self._started = time.monotonic()
         self.totals = Totals()
 
@@ -75,8 +96,11 @@ class Ingestion:
         Raises Interrupted when a signal ended a run that does not follow; SourceChanged, and
         GraphUnavailable as the pipeline does.
         """
-        with self._stop.listening():
-            self._run(follow=follow)
+        try:
+            with self._stop.listening():
+                self._run(follow=follow)
+        finally:
+            self._pipeline.close()
         if self._stop.requested and not follow:
             raise Interrupted(
                 f"stopped by a signal after {self.totals}; run the same command again to go on"
@@ -84,37 +108,63 @@ class Ingestion:
         return self.totals
 
     def _run(self, *, follow: bool) -> None:
-        self._pipeline.resume()
         while True:
             interval = self._settings.statistics_interval_seconds if follow else math.inf
             found = self._catch_up(interval)
             if self._stop.requested:
                 return
             if found or not follow:
-                self._project()
+                self._patiently(self._project)
             if time.monotonic() - self._retired >= self._settings.retention_interval_seconds:
-                self._retire()
+                self._patiently(self._retire)
                 self._retired = time.monotonic()
             if not follow:
-                for warning in self._source.warnings():
+                for warning in self._pipeline.warnings:
                     self._progress.note(f"warning: {warning}")
                 return
-            time.sleep(self._settings.poll_seconds)
 
     def _catch_up(self, limit_seconds: float) -> int:
         """Commit batches until none is left, a signal comes or time is up; return their number."""
         end = time.monotonic() + limit_seconds
         num_batches = 0
         while not self._stop.requested and time.monotonic() < end:
-            with self._stop.shield():
-                report = self._pipeline.step()
-            if report is None:
+            batch = self._patiently(self._pipeline.read)
+            if batch is None:
+                if self._observer is not None:
+                    self._observer.passed(self._pipeline.extent)
                 break
-            num_batches += 1
-            self.totals.add(report)
-            self.totals.seconds = time.monotonic() - self._started
-            self._progress.update(self.totals, self._source.extent())
+            started = time.monotonic()
+            commit = partial(self._pipeline.commit, batch)
+            report = self._patiently(commit, shield=self._stop.shield)
+            if report is not None:
+                num_batches += 1
+                self._count(report, time.monotonic() - started)
         return num_batches
+
+    def _count(self, report: BatchReport, seconds: float) -> None:
+        extent = self._pipeline.extent
+        self.totals.add(report)
+        self.totals.seconds = time.monotonic() - self._started
+        self._progress.update(self.totals, extent)
+        if self._observer is not None:
+            self._observer.observe(report, seconds, extent)
+
+    def _patiently(
+        self,
+        call: Callable[[], T],
+        *,
+        shield: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> T:
+        """Call until the servers answer; a signal ends the waiting, never what is shielded."""
+        while True:
+            try:
+                with shield():
+                    result = call()
+            except PASSING as error:
+                self._outage.wait(error)
+            else:
+                self._outage.end()
+                return result
 
 
 def _is_date(text: str) -> bool:

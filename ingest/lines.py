@@ -11,6 +11,8 @@ from ingest.dead_letters import MAX_PAYLOAD_BYTES, Payload
 MAX_EVENT_BYTES = 1 << 20
 """No event is longer: Kafka's own limit, and far above the sum of the fields' limits."""
 
+TOO_LONG = f"the event is longer than {MAX_EVENT_BYTES} bytes"
+
 BLOCK_BYTES = 1 << 20
 
 

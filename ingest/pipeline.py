@@ -2,42 +2,43 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from graphdb.errors import PositionConflict
+from graphdb.errors import CommitUnknown, PositionConflict
 from graphdb.store import GraphStore
 from ingest.dead_letters import DeadLetter, DeadLetters, Payload, rejected
 from ingest.decoding import Decoded, decode
-from ingest.lines import MAX_EVENT_BYTES
-from ingest.sources import Records, Source
+from ingest.errors import PartitionsMoved
+from ingest.read_ahead import Decode, EndOfSource, ReadAhead, ReadBatch
+from ingest.sources import Extent, Records, Source
 
 logger = logging.getLogger(__name__)
-
-Decode = Callable[[Sequence[bytes], int], Decoded]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchReport:
-    """What became of the events of one batch."""
+    """What became of the events of one batch, and the graph version that they are part of."""
 
     num_events: int
     num_applied: int
     num_superseded: int
     num_dead_letters: int
+    version: int
 
 
 class Pipeline:
     """Streams a source into a graph. One batch is, in this order:
 
-    1. read from the source;
-    2. decoded and checked: an event at fault costs nothing but itself;
-    3. dead letters on the disk;
-    4. facts and positions committed in one transaction.
+    1. read from the source, and decoded and checked: an event at fault costs nothing but itself;
+       this runs ahead in a thread of its own;
+    2. dead letters kept for good;
+    3. facts and positions committed in one transaction.
 
-    A crash before 4 repeats the batch from 1, one after 4 goes on behind it. When the stored
-    positions are not the expected ones, the batch is dropped and reading goes on from those stored.
-    Without `keeps_positions` the whole source is read each time, for events that may be repeated.
+    A crash before 3 repeats the batch from 1, one after 3 goes on behind it. When the stored
+    positions are not the expected ones, when the answer to a commit is lost, or when other
+    partitions are to be read, all that was read ahead is dropped and reading goes on from the
+    stored positions. Without `keeps_positions` the whole source is read each time, for events that
+    may be repeated.
     """
 
     def __init__(
@@ -50,47 +51,83 @@ class Pipeline:
         decode: Decode = decode,
         keeps_positions: bool = True,
     ) -> None:
-        self._source = source
+        self._ahead = ReadAhead(source, decode, batch_size)
         self._graph = graph
         self._dead_letters = dead_letters
-        self._batch_size = batch_size
-        self._decode = decode
         self._keeps_positions = keeps_positions
+        self._is_lost = True
+        self.extent = Extent(done=0, total=0)
+        """How far reading has come with what was read last."""
+        self.warnings: list[str] = []
+        """What a person should know when the end was reached."""
 
     def resume(self) -> None:
         """Go to the positions that the graph has stored."""
-        self._source.seek(self._graph.positions() if self._keeps_positions else [])
+        self._ahead.seek(self._graph.positions() if self._keeps_positions else [])
+        self._is_lost = False
 
-    def step(self) -> BatchReport | None:
-        """Commit the next batch; None when there is nothing to read for now."""
+    def read(self) -> ReadBatch | None:
+        """The next batch; None when there is nothing to read for now.
+
+        Raises SourceChanged; GraphUnreachable and BrokerUnreachable, after which it may be called
+        again.
+        """
         while True:
-            started = time.perf_counter()
-            runs = self._source.read(self._batch_size)
-            if not runs:
-                return None
-            try:
-                report = self._commit(runs)
-            except PositionConflict as conflict:
-                logger.warning("dropped a batch and read the positions again: %s", conflict)
+            if self._is_lost:
                 self.resume()
+            try:
+                found = self._ahead.take()
+            except PartitionsMoved as moved:
+                logger.info("dropped what was read ahead: %s", moved)
+                self._is_lost = True
                 continue
-            seconds = time.perf_counter() - started
-            logger.info("%s in %.3f s, up to %s", report, seconds, [run.move.next for run in runs])
-            return report
+            self.extent = found.extent
+            if isinstance(found, EndOfSource):
+                self.warnings = found.warnings
+                return None
+            return found
 
-    def _commit(self, runs: list[Records]) -> BatchReport:
-        lines = [line for run in runs for line in run.lines]
-        decoded = self._decode(lines, time.time_ns() // 1000)
-        letters = [*_rejected_events(runs, decoded), *_overlong_records(runs)]
-        self._dead_letters.append(letters)
-        moves = [run.move for run in runs] if self._keeps_positions else []
-        commit = self._graph.apply(decoded.batch(moves))
-        return BatchReport(
-            num_events=len(lines) + sum(len(run.too_long) for run in runs),
+    def commit(self, batch: ReadBatch) -> BatchReport | None:
+        """Keep the dead letters and apply the facts; None when the batch was dropped instead.
+
+        Raises GraphUnreachable and BrokerUnreachable, after which the same batch may be committed
+        again: nothing of it is skipped or applied twice.
+        """
+        started = time.perf_counter()
+        letters = [*_rejected_events(batch.runs, batch.decoded), *_unreadable_records(batch.runs)]
+        if not batch.letters_kept:
+            self._dead_letters.append(letters)
+            batch.letters_kept = True
+        moves = [run.move for run in batch.runs] if self._keeps_positions else []
+        try:
+            commit = self._graph.apply(batch.decoded.batch(moves))
+        except (PositionConflict, CommitUnknown) as conflict:
+            logger.warning("dropped a batch and read the positions again: %s", conflict)
+            self._is_lost = True
+            return None
+        report = BatchReport(
+            num_events=sum(map(len, batch.runs)),
             num_applied=commit.num_applied,
             num_superseded=commit.num_superseded,
             num_dead_letters=len(letters),
+            version=commit.version,
         )
+        self._ahead.committed([move.next for move in moves])
+        seconds = time.perf_counter() - started
+        logger.info("%s in %.3f s, up to %s", report, seconds, [move.next for move in moves])
+        return report
+
+    def step(self) -> BatchReport | None:
+        """Read and commit one batch; None when there is nothing to read for now."""
+        while (batch := self.read()) is not None:
+            report = self.commit(batch)
+            if report is not None:
+                return report
+        return None
+
+    def close(self) -> None:
+        """End reading ahead; source and graph stay open."""
+        self._ahead.close()
 
 
 def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:
@@ -109,6 +146,7 @@ def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:
                 run.move.next.partition,
                 run.offsets[index - indices.start],
                 Payload.of(run.lines[index - indices.start]),
+                key=run.keys[index - indices.start] if run.keys else None,
             )
             for index in indices
             if index in reasons
@@ -116,15 +154,16 @@ def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:
     return letters
 
 
-def _overlong_records(runs: list[Records]) -> list[DeadLetter]:
+def _unreadable_records(runs: list[Records]) -> list[DeadLetter]:
     return [
         rejected(
-            f"the event is longer than {MAX_EVENT_BYTES} bytes",
+            record.reason,
             run.move.next.source,
             run.move.next.partition,
-            offset,
-            payload,
+            record.offset,
+            record.payload,
+            key=record.key,
         )
         for run in runs
-        for offset, payload in run.too_long
+        for record in run.unreadable
     ]

@@ -4,7 +4,10 @@ from dataclasses import asdict, dataclass
 
 from featurestore.online import OnlineStore, Watermark
 from graphdb.store import GraphCounts, GraphStore, Head
-from ingest.dead_letters import DeadLetters
+from ingest.dead_letters import DeadLetterFile
+from ingest.errors import BrokerRefused, BrokerUnreachable
+from ingest.letters import is_kafka, open_letters
+from ingest.settings import IngestSettings
 
 STAGES = ("statistics",)
 
@@ -22,11 +25,28 @@ class StageStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IngestStatus:
+    """How far the graph is behind Kafka, in messages of each topic; None when it does not answer.
+
+    `note` says then why.
+    """
+
+    watermark: int
+    lag_messages: int | None
+    topics: dict[str, int]
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The state of one home."""
+    """The state of one home; `ingest` is None where events do not come from Kafka.
+
+    `num_dead_letters` leaves those of Kafka out when it does not answer.
+    """
 
     counts: GraphCounts
     version: int
+    ingest: IngestStatus | None
     stages: dict[str, StageStatus]
     active_generation: str | None
     num_dead_letters: int
@@ -35,7 +55,10 @@ class Status:
         """As `mmga status --json` prints it."""
         return {
             "graph": {**asdict(self.counts), "version": self.version},
-            "stages": {name: asdict(stage) for name, stage in self.stages.items()},
+            "stages": {
+                **({} if self.ingest is None else {"ingest": asdict(self.ingest)}),
+                **{name: asdict(stage) for name, stage in self.stages.items()},
+            },
             "generation": {"active": self.active_generation},
             "dead_letters": self.num_dead_letters,
         }
@@ -47,26 +70,48 @@ class Status:
             f"graph         {counts.users:,} users, {counts.posts:,} posts,"
             f" {counts.follows:,} follows, {counts.mutual_follows:,} mutual pairs"
             f" (version {self.version:,})",
+            *([] if self.ingest is None else [f"ingest        {_describe_lag(self.ingest)}"]),
             *(f"{name:<13} {_describe(stage)}" for name, stage in self.stages.items()),
             f"generation    {self.active_generation or 'none is active yet: run `mmga train`'}",
             f"dead letters  {self.num_dead_letters:,}",
         ]
 
 
-def read_status(graph: GraphStore, online: OnlineStore | None, letters: DeadLetters) -> Status:
+def read_status(graph: GraphStore, online: OnlineStore | None, settings: IngestSettings) -> Status:
     """Read the state; without an online store no stage has run yet."""
     head = graph.head()
     stages = {
         stage: _stage(graph.graph_id, head, None if online is None else online.watermark(stage))
         for stage in STAGES
     }
+    ingest, num_in_kafka = _kafka(graph, head, settings)
     return Status(
         counts=graph.counts(),
         version=head.version,
+        ingest=ingest,
         stages=stages,
         active_generation=None if online is None else online.active_generation(),
-        num_dead_letters=letters.count(),
+        num_dead_letters=DeadLetterFile(settings.dead_letters_path).count() + num_in_kafka,
     )
+
+
+def _kafka(
+    graph: GraphStore, head: Head, settings: IngestSettings
+) -> tuple[IngestStatus | None, int]:
+    """How far ingest has come, and the number of dead letters in Kafka."""
+    if not is_kafka(settings.events_url) or settings.events_url is None:
+        return None, 0
+    from ingest.kafka.lag import read_lag
+
+    try:
+        lag = read_lag(settings.events_url, settings.project, settings.kafka, graph.positions())
+        with open_letters(settings.events_url, settings) as letters:
+            num_letters = letters.count()
+    except (BrokerUnreachable, BrokerRefused) as error:
+        note = " ".join(str(error).split())
+        return IngestStatus(watermark=head.version, lag_messages=None, topics={}, note=note), 0
+    status = IngestStatus(watermark=head.version, lag_messages=sum(lag.values()), topics=lag)
+    return status, num_letters
 
 
 def _stage(graph_id: str, head: Head, watermark: Watermark | None) -> StageStatus:
@@ -81,3 +126,12 @@ def _describe(stage: StageStatus) -> str:
         return "not projected yet: run `mmga statistics`"
     lag = f"{stage.lag_seconds:,.1f} s behind" if stage.lag_seconds else "up to date"
     return f"at version {stage.watermark:,}, {lag}"
+
+
+def _describe_lag(ingest: IngestStatus) -> str:
+    if ingest.lag_messages is None:
+        return f"behind by an unknown number of messages: {ingest.note}"
+    if not ingest.lag_messages:
+        return "up to date"
+    parts = ", ".join(f"{lag:,} of {topic}" for topic, lag in ingest.topics.items() if lag)
+    return f"{ingest.lag_messages:,} messages behind ({parts})"

@@ -1,6 +1,7 @@
 """Ending on a signal without cutting a batch in two."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -38,6 +39,12 @@ class StopRequest:
             yield
         finally:
             self._shielded = False
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, outside of any shield; a signal that has come or comes ends the block."""
+        if self.requested:
+            raise KeyboardInterrupt
+        time.sleep(seconds)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again = self.requested

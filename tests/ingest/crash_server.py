@@ -118,7 +118,7 @@ def dump_of(home: Path) -> dict[str, Any]:
     from featurestore.settings import FeatureStoreSettings
     from graphdb import open_graph
     from graphdb.statistics import STATISTICS
-    from ingest.dead_letters import DeadLetters
+    from ingest.dead_letters import DeadLetterFile
 
     graph = open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)
     online = open_online_store(FeatureStoreSettings.at(home), read_only=True)
@@ -131,7 +131,7 @@ def dump_of(home: Path) -> dict[str, Any]:
         "counts": [counts.users, counts.posts, counts.follows, counts.mutual_follows],
         "existing": graph.user_ids(),
         "positions": [[each.source, each.offset] for each in graph.positions()],
-        "dead_letters": DeadLetters(home / "dead_letters.jsonl").count(),
+        "dead_letters": DeadLetterFile(home / "dead_letters.jsonl").count(),
         "users": users,
         "present": rows.present.tolist(),
         "features": features.tobytes().hex(),

@@ -86,7 +86,7 @@ def test_an_empty_file_is_nothing_but_a_warning(tmp_path: Path, run: Run) -> Non
     [
         (["--events", "absent.jsonl"], "no events at absent.jsonl"),
         (["--events", "empty"], "no .jsonl file"),
-        (["--events", "kafka://host:1"], "kafka"),
+        (["--events", "s3://bucket"], "cannot read events from s3://"),
         (["--events", "/dev/null"], "neither a file nor a folder"),
         (["--events", "e.jsonl", "--from", "yesterday"], "RFC 3339"),
         (["--events", "e.jsonl", "--from", "2026-13-01"], "RFC 3339"),

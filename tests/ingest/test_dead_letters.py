@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.dead_letters import MAX_PAYLOAD_BYTES, DeadLetter, DeadLetters, Payload
+from ingest.dead_letters import MAX_PAYLOAD_BYTES, DeadLetter, DeadLetterFile, Payload
 
 
 def letter(
@@ -27,7 +27,7 @@ def letter(
 def test_original_bytes_survive(
     tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]
 ) -> None:
-    letters = DeadLetters(tmp_path_factory.mktemp("letters") / "d.jsonl")
+    letters = DeadLetterFile(tmp_path_factory.mktemp("letters") / "d.jsonl")
     written = [letter(offset, content=content) for offset, content in enumerate(contents)]
     letters.append(written)
     assert letters.read() == written
@@ -40,7 +40,7 @@ def test_text_is_kept_as_text_and_the_rest_as_base64() -> None:
 
 
 def test_long_content_is_cut_with_length_and_hash(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "d.jsonl")
+    letters = DeadLetterFile(tmp_path / "d.jsonl")
     letters.append([letter(content=b"x" * (MAX_PAYLOAD_BYTES + 1))])
     [kept] = letters.read()
     assert kept.payload.content == b"x" * MAX_PAYLOAD_BYTES
@@ -49,7 +49,7 @@ def test_long_content_is_cut_with_length_and_hash(tmp_path: Path) -> None:
 
 
 def test_the_newest_letter_of_a_position_counts(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "d.jsonl")
+    letters = DeadLetterFile(tmp_path / "d.jsonl")
     letters.append([letter(1), letter(2)])
     letters.append([letter(1, reason="again")])
     assert [(each.offset, each.reason) for each in letters.read()] == [(1, "again"), (2, "r")]
@@ -61,7 +61,7 @@ def test_a_line_that_a_crash_tore_is_skipped_and_then_healed(
     tmp_path: Path, kept_bytes: int
 ) -> None:
     path = tmp_path / "d.jsonl"
-    letters = DeadLetters(path)
+    letters = DeadLetterFile(path)
     letters.append([letter(1), letter(2)])
     whole = path.read_bytes()
     second = whole.index(b"\n") + 1
@@ -75,13 +75,13 @@ def test_a_line_that_a_crash_tore_is_skipped_and_then_healed(
 def test_a_torn_line_longer_than_a_block_is_healed(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     path.write_bytes(b'{"reason": "' + b"x" * 200_000)
-    letters = DeadLetters(path)
+    letters = DeadLetterFile(path)
     letters.append([letter(3)])
     assert [each.offset for each in letters.read()] == [3]
 
 
 def test_letters_leave_after_their_retention(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "d.jsonl")
+    letters = DeadLetterFile(tmp_path / "d.jsonl")
     assert letters.trim(10) == 0
     letters.append([letter(1, recorded_at=9), letter(2, recorded_at=10)])
     assert letters.trim(10) == 1
@@ -89,7 +89,7 @@ def test_letters_leave_after_their_retention(tmp_path: Path) -> None:
 
 
 def test_nothing_is_made_for_nothing(tmp_path: Path) -> None:
-    letters = DeadLetters(tmp_path / "d.jsonl")
+    letters = DeadLetterFile(tmp_path / "d.jsonl")
     letters.append([])
     assert letters.read() == []
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 from graphdb.errors import ChangesTrimmed
 from graphdb.facts import Batch
 from graphdb.store import Commit
-from ingest.dead_letters import DeadLetters
+from ingest.dead_letters import DeadLetterFile
 from ingest.errors import EventRejected, Interrupted
 from ingest.files import FileSource
 from ingest.ingestion import Ingestion, enforce_retention, parse_start
@@ -30,11 +30,10 @@ def ingestion(
     events = folder / "e.jsonl"
     events.write_bytes(b"".join(text + b"\n" for text in follow_lines(6)))
     settings = IngestSettings(home=folder, batch_size=batch_size, poll_seconds=0.01)
-    source = FileSource(events)
+    letters = DeadLetterFile(settings.dead_letters_path)
     return Ingestion(
         settings,
-        Pipeline(source, graph, DeadLetters(settings.dead_letters_path), batch_size=batch_size),
-        source,
+        Pipeline(FileSource(events, wait_seconds=0.01), graph, letters, batch_size=batch_size),
         progress=LineProgress(),
         project=project,
         retire=lambda: None,
@@ -88,9 +87,11 @@ def test_changes_are_retired_when_there_are_too_many(tmp_path: Path) -> None:
     run = ingestion(tmp_path, graph, lambda: None)
     run.run()
     settings = IngestSettings(home=tmp_path)
-    enforce_retention(settings, graph)
+    enforce_retention(settings, graph, DeadLetterFile(settings.dead_letters_path))
     assert len(list(graph.changes(0))) == 3
-    enforce_retention(replace(settings, max_changes=1), graph)
+    enforce_retention(
+        replace(settings, max_changes=1), graph, DeadLetterFile(settings.dead_letters_path)
+    )
     with pytest.raises(ChangesTrimmed):
         graph.changes(0)
 

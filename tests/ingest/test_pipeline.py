@@ -8,7 +8,7 @@ import pytest
 from graphdb.errors import GraphUnavailable
 from graphdb.facts import Batch, Position
 from graphdb.store import Commit
-from ingest.dead_letters import DeadLetters
+from ingest.dead_letters import DeadLetterFile
 from ingest.files import FileSource
 from ingest.pipeline import BatchReport, Pipeline
 from tests.graphdb.oracle import GraphOracle
@@ -25,7 +25,7 @@ def events(tmp_path: Path) -> Path:
 
 
 def pipeline(events: Path, graph: GraphOracle, batch_size: int = 3) -> Pipeline:
-    letters = DeadLetters(events.with_name("dead_letters.jsonl"))
+    letters = DeadLetterFile(events.with_name("dead_letters.jsonl"))
     made = Pipeline(FileSource(events), graph, letters, batch_size=batch_size)
     made.resume()
     return made
@@ -45,7 +45,7 @@ def test_every_event_is_applied_or_a_dead_letter(events: Path) -> None:
     assert [report.num_dead_letters for report in reports] == [0, 1, 0, 0]
     assert sum(report.num_applied for report in reports) == 10
     assert graph.counts().follows == 10
-    [letter] = DeadLetters(events.with_name("dead_letters.jsonl")).read()
+    [letter] = DeadLetterFile(events.with_name("dead_letters.jsonl")).read()
     assert letter.payload.content == b"broken"
     assert letter.offset == events.read_bytes().index(b"broken")
     assert letter.source == str(events)
@@ -78,7 +78,7 @@ def test_after_a_conflict_reading_goes_on_from_the_stored_positions(events: Path
     assert sum(report.num_events for report in reports) == 6 + 11
     assert graph.counts().follows == 10
     assert sum(report.num_superseded for report in reports) == 5
-    letters = DeadLetters(events.with_name("dead_letters.jsonl"))
+    letters = DeadLetterFile(events.with_name("dead_letters.jsonl"))
     assert letters.count() == 1
     assert len(letters._path.read_bytes().splitlines()) == 2
 
@@ -94,7 +94,7 @@ def test_dead_letters_are_on_the_disk_before_the_commit(events: Path) -> None:
     graph = Unwritable()
     with pytest.raises(GraphUnavailable):
         pipeline(events, graph, batch_size=100).step()
-    assert DeadLetters(events.with_name("dead_letters.jsonl")).count() == 1
+    assert DeadLetterFile(events.with_name("dead_letters.jsonl")).count() == 1
     assert graph.positions() == []
 
 

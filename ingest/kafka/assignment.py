@@ -1,0 +1,32 @@
+"""Which partitions the group has given to this worker."""
+
+from collections.abc import Collection
+from typing import Any
+
+from kafka import ConsumerRebalanceListener
+
+
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc] # the client has no types
+    """Hears of partitions that come and go, in the client's own thread, and touches nothing else.
+
+    What comes is paused at an offset that is never read: the positions are in the graph, and who
+    polls has to take them from there first.
+    """
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self.number = 0
+        """How many assignments there have been."""
+
+    def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        """See the client; what was read of them is dropped at the next assignment."""
+
+    def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+        """See the client."""
+        for partition in assigned:
+            self._consumer.pause(partition)
+            self._consumer.seek(partition, 0)
+        self.number += 1
+
+    def on_partitions_lost(self, lost: Collection[Any]) -> None:
+        """See the client; an assignment follows."""

@@ -1,0 +1,45 @@
+"""How far the graph is behind the topics."""
+
+from collections.abc import Mapping, Sequence
+
+from kafka import TopicPartition
+
+from graphdb.facts import Position
+from ingest.kafka.connection import KafkaConnection
+from ingest.kafka.topics import event_topics, find_topics, source_name, topic_of
+
+ANSWER_MS = 5_000
+
+
+def read_lag(
+    url: str, project: str, given: Mapping[str, str], positions: Sequence[Position]
+) -> dict[str, int]:
+    """Messages of each topic that the graph does not hold. Raises BrokerUnreachable."""
+    connection = KafkaConnection.of(url, given)
+    topics = find_topics(connection, event_topics(project))
+    partitions = [
+        TopicPartition(topic.name, partition)
+        for topic in topics.values()
+        for partition in topic.partitions
+    ]
+    if not partitions:
+        return {}
+    consumer = connection.consumer(enable_auto_commit=False)
+    try:
+        with connection.translated():
+            begins = consumer.beginning_offsets(partitions, timeout_ms=ANSWER_MS)
+            ends = consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
+        cluster = consumer._cluster.cluster_id  # the client does not show it
+    finally:
+        consumer.close()
+    stored = {
+        (each.source, each.partition): each.offset
+        for each in positions
+        if (topic := topics.get(topic_of(each.source))) is not None
+        and each.fingerprint in (None, topic.topic_id)
+    }
+    lag = dict.fromkeys(sorted(topics), 0)
+    for partition in partitions:
+        at = stored.get((source_name(cluster, partition.topic), partition.partition), 0)
+        lag[partition.topic] += max(0, ends[partition] - max(at, begins[partition]))
+    return lag

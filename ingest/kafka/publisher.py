@@ -1,0 +1,140 @@
+"""Events from a file to their topics: which topic, which key, and that they have arrived."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ingest.errors import EventRejected
+from ingest.events import parse
+from ingest.kafka.connection import KafkaConnection
+from ingest.kafka.producing import Deliveries
+from ingest.kafka.topics import FOLLOWS, KINDS, POSTS, USERS, topic_name
+from ingest.lines import BLOCK_BYTES, LineReader
+
+LINES_AT_ONCE = 10_000
+MAX_BATCH_BYTES = 16 << 20
+KIND_OF = {"user": USERS, "post": POSTS, "follow": FOLLOWS}
+KEY_FIELDS = {USERS: ("user_id",), POSTS: ("user_id", "post_id"), FOLLOWS: ("follower_id",)}
+
+Place = tuple[str, bytes | None]
+
+
+class _Loose(msgspec.Struct):
+    """What tells topic and key of a line whatever else is wrong with it."""
+
+    type: str
+    subject: object = None
+    data: object = None
+
+
+_LOOSE = msgspec.json.Decoder(_Loose)
+
+
+@dataclass(slots=True, kw_only=True)
+class Published:
+    """What was sent, how much of that is no valid event, and the lines that were not sent."""
+
+    num_sent: int = 0
+    num_invalid: int = 0
+    refused: list[int] = field(default_factory=list)
+
+
+def route(line: bytes) -> Place | None:
+    """The kind of topic and the key of an event, valid or not; None when its type says nothing.
+
+    The key is the subject, else the user that acts, else the post.
+    """
+    try:
+        found = _LOOSE.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    kind = KIND_OF.get(found.type.partition(".")[0])
+    if kind is None:
+        return None
+    data = found.data if isinstance(found.data, dict) else {}
+    named = (found.subject, *(data.get(name) for name in KEY_FIELDS[kind]))
+    key = next((each for each in named if isinstance(each, str) and each), None)
+    return kind, None if key is None else key.encode(errors="surrogatepass")
+
+
+class Publisher:
+    """Sends the lines of files to the topics that their types name, keyed where it can be told.
+
+    A line that is no valid event is sent too, where its type can be told: it is for ingest to
+    reject. Lines whose type cannot be told go to the topic of `unreadable_to`, or are refused;
+    lines that are larger than a message may be are always refused.
+    """
+
+    def __init__(
+        self, connection: KafkaConnection, project: str, *, unreadable_to: str | None = None
+    ) -> None:
+        self._topics = {kind: topic_name(project, kind) for kind in KINDS}
+        self._deliveries = Deliveries(connection)
+        self._unreadable = None if unreadable_to is None else (unreadable_to, None)
+
+    def publish(self, path: Path, progress: Callable[[Published, int], None]) -> Published:
+        """Send a file, and return when all of it is held by all replicas.
+
+        Calls `progress` with what has arrived so far and the bytes read. Sending a file again is
+        harmless. Raises BrokerUnreachable, BrokerRefused.
+        """
+        published = Published()
+        refused: list[int] = []
+        reader = LineReader(path, 0)
+        try:
+            while True:
+                start = reader.offset
+                lines, offsets, too_long = reader.read(LINES_AT_ONCE, MAX_BATCH_BYTES)
+                if reader.offset == start:
+                    break
+                refused += [offset for offset, _ in too_long]
+                refused += self._send(lines, offsets, published)
+                progress(published, reader.offset)
+        finally:
+            reader.close()
+        published.refused = line_numbers(path, sorted(refused))
+        return published
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._deliveries.close()
+
+    def _send(self, lines: list[bytes], offsets: list[int], published: Published) -> list[int]:
+        """Send lines and wait for them; return the offsets of those that were refused."""
+        refused: list[int] = []
+        sent: list[int] = []
+        for line, offset in zip(lines, offsets, strict=True):
+            place = route(line) or self._unreadable
+            if place is None:
+                refused.append(offset)
+            else:
+                self._deliveries.send(self._topics[place[0]], line, place[1])
+                sent.append(offset)
+                published.num_invalid += not _is_valid(line)
+        too_large = self._deliveries.wait()
+        published.num_sent += len(sent) - len(too_large)
+        return [*refused, *(sent[index] for index in too_large)]
+
+
+def line_numbers(path: Path, offsets: list[int]) -> list[int]:
+    """The numbers, from 1 on, of the lines that start at these ascending offsets."""
+    numbers: list[int] = []
+    with path.open("rb") as file:
+        number, at = 1, 0
+        for offset in offsets:
+            while at < offset:
+                block = file.read(min(BLOCK_BYTES, offset - at))
+                number += block.count(b"\n")
+                at += len(block)
+            numbers.append(number)
+    return numbers
+
+
+def _is_valid(line: bytes) -> bool:
+    try:
+        parse(line)
+    except EventRejected:
+        return False
+    return True

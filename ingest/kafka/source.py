@@ -1,0 +1,404 @@
+"""Topics of Kafka as a source: read by a consumer group from the positions that the graph holds."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kafka import TopicPartition
+from kafka import errors as kafka_errors
+from kafka.structs import OffsetAndMetadata
+
+from graphdb.facts import Position, PositionMove
+from ingest.dead_letters import Payload
+from ingest.errors import PartitionsMoved, SourceChanged, SourceMissing
+from ingest.kafka.assignment import Assignment
+from ingest.kafka.connection import KafkaConnection
+from ingest.kafka.topics import (
+    Topic,
+    event_topics,
+    find_topics,
+    group_name,
+    source_name,
+    topic_of,
+)
+from ingest.lines import MAX_EVENT_BYTES, TOO_LONG
+from ingest.sources import Extent, Records, SourceSettings, Unreadable
+
+MAX_BATCH_BYTES = 16 << 20
+FILL_SECONDS = 0.1
+"""How long a batch that is not full waits for more."""
+FILL_POLL_MS = 20
+ANSWER_MS = 5_000
+SECONDS_BETWEEN_PROBES = 5.0
+SECONDS_BETWEEN_HINTS = 5.0
+CLOSE_MS = 3_000
+NO_VALUE = "the message has no value"
+
+CONSUMER_SETTINGS = {
+    "enable_auto_commit": False,  # the graph holds the positions
+    "auto_offset_reset": "none",  # a position outside the log is an error, never a silent jump
+    "allow_auto_create_topics": False,
+    "isolation_level": "read_committed",
+    "fetch_max_bytes": 50 << 20,
+    "max_partition_fetch_bytes": 2 << 20,
+    "metadata_max_age_ms": 30_000,  # how soon partitions that are added are found
+    "reconnect_backoff_max_ms": 2_000,
+    "request_timeout_ms": 20_000,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """Where reading of one partition stands."""
+
+    position: Position
+    stored: int | None
+    """The offset that the graph will hold when the next batch comes; None: nothing yet."""
+    begin: int
+    end: int
+
+
+def open_kafka_source(url: str, settings: SourceSettings) -> "KafkaSource":
+    """Connect. Raises BrokerUnreachable; SourceMissing when no topic exists and none is awaited."""
+    connection = KafkaConnection.of(url, settings.kafka)
+    names = event_topics(settings.project)
+    topics = find_topics(connection, names)
+    if not topics and not settings.wait:
+        raise SourceMissing(
+            f"no topic {', '.join(names)} in Kafka at {connection.servers}: `mmga publish FILE"
+            " --create-topics` makes them (--follow waits for one)"
+        )
+    consumer = connection.consumer(group_id=group_name(settings.project), **CONSUMER_SETTINGS)
+    return KafkaSource(connection, consumer, names, topics, settings)
+
+
+class KafkaSource:
+    """See Source. Each partition of a topic is a partition of the source kafka://CLUSTER/TOPIC.
+
+    Without `wait` it ends at the end of each partition as it was at the start.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        consumer: Any,
+        names: Sequence[str],
+        topics: Mapping[str, Topic],
+        settings: SourceSettings,
+    ) -> None:
+        self._connection = connection
+        self._consumer = consumer
+        self._names = names
+        self._topics = dict(topics)
+        self._waits = settings.wait
+        self._poll_seconds = settings.poll_seconds
+        self._assignment = Assignment(consumer)
+        self._heard = 0
+        self._stored: dict[tuple[str, int], Position] = {}
+        self._is_placed = False
+        self._is_paused = False
+        self._places: dict[Any, Place] = {}
+        self._targets: dict[Any, int] | None = None
+        self._hints: dict[Any, int] = {}
+        self._hinted = self._probed = time.monotonic()
+        self._looked = time.monotonic()
+        self._subscribe()
+
+    def seek(self, positions: Sequence[Position]) -> None:
+        """See Source; `read` learns from Kafka whether they are in the log."""
+        self._stored = {(each.source, each.partition): each for each in positions}
+        self._heard = self._assignment.number
+        self._is_placed = False
+
+    def read(self, max_events: int) -> list[Records] | None:
+        """See Source."""
+        with self._connection.translated():
+            self._look_for_topics()
+            if not self._topics:
+                time.sleep(self._poll_seconds)
+                return None
+            self._check_partitions()
+            if not self._is_placed:
+                self._place()
+            elif self._is_paused:
+                self._resume()
+            if self._is_at_target():
+                return None
+            found = self._poll(max_events)
+            self._check_partitions()
+            self._check_topics()
+            if found:
+                self._probed = time.monotonic()
+                return [self._records(partition, found[partition]) for partition in found]
+            self._probe()
+            return None if self._waits or self._is_at_target(asking=True) else []
+
+    def keep_alive(self) -> None:
+        """See Source: polls with all partitions paused."""
+        if not self._topics:
+            return
+        self._is_paused = True
+        for partition in self._consumer.assignment():
+            self._set_flow(self._consumer.pause, partition)
+        with self._connection.translated():
+            self._consumer.poll(timeout_ms=0)
+        self._check_partitions()
+
+    def committed(self, positions: Sequence[Position]) -> None:
+        """See Source: the offsets of the group, which only tools for lag look at."""
+        for each in positions:
+            self._hints[TopicPartition(topic_of(each.source), each.partition)] = each.offset
+        if time.monotonic() - self._hinted >= SECONDS_BETWEEN_HINTS:
+            self._hinted = time.monotonic()
+            if hints := self._own_hints():
+                self._consumer.commit_async(hints, callback=_ignore)
+
+    def earliest(self) -> list[Position]:
+        """See Source."""
+        with self._connection.translated():
+            begins = self._consumer.beginning_offsets(self._all(), timeout_ms=ANSWER_MS)
+        return [self._position(partition, offset) for partition, offset in begins.items()]
+
+    def at_time(self, time: int) -> list[Position]:
+        """See Source; by the time at which a message was written, which no event is later than."""
+        with self._connection.translated():
+            wanted = dict.fromkeys(self._all(), time // 1000)
+            found = self._consumer.offsets_for_times(wanted, timeout_ms=ANSWER_MS)
+            ends = self._consumer.end_offsets(self._all(), timeout_ms=ANSWER_MS)
+        return [
+            self._position(partition, ends[partition] if at is None else at.offset)
+            for partition, at in found.items()
+        ]
+
+    def extent(self) -> Extent:
+        """See Source; in messages of this worker's partitions."""
+        for partition, place in self._places.items():
+            if self._targets is None and partition in self._consumer.assignment():
+                place.end = max(place.end, self._consumer.highwater(partition) or 0)
+        return Extent(
+            done=sum(place.position.offset - place.begin for place in self._places.values()),
+            total=sum(place.end - place.begin for place in self._places.values()),
+        )
+
+    def warnings(self) -> list[str]:
+        """See Source."""
+        missing = [name for name in self._names if name not in self._topics]
+        return [f"there is no topic {name}" for name in missing]
+
+    def close(self) -> None:
+        """See Source; leaves the group, so that others need not wait for this worker to expire."""
+        try:
+            if hints := self._own_hints():
+                self._consumer.commit(hints, timeout_ms=CLOSE_MS)
+        except kafka_errors.KafkaError:
+            pass  # a hint; the graph knows better
+        self._consumer.close(timeout_ms=CLOSE_MS)
+
+    def _subscribe(self) -> None:
+        if self._topics:
+            self._consumer.subscribe(sorted(self._topics), listener=self._assignment)
+
+    def _look_for_topics(self) -> None:
+        """Where a topic is missing, look for it now and then, and read it too when it is there."""
+        if len(self._topics) == len(self._names) or not self._waits:
+            return
+        if time.monotonic() - self._looked < SECONDS_BETWEEN_PROBES:
+            return
+        self._looked = time.monotonic()
+        found = find_topics(self._connection, self._names)
+        if found.keys() - self._topics.keys():
+            self._topics.update(found)
+            self._subscribe()
+
+    def _check_partitions(self) -> None:
+        if self._assignment.number != self._heard:
+            raise PartitionsMoved(f"{len(self._consumer.assignment())} partitions are ours")
+
+    def _check_topics(self) -> None:
+        """Notice a topic that was deleted and made anew under this worker."""
+        for topic in {partition.topic for partition in self._places}:
+            now = self._topic_id(topic)
+            places = [place for each, place in self._places.items() if each.topic == topic]
+            if now is not None and any(place.position.fingerprint != now for place in places):
+                raise _made_anew(topic, places[0].position)
+
+    def _place(self) -> None:
+        """Go to the stored positions of the partitions that are ours."""
+        assigned = self._consumer.assignment()
+        begins = self._consumer.beginning_offsets(assigned, timeout_ms=ANSWER_MS)
+        ends = self._consumer.end_offsets(assigned, timeout_ms=ANSWER_MS)
+        if not self._waits and self._targets is None:
+            self._targets = self._consumer.end_offsets(self._all(), timeout_ms=ANSWER_MS)
+        self._places = {
+            partition: self._place_of(partition, begins[partition], ends[partition])
+            for partition in assigned
+        }
+        for partition, place in self._places.items():
+            if partition not in self._consumer.assignment():
+                raise PartitionsMoved("partitions went while positions were being taken")
+            self._consumer.seek(partition, place.position.offset)
+        self._is_placed = True
+        self._resume()
+
+    def _place_of(self, partition: Any, begin: int, end: int) -> Place:
+        start = self._position(partition, begin)
+        stored = self._stored.get((start.source, start.partition))
+        target = end if self._targets is None else min(end, self._targets.get(partition, end))
+        if stored is None:
+            return Place(position=start, stored=None, begin=begin, end=target)
+        known = None not in (stored.fingerprint, start.fingerprint)
+        if known and stored.fingerprint != start.fingerprint:
+            raise _made_anew(partition.topic, stored)
+        if stored.offset < begin:
+            raise _lost(partition, f"messages {stored.offset:,} to {begin - 1:,} went unread")
+        if stored.offset > end:
+            raise _lost(partition, f"it ends at {end:,} but was read up to {stored.offset:,}")
+        position = replace(stored, fingerprint=start.fingerprint or stored.fingerprint)
+        return Place(position=position, stored=stored.offset, begin=begin, end=target)
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        for partition in self._places:
+            self._set_flow(self._consumer.resume, partition)
+
+    def _set_flow(self, change: Any, partition: Any) -> None:
+        try:
+            change(partition)
+        except KeyError as error:
+            raise PartitionsMoved("partitions went meanwhile") from error
+
+    def _poll(self, max_events: int) -> dict[Any, list[Any]]:
+        """Messages by partition: a batch that is as full as it gets in a moment."""
+        found: dict[Any, list[Any]] = {}
+        room, num_bytes, timeout_ms = max_events, 0, int(self._poll_seconds * 1000)
+        end = time.monotonic() + self._poll_seconds + FILL_SECONDS
+        try:
+            while room > 0 and num_bytes < MAX_BATCH_BYTES and time.monotonic() < end:
+                more = self._consumer.poll(timeout_ms=timeout_ms, max_records=room)
+                if not more:
+                    break
+                for partition, messages in more.items():
+                    found.setdefault(partition, []).extend(messages)
+                    room -= len(messages)
+                    num_bytes += sum(len(each.value or b"") for each in messages)
+                timeout_ms = FILL_POLL_MS
+        except kafka_errors.OffsetOutOfRangeError as error:
+            raise self._out_of_range(error) from error
+        except kafka_errors.LogTruncationError as error:
+            [partition, *_] = error.divergent_offsets
+            raise _lost(partition, "its log was cut back behind what was read") from error
+        return found
+
+    def _records(self, partition: Any, messages: list[Any]) -> Records:
+        place = self._places[partition]
+        position = replace(place.position, offset=messages[-1].offset + 1)
+        move = PositionMove(expected=place.stored, next=position)
+        place.position, place.stored = position, position.offset
+        lines = [message.value for message in messages]
+        unreadable: list[Unreadable] = []
+        if None in lines or max(map(len, lines)) > MAX_EVENT_BYTES:
+            unreadable = [_unreadable(each) for each in messages if not _is_readable(each.value)]
+            messages = [message for message in messages if _is_readable(message.value)]
+            lines = [message.value for message in messages]
+        return Records(
+            lines=lines,
+            offsets=[message.offset for message in messages],
+            keys=[message.key for message in messages],
+            unreadable=unreadable,
+            move=move,
+        )
+
+    def _is_at_target(self, *, asking: bool = False) -> bool:
+        """Whether all that there was at the start has been read.
+
+        The client is asked where it stands when nothing comes: markers of transactions are passed
+        without a message.
+        """
+        if self._targets is None or not self._is_placed:
+            return False
+        for partition, place in self._places.items():
+            offset = place.position.offset
+            if offset < self._targets.get(partition, 0) and asking:
+                offset = self._consumer.position(partition, timeout_ms=ANSWER_MS) or offset
+            if offset < self._targets.get(partition, 0):
+                return False
+        return bool(self._heard)
+
+    def _probe(self) -> None:
+        """Nothing came: learn now and then whether there is nothing, or a broker that is gone."""
+        if time.monotonic() - self._probed >= SECONDS_BETWEEN_PROBES:
+            self._consumer.end_offsets(self._all()[:1], timeout_ms=ANSWER_MS)
+            self._probed = time.monotonic()
+
+    def _own_hints(self) -> dict[Any, Any]:
+        own = self._consumer.assignment()
+        return {
+            partition: OffsetAndMetadata(offset, "", -1)
+            for partition, offset in self._hints.items()
+            if partition in own
+        }
+
+    def _all(self) -> list[Any]:
+        return [
+            TopicPartition(topic.name, partition)
+            for topic in self._topics.values()
+            for partition in topic.partitions
+        ]
+
+    def _position(self, partition: Any, offset: int) -> Position:
+        topic_id = self._topic_id(partition.topic) or self._topics[partition.topic].topic_id
+        return Position(
+            source=source_name(self._cluster.cluster_id, partition.topic),
+            partition=partition.partition,
+            offset=offset,
+            fingerprint=topic_id,
+        )
+
+    @property
+    def _cluster(self) -> Any:
+        return self._consumer._cluster  # the client shows neither cluster id nor topic ids itself
+
+    def _topic_id(self, topic: str) -> str | None:
+        """Of the newest metadata; None while the topic is not in them, and of old brokers."""
+        topic_id = self._cluster.topic_id(topic)
+        return str(topic_id) if topic_id is not None and topic_id.int else None
+
+    def _out_of_range(self, error: Any) -> SourceChanged:
+        [(partition, offset), *_] = error.args[0].items()
+        begin = self._consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)[partition]
+        if offset < begin:
+            return _lost(partition, f"messages {offset:,} to {begin - 1:,} went unread")
+        return _lost(partition, f"it was read up to {offset:,}, which is behind its end")
+
+
+def _is_readable(value: bytes | None) -> bool:
+    return value is not None and len(value) <= MAX_EVENT_BYTES
+
+
+def _unreadable(message: Any) -> Unreadable:
+    return Unreadable(
+        offset=message.offset,
+        reason=NO_VALUE if message.value is None else TOO_LONG,
+        payload=Payload.of(message.value or b""),
+        key=message.key,
+    )
+
+
+def _lost(partition: Any, what: str) -> SourceChanged:
+    return SourceChanged(
+        f"partition {partition.partition} of topic {partition.topic}: {what}; to go on with what"
+        " is there, run `mmga ingest --from earliest` (a replay is harmless)"
+    )
+
+
+def _made_anew(topic: str, position: Position) -> SourceChanged:
+    return SourceChanged(
+        f"topic {topic} was deleted and made anew since partition {position.partition} was read up"
+        f" to {position.offset:,}: what the old one held and was not read is lost; to read the new"
+        " one, run `mmga ingest --from earliest` (a replay is harmless)"
+    )
+
+
+def _ignore(offsets: object, answer: object) -> None:
+    """The offsets of the group are a hint: whether they arrive does not matter."""
