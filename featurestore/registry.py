@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurestore.definitions import (
@@ -24,15 +23,20 @@ from featurestore.definitions import (
     representation_view,
     statistics_view,
 )
-from featurestore.errors import GenerationInUse, GenerationMissing, RegistryUnavailable
+from featurestore.errors import GenerationInUse, GenerationMissing
+from featurestore.feast_online import online_config
 from featurestore.history import History
-from featurestore.locks import database_lock, held
-from featurestore.settings import FeatureStoreSettings, sqlite_path, without_user
+from featurestore.registry_database import (
+    applying_alone,
+    engine_options,
+    sqlalchemy_url,
+    translated,
+)
+from featurestore.settings import FeatureStoreSettings, sqlite_path
 
 if TYPE_CHECKING:
     from feast import Entity, FeatureStore, FeatureView
 
-LOCK_TIMEOUT_SECONDS = 120.0
 DIGEST_TAG = "definition"
 CACHE_SECONDS = 10
 """How long a process may see definitions that another one has replaced."""
@@ -103,28 +107,34 @@ class FeatureRegistry:
     def feast_store(self) -> FeatureStore:
         """Feast's own facade on the same registry and the same rows, ordered as ours are."""
         with translated(self.settings):
+            if "_store" not in self.__dict__:  # Feast makes its tables as it opens
+                with applying_alone(self.settings):
+                    return self._store
             return self._store
 
     def stock_config(self) -> dict[str, Any]:
-        """What `feast.RepoConfig` needs to read the same features without our packages."""
+        """What `feast.RepoConfig` needs to read the same features without our packages.
+
+        It holds the passwords of the URLs.
+        """
         config = dict(self._config)
-        config["online_store"] = {
-            "type": "sqlite",
-            "path": str(sqlite_path(self.settings.online_store_url)),
-        }
+        url = self.settings.online_store_url
+        config["online_store"] = online_config(url).stock(url)
         return config
 
     def _is_applied(self, view: View) -> bool:
         """Whether the registry holds exactly this definition, told without importing Feast."""
         import sqlalchemy
 
-        if self.settings.registry_url.startswith("sqlite:") and not self._lock_path.exists():
+        url = self.settings.registry_url
+        if url.startswith("sqlite:") and not sqlite_path(url).exists():
             return False
         query = sqlalchemy.text(
             "SELECT feature_view_proto FROM feature_views "
             "WHERE project_id = :project AND feature_view_name = :view"
         )
-        engine = sqlalchemy.create_engine(self.settings.registry_url)
+        with translated(self.settings):
+            engine = sqlalchemy.create_engine(sqlalchemy_url(url), **engine_options(url))
         try:
             with engine.connect() as connection:
                 found = connection.execute(
@@ -194,20 +204,19 @@ class FeatureRegistry:
 
     @cached_property
     def _config(self) -> dict[str, Any]:
+        online_url, registry_url = self.settings.online_store_url, self.settings.registry_url
         return {
             "project": self.settings.project,
             "provider": "local",
             "entity_key_serialization_version": 3,
             "registry": {
                 "registry_type": "sql",
-                "path": self.settings.registry_url,
+                "path": sqlalchemy_url(registry_url),
+                "sqlalchemy_config_kwargs": {"echo": False, **engine_options(registry_url)},
                 "cache_ttl_seconds": CACHE_SECONDS,
                 "serve_features_while_materializing": True,
             },
-            "online_store": {
-                "type": "featurestore.feast_sqlite.OrderedSqliteOnlineStore",
-                "path": str(sqlite_path(self.settings.online_store_url)),
-            },
+            "online_store": online_config(online_url).ours(online_url),
             "offline_store": {"type": "dask"},
         }
 
@@ -222,32 +231,8 @@ class FeatureRegistry:
 
     @contextmanager
     def _applying(self) -> Iterator[FeatureStore]:
-        """Feast's facade, while no other process of this machine applies."""
-        with (
-            held(database_lock(self._lock_path), timeout_seconds=LOCK_TIMEOUT_SECONDS),
-            translated(self.settings),
-        ):
+        """Feast's facade, while no other process applies."""
+        with translated(self.settings), applying_alone(self.settings):
             store = self._store
             store.refresh_registry()
             yield store
-
-    @property
-    def _lock_path(self) -> Path:
-        if self.settings.registry_url.startswith("sqlite:"):
-            return sqlite_path(self.settings.registry_url)
-        return self.settings.home / "registry"
-
-
-@contextmanager
-def translated(settings: FeatureStoreSettings) -> Iterator[None]:
-    """Turn errors of the registry's database into ours."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise RegistryUnavailable(
-            f"the registry {without_user(settings.registry_url)} cannot be used ({cause}): check "
-            "that it is there, writable and not full"
-        ) from error

@@ -52,7 +52,7 @@ def main() -> None:
     """Answer the requests of stdin, a line each, on stdout."""
     for line in sys.stdin:
         asked = json.loads(line)
-        assert asked["config"]["online_store"]["type"] == "sqlite"
+        assert asked["config"]["online_store"]["type"] in ("sqlite", "redis")
         store = FeatureStore(config=RepoConfig(**asked["config"]))
         answers = [answer(store, request) for request in asked["requests"]]
         print(json.dumps(answers, default=plain), flush=True)

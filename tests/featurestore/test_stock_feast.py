@@ -67,6 +67,20 @@ def stock() -> Iterator[StockFeast]:
     process.close()
 
 
+@pytest.fixture(
+    params=["embedded", pytest.param("servers", marks=pytest.mark.servers("Redis", "PostgreSQL"))]
+)
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStoreSettings:
+    """A home in files, and one whose features are on Redis and definitions on PostgreSQL."""
+    if request.param == "embedded":
+        return FeatureStoreSettings.at(tmp_path / "home")
+    return FeatureStoreSettings.at(
+        tmp_path / "home",
+        online_store_url=request.getfixturevalue("redis_url"),
+        registry_url=request.getfixturevalue("postgres_url"),
+    )
+
+
 def vectors(users: list[str]) -> dict[str, np.ndarray]:
     """A representation view's columns."""
     rng = np.random.default_rng(0)
@@ -192,7 +206,9 @@ def test_applying_again_changes_nothing_and_needs_no_feast(
     code = (
         "import sys; from pathlib import Path; from featurestore.settings import *; "
         "from featurestore.registry import FeatureRegistry as R; "
-        f"R(FeatureStoreSettings.at(Path({str(settings.home)!r}))).apply_statistics({NAMES!r}); "
+        f"R(FeatureStoreSettings.at(Path({str(settings.home)!r}), "
+        f"online_store_url={settings.online_store_url!r}, registry_url={settings.registry_url!r}"
+        f")).apply_statistics({NAMES!r}); "
         "assert 'feast' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -201,6 +217,7 @@ def test_applying_again_changes_nothing_and_needs_no_feast(
     assert "max_likes" in {each.name for each in view.features}
 
 
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
 def test_stock_feast_reads_the_history_as_of_a_time(
     stock: StockFeast,
     settings: FeatureStoreSettings,

@@ -1,0 +1,110 @@
+"""The database of Feast's registry: its URL, the lock of those who apply, errors in our words.
+
+Feast changes an object at a time and reads what is there before, so appliers go one by one: on
+SQLite under a lock of the machine, on PostgreSQL under one of the server, since homes of several
+machines share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import blake2b
+from typing import Any
+
+from featurestore.errors import RegistryUnavailable, SettingsInvalid, StoreBusy
+from featurestore.locks import database_lock, held
+from featurestore.settings import FeatureStoreSettings, sqlite_path, without_user
+
+LOCK_TIMEOUT_SECONDS = 120.0
+CONNECT_TIMEOUT_SECONDS = 5
+LOCK_NOT_AVAILABLE = "55P03"
+LOCK_KEY = int.from_bytes(blake2b(b"mmga registry", digest_size=8).digest(), signed=True)
+"""The same for all projects: they share Feast's tables, which it makes as it opens."""
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The URL with the driver that is installed."""
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in POSTGRES and separator else url
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """What SQLAlchemy needs beside the URL: a server may restart, or not be there."""
+    if url.partition("://")[0] not in POSTGRES:
+        return {}
+    return {
+        "pool_pre_ping": True,
+        "connect_args": {"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+    }
+
+
+def applying_alone(settings: FeatureStoreSettings) -> AbstractContextManager[None]:
+    """No other process applies while the block runs. Raises StoreBusy, SettingsInvalid."""
+    scheme = settings.registry_url.partition(":")[0]
+    if scheme not in LOCKS:
+        raise SettingsInvalid(
+            f"MMGA_REGISTRY_URL={without_user(settings.registry_url)} has no backend in this "
+            "release: use sqlite:///PATH.db or postgresql://USER@HOST/DATABASE"
+        )
+    return LOCKS[scheme](settings)
+
+
+@contextmanager
+def _sqlite_lock(settings: FeatureStoreSettings) -> Iterator[None]:
+    lock = database_lock(sqlite_path(settings.registry_url))
+    with held(lock, timeout_seconds=LOCK_TIMEOUT_SECONDS):
+        yield
+
+
+@contextmanager
+def _postgres_lock(settings: FeatureStoreSettings) -> Iterator[None]:
+    """A lock of a transaction, which the server frees when its connection ends."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import OperationalError
+
+    url = settings.registry_url
+    engine = create_engine(sqlalchemy_url(url), **engine_options(url))
+    try:
+        with engine.begin() as connection:
+            wait = f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_SECONDS * 1_000:.0f}"
+            connection.execute(text(wait))
+            try:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+            except OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                    raise
+                raise StoreBusy(
+                    f"the registry {without_user(url)} has been held by another process for "
+                    f"{LOCK_TIMEOUT_SECONDS:.0f} s: wait for it, or end it"
+                ) from error
+            yield
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def translated(settings: FeatureStoreSettings) -> Iterator[None]:
+    """Turn errors of the registry's database into ours, one line each."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    name = without_user(settings.registry_url)
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise RegistryUnavailable(
+            f"the registry {name} needs {error.name}: install mmga[postgres]"
+        ) from error
+    except (SQLAlchemyError, OSError) as error:
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise RegistryUnavailable(
+            f"the registry {name} cannot be used ({cause}): check that it is there, writable and "
+            "not full"
+        ) from error
+
+
+POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
+LOCKS: dict[str, Callable[[FeatureStoreSettings], AbstractContextManager[None]]] = {
+    "sqlite": _sqlite_lock,
+    **dict.fromkeys(POSTGRES, _postgres_lock),
+}
