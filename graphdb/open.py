@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphdb.errors import GraphUnavailable
+from graphdb.url import without_user_info
 
 if TYPE_CHECKING:
     from graphdb.store import GraphStore
+
+NEO4J_SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
 
 def open_graph(url: str, *, read_only: bool = False) -> "GraphStore":
@@ -14,20 +17,32 @@ def open_graph(url: str, *, read_only: bool = False) -> "GraphStore":
 
     Open it after a fork, not before: a store belongs to one process.
 
-    Raises GraphUnavailable when the URL's scheme is unknown or the store cannot be opened,
-    FormatTooNew when a newer version of this software wrote it.
+    Raises GraphUnavailable when the URL's scheme is unknown or the store cannot be opened
+    (GraphUnreachable when a server does not answer, within about ten seconds), FormatTooNew when
+    a newer version of this software wrote it.
     """
     scheme, separator, rest = url.partition(":///")
     if scheme == "sqlite" and separator and rest:
         from graphdb.sqlite import SqliteGraph
 
         return SqliteGraph.open(Path(rest), read_only=read_only)
+    if url.partition("://")[0] in NEO4J_SCHEMES:
+        return _open_neo4j(url, read_only=read_only)
     raise GraphUnavailable(
-        f"cannot open a graph at {_without_user_info(url)!r}; "
-        "set MMGA_GRAPH_URL to sqlite:///PATH (sqlite:////PATH when absolute)"
+        f"cannot open a graph at {without_user_info(url)!r}; "
+        "set MMGA_GRAPH_URL to sqlite:///PATH (sqlite:////PATH when absolute) "
+        "or neo4j://user:password@host:7687/database"
     )
 
 
-def _without_user_info(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
+def _open_neo4j(url: str, *, read_only: bool) -> "GraphStore":
+    try:
+        from graphdb.neo4j import Neo4jGraph
+    except ModuleNotFoundError as error:
+        if error.name != "neo4j":
+            raise
+        raise GraphUnavailable(
+            f"the driver for {without_user_info(url)!r} is not installed; "
+            'run `pip install ".[neo4j]"` in the checkout'
+        ) from error
+    return Neo4jGraph.open(url, read_only=read_only)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from graphdb.facts import UserDeletion
+from graphdb.rules.follow_rows import Int64
 from graphdb.sqlite import statements
-from graphdb.sqlite.follow_rows import Int64
 from graphdb.sqlite.follows import follow_evidence, void_follows, void_pairs
 from graphdb.sqlite.labels import void_labels
 from graphdb.sqlite.posts import Posts, posts_of_author

@@ -2,15 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 from graphdb.errors import ChangesTrimmed
-from graphdb.facts import SubjectKind
+from graphdb.rules.draft import Draft
 from graphdb.sqlite import statements
 from graphdb.sqlite.connection import Database
-from graphdb.sqlite.json_keys import json_keys
 from graphdb.store import Change, Head
 
 COMMITS_A_READ = 16
@@ -19,66 +17,21 @@ VERSIONS_A_TRIM = 1000
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-@dataclass(slots=True)
-class Draft:
-    """The keys that a transaction has changed so far."""
-
-    users: set[str] = field(default_factory=set)
-    posts: dict[str, str | None] = field(default_factory=dict)
-    followers: list[str] = field(default_factory=list)
-    followees: list[str] = field(default_factory=list)
-    live: list[bool] = field(default_factory=list)
-    num_follow_notes: int = 0
-    labels: set[tuple[SubjectKind, str, str]] = field(default_factory=set)
-
-    def add_post(self, post_id: str, author_id: str | None) -> None:
-        """Note a post; an author that was known once in the transaction stays known."""
-        self.posts[post_id] = author_id or self.posts.get(post_id)
-
-    def add_follows(
-        self, followers: Iterable[str], followees: Iterable[str], live: Iterable[bool]
-    ) -> None:
-        """Note different follows that came, went or began anew; of a pair the last note counts."""
-        self.num_follow_notes += 1
-        self.followers.extend(followers)
-        self.followees.extend(followees)
-        self.live.extend(live)
-
-    def _keep_last_notes(self) -> None:
-        ends = zip(self.followers, self.followees, strict=True)
-        last = dict(zip(ends, self.live, strict=True))
-        self.followers = [follower for follower, _ in last]
-        self.followees = [followee for _, followee in last]
-        self.live = list(last.values())
-
-    def add_labels_of(
-        self, connection: sqlite3.Connection, kind: SubjectKind, subjects: Mapping[int, str]
-    ) -> None:
-        """Note all labels of subjects (key to id) that appear, or vanish, with their subject."""
-        if not subjects:
-            return
-        rows = connection.execute(
-            statements.SELECT_LABELLED_TASKS, (kind, json_keys(sorted(subjects)))
-        )
-        self.labels.update((kind, subjects[key], task) for key, task in rows)
-
-    def append_to(self, connection: sqlite3.Connection, head: Head) -> None:
-        """Store the feed's row of one commit."""
-        if self.num_follow_notes > 1:
-            self._keep_last_notes()
-        columns: tuple[Any, ...] = (
-            sorted(self.users),
-            list(self.posts.items()),
-            self.followers,
-            self.followees,
-            list(map(int, self.live)),
-            sorted(self.labels),
-        )
-        num_keys = len(self.users) + len(self.posts) + len(self.live) + len(self.labels)
-        connection.execute(
-            statements.INSERT_CHANGE,
-            (head.version, head.commit_time, num_keys, *map(_encode, columns)),
-        )
+def append_change(connection: sqlite3.Connection, draft: Draft, head: Head) -> None:
+    """Store the feed's row of one commit."""
+    draft.settle_follows()
+    columns: tuple[Any, ...] = (
+        sorted(draft.users),
+        list(draft.posts.items()),
+        draft.followers,
+        draft.followees,
+        list(map(int, draft.live)),
+        sorted(draft.labels),
+    )
+    connection.execute(
+        statements.INSERT_CHANGE,
+        (head.version, head.commit_time, draft.num_keys, *map(_encode, columns)),
+    )
 
 
 def read_changes(database: Database, since: int) -> Iterator[Change]:

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from graphdb.facts import FollowColumns
-from graphdb.sqlite import statements
-from graphdb.sqlite.follow_rows import (
+from graphdb.rules.follow_rows import (
     ABSENT,
     KEY_BITS,
     KEY_MASK,
@@ -18,9 +17,11 @@ from graphdb.sqlite.follow_rows import (
     pair_of,
     turned,
 )
+from graphdb.rules.stamps import stamp, stamps
+from graphdb.rules.tombstones import NEVER
+from graphdb.rules.void_follows import ends_that_exist, without_void
+from graphdb.sqlite import statements
 from graphdb.sqlite.json_keys import json_keys
-from graphdb.sqlite.stamps import stamp, stamps
-from graphdb.sqlite.tombstones import NEVER
 from graphdb.sqlite.users import Users
 from graphdb.sqlite.write import Write
 
@@ -38,7 +39,9 @@ def apply_follows(write: Write, columns: FollowColumns) -> None:
     user_ids = {*columns.follower_ids, *columns.followee_ids}
     users.load(user_ids)
     if not users.none_deleted(user_ids):
-        columns = _without_void(write, columns)
+        columns, evidence = without_void(columns, users.deleted_at)
+        users.admit(existing=evidence.keys())
+        users.witness((users.keys[user_id], time) for user_id, time in evidence.items())
         user_ids = {*columns.follower_ids, *columns.followee_ids}
         if not len(columns):
             return
@@ -54,42 +57,12 @@ def apply_follows(write: Write, columns: FollowColumns) -> None:
     _report(write, columns, winners[won].tolist())
 
 
-def _without_void(write: Write, columns: FollowColumns) -> FollowColumns:
-    """Leave out facts that a deletion voids; one that is void at one end still proves the other."""
-    users = write.users
-    kept = FollowColumns()
-    evidence: dict[str, int] = {}
-    for follower, followee, time, tie, live in zip(
-        columns.follower_ids,
-        columns.followee_ids,
-        columns.times,
-        columns.ties,
-        columns.live,
-        strict=True,
-    ):
-        proven = [end for end in (follower, followee) if time > users.deleted_at(end)]
-        if len(proven) == 2:
-            kept.follower_ids.append(follower)
-            kept.followee_ids.append(followee)
-            kept.times.append(time)
-            kept.ties.append(tie)
-            kept.live.append(live)
-        elif proven and live:
-            evidence[proven[0]] = max(time, evidence.get(proven[0], NEVER))
-    users.admit(existing=evidence.keys())
-    users.witness((users.keys[user_id], time) for user_id, time in evidence.items())
-    return kept
-
-
 def _admit_ends(users: Users, columns: FollowColumns, user_ids: Collection[str]) -> None:
     """Both ends of a follow exist; those of an unfollow may be stubs."""
     if all(columns.live):
         users.admit(existing=user_ids)
         return
-    existing: set[str] = set()
-    for ends in (columns.follower_ids, columns.followee_ids):
-        existing.update(end for end, live in zip(ends, columns.live, strict=True) if live)
-    users.admit(existing=existing, mentioned=user_ids)
+    users.admit(existing=ends_that_exist(columns), mentioned=user_ids)
 
 
 def _keys(users: Users, user_ids: list[str]) -> Int64:

@@ -3,8 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
-from graphdb.errors import PositionConflict
 from graphdb.facts import Position, PositionMove
+from graphdb.rules.batches import check_move
 from graphdb.sqlite import statements
 
 
@@ -13,12 +13,7 @@ def check_moves(connection: sqlite3.Connection, moves: Sequence[PositionMove]) -
     for move in moves:
         source, partition = move.next.source, move.next.partition
         row = connection.execute(statements.SELECT_POSITION, (source, partition)).fetchone()
-        stored = row[0] if row else None
-        if stored != move.expected:
-            raise PositionConflict(
-                f"partition {partition} of {source} stands at {stored}, not at {move.expected}: "
-                "another process has moved it; read the positions again and go on from there"
-            )
+        check_move(move, row[0] if row else None)
 
 
 def write_positions(connection: sqlite3.Connection, positions: Sequence[Position]) -> None:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Collection, Iterable
 
 from graphdb.facts import EngagementFact, PostDeletion, PostFact
+from graphdb.rules.post_merge import PostMerge
+from graphdb.rules.post_state import UNKNOWN, Count, PostState
+from graphdb.rules.tombstones import NEVER
 from graphdb.sqlite import statements
 from graphdb.sqlite.json_keys import json_keys
 from graphdb.sqlite.labels import void_labels
-from graphdb.sqlite.post_state import UNKNOWN, Count, PostState
-from graphdb.sqlite.tombstones import NEVER
+from graphdb.sqlite.users import labelled_tasks
 from graphdb.sqlite.write import Write
 
 
@@ -17,8 +19,12 @@ class Posts:
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._states: dict[str, PostState] = {}
-        self._voided: dict[str, int] = {}
+        self._merge = PostMerge(
+            draft=write.draft,
+            deleted_at=write.users.deleted_at,
+            hash_of=write.tombstones.hash_of,
+        )
+        self._states = self._merge.states
 
     def load(self, post_ids: Collection[str]) -> None:
         """Fetch the rows and tombstones of posts."""
@@ -54,71 +60,34 @@ class Posts:
         """Void content, counts and labels of posts up to a time."""
         self.load(post_ids)
         for post_id in post_ids:
-            self._void(self._states[post_id], until)
+            self._merge.void(post_id, until)
 
-    def delete(self, deletions: Iterable[PostDeletion]) -> None:
-        """Apply `post.deleted`."""
-        for deletion in deletions:
-            if deletion.time > self._states[deletion.post_id].void_until:
-                self._write.num_applied += 1
-                self._void(self._states[deletion.post_id], deletion.time)
-
-    def _void(self, state: PostState, until: int) -> None:
-        author_id = state.author_id
-        author_hash = self._write.tombstones.hash_of(author_id) if author_id else None
-        if state.void(until, author_hash):
-            self._write.draft.add_post(state.post_id, author_id)
-        self._voided[state.post_id] = max(until, self._voided.get(state.post_id, NEVER))
-
-    def create(self, facts: Collection[PostFact]) -> None:
-        """Apply `post.created`."""
+    def apply(
+        self,
+        deletions: Iterable[PostDeletion],
+        facts: Collection[PostFact],
+        engagements: Iterable[EngagementFact],
+    ) -> None:
+        """Apply `post.deleted`, `post.created` and `post.engagement` of loaded posts."""
         users = self._write.users
         users.load({user_id for fact in facts for user_id in (fact.user_id, *fact.mentions)})
-        evidence: dict[str, int] = {}
-        for fact in facts:
-            if fact.time > users.deleted_at(fact.user_id):
-                evidence[fact.user_id] = max(fact.time, evidence.get(fact.user_id, NEVER))
-            self._write.num_applied += self._create(fact)
+        self._merge.delete(deletions)
+        evidence = self._merge.create(facts)
         users.admit(existing=evidence.keys())
         users.witness((users.keys[user_id], time) for user_id, time in evidence.items())
-
-    def _create(self, fact: PostFact) -> bool:
-        state = self._states[fact.post_id]
-        author_deleted = self._write.users.deleted_at(fact.user_id)
-        if author_deleted != NEVER:
-            self._void(state, author_deleted)
-        if fact.time <= state.void_until:
-            state.remember_author(self._write.tombstones.hash_of(fact.user_id))
-            return False
-        changed = state.replace_content(fact)
-        changed |= state.replace_counts(
-            _given(fact.like_count, fact), _given(fact.comment_count, fact)
-        )
-        if changed:
-            self._write.draft.add_post(fact.post_id, state.author_id)
-        return changed
-
-    def engage(self, facts: Iterable[EngagementFact]) -> None:
-        """Apply `post.engagement`."""
-        for fact in facts:
-            state = self._states[fact.post_id]
-            if fact.time > state.void_until and state.replace_counts(
-                _given(fact.like_count, fact), _given(fact.comment_count, fact)
-            ):
-                self._write.draft.add_post(fact.post_id, state.author_id)
-                self._write.num_applied += 1
+        self._merge.engage(engagements)
+        self._write.num_applied += self._merge.num_applied
 
     def flush(self) -> None:
         """Write what changed."""
         states = self._states.values()
-        self._write.draft.add_labels_of(
-            self._write.connection,
-            "post",
-            {
-                state.key: state.post_id
-                for state in states
-                if state.key is not None and state.is_live != state.was_live
-            },
+        came_or_went = {
+            state.key: state.post_id
+            for state in states
+            if state.key is not None and state.is_live != state.was_live
+        }
+        self._write.draft.add_labels(
+            "post", labelled_tasks(self._write.connection, "post", came_or_went)
         )
         self._insert([state for state in states if state.key is None and state.needs_row])
         self._write_content([state for state in states if state.content_changed and state.key])
@@ -158,7 +127,7 @@ class Posts:
         )
         facts = [(state.key, state.new_content) for state in states if state.new_content]
         users = self._write.users
-        mentions = [(key, self._standing_mentions(fact)) for key, fact in facts]
+        mentions = [(key, self._merge.standing_mentions(fact)) for key, fact in facts]
         users.admit(existing=(), mentioned={name for _, names in mentions for name in names})
         connection.executemany(
             statements.INSERT_MENTION,
@@ -180,12 +149,8 @@ class Posts:
             ],
         )
 
-    def _standing_mentions(self, fact: PostFact) -> set[str]:
-        deleted_at = self._write.users.deleted_at
-        return {user_id for user_id in fact.mentions if fact.time > deleted_at(user_id)}
-
     def _void_labels(self) -> None:
-        for post_id, until in self._voided.items():
+        for post_id, until in self._merge.voided.items():
             key = self._states[post_id].key
             if key is not None:
                 void_labels(self._write, "post", key, post_id, until)
@@ -194,7 +159,7 @@ class Posts:
         """Delete the rows of posts of which nothing stands any more."""
         self._write.connection.executemany(
             statements.DELETE_EMPTY_POST,
-            [(self._states[post_id].key,) for post_id in self._voided],
+            [(self._states[post_id].key,) for post_id in self._merge.voided],
         )
 
 
@@ -209,10 +174,6 @@ def posts_of_author(write: Write, user_id: str) -> list[str]:
 
 def _count(value: int | None, time: int | None, tie: int | None) -> Count:
     return UNKNOWN if time is None or tie is None else Count(value, time, tie)
-
-
-def _given(value: int | None, fact: PostFact | EngagementFact) -> Count | None:
-    return None if value is None else Count(value, fact.time, fact.tie)
 
 
 def _stored(count: Count) -> tuple[int | None, int | None, int | None]:

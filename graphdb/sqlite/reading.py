@@ -9,8 +9,8 @@ import numpy as np
 
 from graphdb.digest import StateDigest, json_id
 from graphdb.facts import SubjectKind
+from graphdb.rules.follow_rows import KEY_BITS, KEY_MASK, Int64, turned
 from graphdb.sqlite import statements
-from graphdb.sqlite.follow_rows import KEY_BITS, KEY_MASK, Int64, turned
 from graphdb.sqlite.follows import live_among, pairs_from, pairs_to
 from graphdb.sqlite.json_keys import json_keys
 from graphdb.store import Direction, Follows, GraphCounts, Label, Post, Profile

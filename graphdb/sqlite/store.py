@@ -11,6 +11,8 @@ from pathlib import Path
 
 from graphdb.errors import FormatTooNew, GraphError, GraphUnavailable
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
+from graphdb.rules.batches import num_facts, post_ids
+from graphdb.rules.draft import Draft
 from graphdb.sqlite import reading, statements
 from graphdb.sqlite.connection import Database
 from graphdb.sqlite.deletions import (
@@ -19,7 +21,7 @@ from graphdb.sqlite.deletions import (
     apply_user_deletions,
     settle_deleted,
 )
-from graphdb.sqlite.feed import Draft, read_changes, trim_changes
+from graphdb.sqlite.feed import append_change, read_changes, trim_changes
 from graphdb.sqlite.follows import (
     FOLLOWS_A_MERGE,
     MAX_RECENT_FOLLOWS,
@@ -104,7 +106,7 @@ class SqliteGraph:
             version=head.version,
             commit_time=head.commit_time,
             num_applied=write.num_applied,
-            num_superseded=_num_facts(batch) - write.num_applied,
+            num_superseded=num_facts(batch) - write.num_applied,
         )
 
     def _ahead_of(self, batch: Batch) -> Sequence[Sequence[Piece]]:
@@ -151,7 +153,7 @@ class SqliteGraph:
         last = _head(write.connection)
         now = time.time_ns() // 1000
         head = Head(version=last.version + 1, commit_time=max(now, last.commit_time + 1))
-        write.draft.append_to(write.connection, head)
+        append_change(write.connection, write.draft, head)
         write.connection.execute(statements.UPDATE_HEAD, (head.version, head.commit_time))
         self._cache.version = head.version
         return head
@@ -242,36 +244,15 @@ class SqliteGraph:
 def _apply_facts(write: Write, batch: Batch) -> None:
     """Deletions first: whatever they void, in the store or in the batch, is then left out."""
     posts = Posts(write)
-    posts.load(
-        {
-            *(fact.post_id for fact in batch.posts),
-            *(fact.post_id for fact in batch.engagements),
-            *(fact.post_id for fact in batch.post_deletions),
-            *(fact.subject_id for fact in batch.labels if fact.subject_kind == "post"),
-        }
-    )
+    posts.load(post_ids(batch))
     apply_user_deletions(write, posts, batch.user_deletions)
-    posts.delete(batch.post_deletions)
-    posts.create(batch.posts)
-    posts.engage(batch.engagements)
+    posts.apply(batch.post_deletions, batch.posts, batch.engagements)
     posts.flush()
     apply_profiles(write, batch.profiles)
     apply_follows(write, batch.follows)
     apply_labels(write, posts, batch.labels)
     posts.sweep()
     settle_deleted(write)
-
-
-def _num_facts(batch: Batch) -> int:
-    return (
-        len(batch.follows)
-        + len(batch.profiles)
-        + len(batch.posts)
-        + len(batch.engagements)
-        + len(batch.labels)
-        + len(batch.user_deletions)
-        + len(batch.post_deletions)
-    )
 
 
 def _head(connection: sqlite3.Connection) -> Head:

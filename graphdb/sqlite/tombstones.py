@@ -2,12 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable
-from hashlib import blake2b
 
+from graphdb.rules.tombstones import hash_of
 from graphdb.sqlite import statements
-
-NEVER = -1
-"""The time of a deletion that did not happen: before every fact."""
 
 
 class Tombstones:
@@ -22,7 +19,7 @@ class Tombstones:
 
     def hash_of(self, identity: str) -> bytes:
         """BLAKE2b-128 of an id under this graph's random key."""
-        return blake2b(identity.encode(), key=self._key, digest_size=16).digest()
+        return hash_of(identity, self._key)
 
     def of_users(self, user_ids: Iterable[str]) -> dict[str, int]:
         """Times of the newest deletions of those users that were ever deleted."""

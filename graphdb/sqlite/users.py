@@ -1,13 +1,15 @@
 """The users that a batch speaks of: their keys, whether they exist, and their tombstones."""
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from graphdb.facts import SubjectKind
+from graphdb.rules.draft import Draft
+from graphdb.rules.tombstones import NEVER
 from graphdb.sqlite import statements
-from graphdb.sqlite.feed import Draft
 from graphdb.sqlite.json_keys import json_keys
-from graphdb.sqlite.tombstones import NEVER, Tombstones
+from graphdb.sqlite.tombstones import Tombstones
 
 MAX_CACHED_USERS = 1_000_000
 
@@ -91,9 +93,8 @@ class Users:
         stubs |= unknown
 
     def _report_labels(self, user_ids: Iterable[str]) -> None:
-        self._draft.add_labels_of(
-            self._connection, "user", {self.keys[user_id]: user_id for user_id in user_ids}
-        )
+        subjects = {self.keys[user_id]: user_id for user_id in user_ids}
+        self._draft.add_labels("user", labelled_tasks(self._connection, "user", subjects))
 
     def _insert(self, user_ids: set[str], *, is_stub: bool) -> None:
         if not user_ids:
@@ -140,3 +141,13 @@ class Users:
 
     def _delete(self, key: int) -> bool:
         return self._connection.execute(statements.DELETE_USER, (key,)).rowcount > 0
+
+
+def labelled_tasks(
+    connection: sqlite3.Connection, kind: SubjectKind, subjects: Mapping[int, str]
+) -> list[tuple[str, str]]:
+    """(subject_id, task) of all labels of subjects (key to id), withdrawn ones included."""
+    if not subjects:
+        return []
+    rows = connection.execute(statements.SELECT_LABELLED_TASKS, (kind, json_keys(sorted(subjects))))
+    return [(subjects[key], task) for key, task in rows]

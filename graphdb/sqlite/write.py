@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import dataclass
 
-from graphdb.sqlite.feed import Draft
+from graphdb.rules.draft import Draft
 from graphdb.sqlite.tombstones import Tombstones
 from graphdb.sqlite.users import Users
 

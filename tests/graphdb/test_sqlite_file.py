@@ -248,5 +248,5 @@ def test_the_url_comes_from_the_environment(tmp_path: Path) -> None:
 
 def test_an_unknown_url_is_named_without_its_secret() -> None:
     with pytest.raises(GraphUnavailable, match="set MMGA_GRAPH_URL") as caught:
-        open_graph("bolt://user:secret@host:7687/db")
+        open_graph("mysql://user:secret@host:7687/db")
     assert "secret" not in str(caught.value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graphdb.sqlite.tombstones import NEVER
+from graphdb.rules.tombstones import NEVER
 
 Int64 = NDArray[np.int64]
 

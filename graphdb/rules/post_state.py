@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from graphdb.facts import PostFact
-from graphdb.sqlite.tombstones import NEVER
+from graphdb.rules.tombstones import NEVER
 
 
 class Count(NamedTuple):

@@ -1,0 +1,118 @@
+"""The change feed: one node a commit with the keys that it changed, as columns."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from graphdb.errors import ChangesTrimmed
+from graphdb.neo4j import statements
+from graphdb.neo4j.connection import Database, Transaction
+from graphdb.rules.draft import Draft
+from graphdb.store import Change, Head
+
+COMMITS_A_READ = 16
+VERSIONS_A_TRIM = 1000
+NO_AUTHOR = ""
+"""Stands for the unknown author in a column, which cannot hold null; no id is empty."""
+
+
+def append_change(tx: Transaction, draft: Draft) -> Head:
+    """Give the transaction its commit time and store its row of the feed."""
+    draft.settle_follows()
+    labels = sorted(draft.labels)
+    version, commit_time = tx.ask(
+        statements.APPEND_CHANGE,
+        now=time.time_ns() // 1000,
+        num_keys=draft.num_keys,
+        users=sorted(draft.users),
+        post_ids=list(draft.posts),
+        author_ids=[author_id or NO_AUTHOR for author_id in draft.posts.values()],
+        followers=draft.followers,
+        followees=draft.followees,
+        live=draft.live,
+        label_kinds=[kind for kind, _, _ in labels],
+        label_subjects=[subject_id for _, subject_id, _ in labels],
+        label_tasks=[task for _, _, task in labels],
+    )
+    return Head(version=version, commit_time=commit_time)
+
+
+def read_head(tx: Transaction) -> Head:
+    """The newest version."""
+    version, commit_time = tx.ask(statements.SELECT_HEAD)
+    return Head(version=version, commit_time=commit_time)
+
+
+def read_changes(database: Database, since: int) -> Iterator[Change]:
+    """Changes above `since`, ascending, a few commits a read transaction.
+
+    Raises ChangesTrimmed, before the first change or in the midst when a trim overtakes it.
+    """
+    head = database.read(lambda tx: _reach(tx, database, since))
+    return _pages(database, since, head)
+
+
+def _pages(database: Database, since: int, head: int) -> Iterator[Change]:
+    """The transaction after that which read the head sees all of its commit."""
+    while since < head:
+        rows = database.read(lambda tx, after=since: _page(tx, after, head))  # type: ignore[misc]
+        if [row[0] for row in rows] != list(range(since + 1, since + 1 + len(rows))) or not rows:
+            raise _trimmed(database, since, since + 1, head)
+        yield from map(_change, rows)
+        since = rows[-1][0]
+
+
+def _page(tx: Transaction, since: int, head: int) -> list[list[Any]]:
+    limit = min(COMMITS_A_READ, head - since)
+    rows: list[list[Any]] = tx.ask(statements.SELECT_CHANGES, since=since, limit=limit)
+    return rows
+
+
+def _reach(tx: Transaction, database: Database, since: int) -> int:
+    """The head's version, where all above `since` are kept."""
+    head: int
+    head, oldest = tx.ask(statements.SELECT_REACH)
+    first = head if oldest is None else oldest - 1
+    if not first <= since <= head:
+        raise _trimmed(database, since, first, head)
+    return head
+
+
+def _trimmed(database: Database, since: int, first: int, head: int) -> ChangesTrimmed:
+    return ChangesTrimmed(
+        f"changes of {database.address} since version {since} are not kept "
+        f"(it has those since {first}, up to {head}); rebuild the consumer"
+    )
+
+
+def _change(row: list[Any]) -> Change:
+    version, commit_time, users, posts, authors, followers, followees, live, *labels = row
+    return Change(
+        version=version,
+        commit_time=commit_time,
+        users=users,
+        posts=[
+            (post_id, author_id or None) for post_id, author_id in zip(posts, authors, strict=True)
+        ],
+        follows=list(zip(followers, followees, live, strict=True)),
+        labels=list(zip(*labels, strict=True)),
+    )
+
+
+def trim_changes(database: Database, *, older_than: int, max_rows: int) -> int:
+    """Drop changes that are too old or too many; return how many versions went."""
+    versions, times, sizes = database.read(lambda tx: tx.ask(statements.SELECT_CHANGE_SIZES))
+    num_newer = np.cumsum(np.array(sizes, dtype=np.int64)[::-1])[::-1]
+    to_drop = (np.array(times, dtype=np.int64) < older_than) | (num_newer > max_rows)
+    if not to_drop.any():
+        return 0
+    newest = versions[int(np.flatnonzero(to_drop)[-1])]
+    num_dropped = 0
+    while dropped := database.write(
+        lambda tx: tx.ask(statements.TRIM_CHANGES, newest=newest, limit=VERSIONS_A_TRIM),
+        repeatable=True,
+    ):
+        num_dropped += dropped
+    return num_dropped

@@ -1,0 +1,235 @@
+"""Posts: content, counts, mentions and tombstones, fetched once, merged, and written once."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from graphdb.facts import EngagementFact, PostDeletion, PostFact
+from graphdb.neo4j import statements
+from graphdb.neo4j.labels import void_labels
+from graphdb.neo4j.write import Write
+from graphdb.rules.post_merge import PostMerge
+from graphdb.rules.post_state import UNKNOWN, Count, PostState
+
+
+class Posts:
+    """The posts that one transaction speaks of. Load, change, then `flush`, and `sweep` last."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._merge = PostMerge(
+            draft=write.draft,
+            deleted_at=write.users.deleted_at,
+            hash_of=write.tombstones.hash_of,
+        )
+        self._states = self._merge.states
+        self._nodes: dict[str, str] = {}
+        """The label, Post or StubPost, of each post that has a node."""
+
+    def load(self, post_ids: Collection[str]) -> None:
+        """Fetch the nodes and tombstones of posts."""
+        unseen = set(post_ids).difference(self._states)
+        if not unseen:
+            return
+        self._states.update((post_id, PostState(post_id=post_id)) for post_id in unseen)
+        posts, stubs = self._write.tx.ask(statements.FIND_POSTS, ids=list(unseen))
+        for label, rows in (("Post", posts), ("StubPost", stubs)):
+            for row in rows:
+                self._nodes[row[0]] = label
+                _fill(self._states[row[0]], *row[1:])
+        for post_id, (time, author_hash) in self._write.tombstones.of_posts(unseen).items():
+            state = self._states[post_id]
+            state.void_until = time
+            state.author_hash = state.author_hash or author_hash
+
+    def void_until(self, post_id: str) -> int:
+        """Time up to which facts about a loaded post are void."""
+        return self._states[post_id].void_until
+
+    def label_of(self, post_id: str) -> str:
+        """The label of a loaded post's node; it gets one, of a stub, where it has none."""
+        if post_id not in self._nodes:
+            self._create_stubs([post_id])
+        return self._nodes[post_id]
+
+    def void(self, times: Mapping[str, int]) -> None:
+        """Void content, counts and labels of posts up to a time each."""
+        self.load(times.keys())
+        for post_id, until in times.items():
+            self._merge.void(post_id, until)
+
+    def apply(
+        self,
+        deletions: Iterable[PostDeletion],
+        facts: Collection[PostFact],
+        engagements: Iterable[EngagementFact],
+    ) -> None:
+        """Apply `post.deleted`, `post.created` and `post.engagement` of loaded posts."""
+        users = self._write.users
+        users.load({user_id for fact in facts for user_id in (fact.user_id, *fact.mentions)})
+        self._merge.delete(deletions)
+        evidence = self._merge.create(facts)
+        users.admit(existing=evidence.keys())
+        users.witness(evidence)
+        self._merge.engage(engagements)
+        self._write.num_applied += self._merge.num_applied
+
+    def flush(self) -> None:
+        """Write what changed."""
+        states = list(self._states.values())
+        self._report_labels([state for state in states if state.is_live != state.was_live])
+        new = [s for s in states if s.needs_row and s.post_id not in self._nodes]
+        self._create_stubs([state.post_id for state in new if not state.is_live])
+        self._create_posts([state.post_id for state in new if state.is_live])
+        self._write_content([s for s in states if s.content_changed and s.post_id in self._nodes])
+        self._write_counts([s for s in states if s.counts_changed and s.post_id in self._nodes])
+        self._write.tombstones.bury_posts(
+            [
+                (state.post_id, state.void_until, state.author_hash)
+                for state in states
+                if state.tombstone_changed
+            ]
+        )
+        self._void_labels()
+
+    def sweep(self) -> None:
+        """Delete the nodes of posts of which nothing stands any more."""
+        ids = [post for post in self._merge.voided if self._nodes.get(post) == "StubPost"]
+        if ids:
+            self._write.tx.do(statements.DELETE_EMPTY_STUB_POSTS, ids=ids)
+
+    def _report_labels(self, states: list[PostState]) -> None:
+        for label, ids in self._by_label(states).items():
+            found = self._write.tx.ask(statements.SELECT_LABELLED_TASKS[label], ids=ids)
+            self._write.draft.add_labels("post", map(tuple, found))
+
+    def _by_label(self, states: Iterable[PostState]) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for state in states:
+            if state.post_id in self._nodes:
+                groups.setdefault(self._nodes[state.post_id], []).append(state.post_id)
+        return groups
+
+    def _create_stubs(self, post_ids: list[str]) -> None:
+        if not post_ids:
+            return
+        self._write.tx.do(statements.CREATE_STUB_POSTS, ids=post_ids)
+        self._nodes.update((post_id, "StubPost") for post_id in post_ids)
+        hashes = {post_id: self._states[post_id].author_hash for post_id in post_ids}
+        self._set_stub_authors({post: known for post, known in hashes.items() if known})
+
+    def _create_posts(self, post_ids: list[str]) -> None:
+        if post_ids:
+            self._write.tx.do(statements.CREATE_POSTS, ids=post_ids)
+            self._nodes.update((post_id, "Post") for post_id in post_ids)
+
+    def _set_stub_authors(self, hashes: Mapping[str, bytes]) -> None:
+        if hashes:
+            self._write.tx.do(
+                statements.SET_STUB_AUTHORS,
+                ids=list(hashes),
+                author_hashes=[each.hex() for each in hashes.values()],
+            )
+
+    def _write_content(self, states: list[PostState]) -> None:
+        """Clear what stood, swap labels where a post came or went, then write what stands."""
+        standing = [state.post_id for state in states if state.was_live]
+        if standing:
+            self._write.tx.do(statements.CLEAR_POSTS, ids=standing)
+        gone = [s for s in states if not s.is_live]
+        self._demote([s for s in gone if self._nodes[s.post_id] == "Post"])
+        self._set_stub_authors({s.post_id: s.author_hash for s in gone if s.author_hash})
+        promoted = [s.post_id for s in states if s.is_live and self._nodes[s.post_id] != "Post"]
+        if promoted:
+            self._write.tx.do(statements.PROMOTE_POSTS, ids=promoted)
+            self._nodes.update((post_id, "Post") for post_id in promoted)
+        self._write_facts([s.new_content for s in states if s.new_content])
+
+    def _demote(self, states: list[PostState]) -> None:
+        if not states:
+            return
+        self._write.tx.do(
+            statements.DEMOTE_POSTS,
+            ids=[state.post_id for state in states],
+            author_hashes=[state.author_hash and state.author_hash.hex() for state in states],
+        )
+        self._nodes.update((state.post_id, "StubPost") for state in states)
+
+    def _write_facts(self, facts: list[PostFact]) -> None:
+        if not facts:
+            return
+        self._write.tx.do(
+            statements.WRITE_POSTS,
+            ids=[fact.post_id for fact in facts],
+            authors=[fact.user_id for fact in facts],
+            times=[fact.time for fact in facts],
+            ties=[fact.tie for fact in facts],
+            captions=[fact.caption for fact in facts],
+            images=[fact.image for fact in facts],
+        )
+        tags = [(fact.post_id, name) for fact in facts for name in sorted(set(fact.hashtags))]
+        if tags:
+            self._write.tx.do(statements.TAG_POSTS, **_columns(tags, "ids", "names"))
+        self._mention(
+            [(f.post_id, user) for f in facts for user in self._merge.standing_mentions(f)]
+        )
+
+    def _mention(self, mentions: list[tuple[str, str]]) -> None:
+        users = self._write.users
+        users.admit(existing=(), mentioned={user_id for _, user_id in mentions})
+        for label, exist in (("User", True), ("StubUser", False)):
+            rows = [row for row in mentions if users.exists(row[1]) == exist]
+            if rows:
+                self._write.tx.do(statements.MENTION[label], **_columns(rows, "ids", "user_ids"))
+
+    def _write_counts(self, states: list[PostState]) -> None:
+        for label, ids in self._by_label(states).items():
+            likes = [_stored(self._states[post_id].likes) for post_id in ids]
+            comments = [_stored(self._states[post_id].comments) for post_id in ids]
+            self._write.tx.do(
+                statements.WRITE_COUNTS[label],
+                ids=ids,
+                **_columns(likes, "like_counts", "like_times", "like_ties"),
+                **_columns(comments, "comment_counts", "comment_times", "comment_ties"),
+            )
+
+    def _void_labels(self) -> None:
+        groups: dict[str, dict[str, int]] = {}
+        for post_id, until in self._merge.voided.items():
+            if post_id in self._nodes:
+                groups.setdefault(self._nodes[post_id], {})[post_id] = until
+        for label, times in groups.items():
+            void_labels(self._write, "post", label, times)
+
+
+def posts_of_authors(write: Write, times: Mapping[str, int]) -> dict[str, int]:
+    """Posts known to be of these users, content standing or stubs, with their authors' times."""
+    user_ids = list(times)
+    posts, stubs = write.tx.ask(
+        statements.SELECT_POSTS_OF_AUTHORS,
+        ids=user_ids,
+        hashes=[write.tombstones.hash_of(user_id).hex() for user_id in user_ids],
+    )
+    return {post_id: times[user_ids[i]] for i, post_id in (*posts, *stubs)}
+
+
+def _fill(
+    state: PostState, author_id: str | None, author_hash: str | None, time: int, tie: int,
+    *counts: int | None,
+) -> None:  # fmt: skip
+    state.author_id = author_id
+    state.author_hash = bytes.fromhex(author_hash) if author_hash else None
+    state.time, state.tie = time, tie
+    state.was_live = state.is_live
+    state.likes, state.comments = _count(*counts[:3]), _count(*counts[3:])
+
+
+def _count(value: int | None, time: int | None, tie: int | None) -> Count:
+    return UNKNOWN if time is None or tie is None else Count(value, time, tie)
+
+
+def _stored(count: Count) -> tuple[int | None, int | None, int | None]:
+    return (None, None, None) if count == UNKNOWN else (count.value, count.time, count.tie)
+
+
+def _columns(rows: Collection[tuple[Any, ...]], *names: str) -> dict[str, list[Any]]:
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))

@@ -1,0 +1,121 @@
+"""Labels, relationships, constraints and indexes of the graph in Neo4j, made where absent.
+
+    (:User {user_id})-[:FOLLOWS {since, tie, fold}]->(:User)      a live follow, always
+    (:User)-[:UNFOLLOWED {time, tie, created}]->(:User)           a follow that ended; never both
+    (:User)-[:POSTED]->(:Post {post_id})                          its one author
+    (:Post)-[:TAGGED]->(:Hashtag {name})
+    (:Post)-[:MENTIONS]->(:User)
+    (:User|Post)-[:LABELED {annotator, labels, time, tie}]->(:Task {name})
+    (:User|Post)-[:UNLABELED {annotator, time, tie}]->(:Task)     what an annotator withdrew
+
+`StubUser` and `StubPost` stand in place of `User` and `Post` for what is only mentioned, labelled,
+counted or unfollowed; their first event swaps the label. `UserTombstone` and `PostTombstone`
+remember the deleted by a keyed hash. `(:Meta {id: 0})` holds the version: every write transaction
+advances it first, and so takes its turn. `Change` holds the keys that one version changed,
+`Position` how far a partition of a stream has been applied.
+
+`time`, `tie` of a node are those of the `user.updated` or `post.created` that it shows;
+`evidence` is the newest proof of a user's existence that nothing else holds.
+"""
+
+import os
+import uuid
+from typing import Any
+
+from neo4j.exceptions import ClientError, TransientError
+
+from graphdb.errors import FormatTooNew, GraphUnavailable
+from graphdb.neo4j import statements
+from graphdb.neo4j.connection import Database, Transaction
+
+FORMAT_VERSION = 1
+ATTEMPTS = 5
+
+_UNIQUE = {
+    "meta_id": ("Meta", "id"),
+    "user_id": ("User", "user_id"),
+    "stub_user_id": ("StubUser", "user_id"),
+    "post_id": ("Post", "post_id"),
+    "stub_post_id": ("StubPost", "post_id"),
+    "hashtag_name": ("Hashtag", "name"),
+    "task_name": ("Task", "name"),
+    "user_tombstone_hash": ("UserTombstone", "user_hash"),
+    "post_tombstone_hash": ("PostTombstone", "post_hash"),
+    "change_version": ("Change", "version"),
+    "position_key": ("Position", "key"),
+}
+_INDEXED = {
+    "stub_post_author": ("StubPost", "author_hash"),
+    "post_tombstone_author": ("PostTombstone", "author_hash"),
+}
+SCHEMA = {
+    **{
+        f"mmga_{name}": f"CREATE CONSTRAINT mmga_{name} IF NOT EXISTS "
+        f"FOR (n:{label}) REQUIRE n.{key} IS UNIQUE"
+        for name, (label, key) in _UNIQUE.items()
+    },
+    **{
+        f"mmga_{name}": f"CREATE INDEX mmga_{name} IF NOT EXISTS FOR (n:{label}) ON (n.{key})"
+        for name, (label, key) in _INDEXED.items()
+    },
+}
+
+
+def create_where_absent(database: Database) -> None:
+    """Make constraints, indexes and the one Meta node; harmless to repeat, also at once.
+
+    Raises GraphUnavailable for a database that holds nodes and no graph of ours: what others keep
+    in it could not be told from ours.
+    """
+    if database.read(_find_meta) is None:
+        num_nodes = database.read(lambda tx: tx.ask(statements.COUNT_NODES))
+        # Another process may have created the graph in between.
+        if num_nodes and database.read(_find_meta) is None:
+            raise GraphUnavailable(
+                f"{database.address} holds {num_nodes} nodes that are not of this software; "
+                "name an empty database in MMGA_GRAPH_URL, or empty this one"
+            )
+    present = set(database.read(lambda tx: tx.ask(statements.SELECT_INDEX_NAMES)))
+    for name, statement in SCHEMA.items():
+        if name not in present:
+            _create(database, statement)
+    database.read(lambda tx: tx.do(statements.AWAIT_INDEXES))
+    database.write(_merge_meta, repeatable=True)
+
+
+def _create(database: Database, statement: str) -> None:
+    """Two processes that create one constraint at once may both be refused once."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return database.change_schema(statement)
+        except (TransientError, ClientError):
+            if attempt == ATTEMPTS - 1:
+                raise
+    return None
+
+
+def _merge_meta(tx: Transaction) -> None:
+    tx.do(
+        statements.MERGE_META,
+        format_version=FORMAT_VERSION,
+        graph_id=uuid.uuid4().hex,
+        tombstone_key=os.urandom(32),
+    )
+
+
+def identity(database: Database) -> tuple[str, bytes]:
+    """Graph id and tombstone key, of a graph whose format this software knows."""
+    found = database.read(_find_meta)
+    if found is None:
+        raise GraphUnavailable(f"there is no graph at {database.address}; run `mmga ingest` first")
+    format_version, graph_id, key = found
+    if format_version > FORMAT_VERSION:
+        raise FormatTooNew(
+            f"graph {database.address} has format {format_version}, this software knows "
+            f"{FORMAT_VERSION}; install a newer version"
+        )
+    return str(graph_id), bytes(key)
+
+
+def _find_meta(tx: Transaction) -> list[Any] | None:
+    return tx.find(statements.SELECT_META)

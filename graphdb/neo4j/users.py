@@ -1,0 +1,156 @@
+"""The users that a batch speaks of: whether they exist, and their tombstones."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from graphdb.neo4j import statements
+from graphdb.neo4j.connection import Transaction
+from graphdb.neo4j.tombstones import Tombstones
+from graphdb.rules.draft import Draft
+from graphdb.rules.tombstones import NEVER
+
+MAX_CACHED_USERS = 1_000_000
+MAX_VERSIONS_BEHIND = 64
+
+
+@dataclass(slots=True)
+class UserCache:
+    """What a writer remembers between its commits: who exists, and when they were deleted.
+
+    `version` is that of the commit it holds for; -1 while a transaction changes it, so that what
+    a failed one has left is forgotten.
+    """
+
+    version: int = -1
+    existing: set[str] = field(default_factory=set)
+    deleted: dict[str, int] = field(default_factory=dict)
+
+    def catch_up(self, tx: Transaction, *, version: int, buried_at: int) -> None:
+        """Forget what other writers may have changed before the transaction of `version`.
+
+        A user who came or went is named by the feed; a deletion moves `buried_at`.
+        """
+        since, self.version = self.version, -1
+        behind = version - 1 - since
+        if (
+            since < 0
+            or not 0 <= behind <= MAX_VERSIONS_BEHIND
+            or buried_at > since
+            or len(self.existing) > MAX_CACHED_USERS
+        ):
+            self.forget()
+        elif behind:
+            changed = tx.ask(statements.SELECT_CHANGED_USERS, since=since, version=version)
+            self.existing.difference_update(changed)
+
+    def forget(self) -> None:
+        """Empty the cache."""
+        self.version = -1
+        self.existing.clear()
+        self.deleted.clear()
+
+
+class Users:
+    """Users within one transaction. Load ids before asking whether they exist or were deleted."""
+
+    def __init__(
+        self, tx: Transaction, tombstones: Tombstones, draft: Draft, cache: UserCache
+    ) -> None:
+        self._tx = tx
+        self._tombstones = tombstones
+        self._draft = draft
+        self._existing = cache.existing
+        self._deleted = cache.deleted
+        self._stubs: set[str] = set()
+        self._loaded: set[str] = set()
+        self.buried: set[str] = set()
+        """Users whom this transaction buried; `settle` them when all facts are in."""
+
+    def load(self, user_ids: Collection[str]) -> None:
+        """Find users and tombstones that neither the cache nor this transaction knows."""
+        unseen = set(user_ids).difference(self._existing, self._loaded)
+        if not unseen:
+            return
+        existing, stubs = self._tx.ask(statements.FIND_USERS, ids=list(unseen))
+        self._existing.update(existing)
+        self._stubs.update(stubs)
+        self._loaded |= unseen
+        self._deleted.update(self._tombstones.of_users(unseen))
+
+    def deleted_at(self, user_id: str) -> int:
+        """Time up to which facts about a user are void."""
+        return self._deleted.get(user_id, NEVER)
+
+    def none_deleted(self, user_ids: Collection[str]) -> bool:
+        """Whether no fact about any of these users can be void."""
+        return self._deleted.keys().isdisjoint(user_ids)
+
+    def exists(self, user_id: str) -> bool:
+        """Whether a user is more than a stub."""
+        return user_id in self._existing
+
+    def is_known(self, user_id: str) -> bool:
+        """Whether a user has a node, be it a stub's."""
+        return user_id in self._existing or user_id in self._stubs
+
+    def admit(self, *, existing: Collection[str], mentioned: Collection[str] = ()) -> None:
+        """Give nodes to users: full ones to those that exist, at least stubs to the others."""
+        came = set(existing).difference(self._existing)
+        if came:
+            promoted = came & self._stubs
+            created = came - promoted
+            self._run(statements.PROMOTE_USERS, promoted)
+            self._run(statements.CREATE_USERS, created)
+            self._stubs -= promoted
+            self._existing |= came
+            self._draft.users |= came
+            self.report_labels(promoted)
+        unknown = set(mentioned).difference(self._existing, self._stubs)
+        self._run(statements.CREATE_STUB_USERS, unknown)
+        self._stubs |= unknown
+
+    def report_labels(self, user_ids: Collection[str]) -> None:
+        """Tell the feed of all labels of users that came or went."""
+        if user_ids:
+            found = self._tx.ask(statements.SELECT_LABELLED_TASKS["User"], ids=list(user_ids))
+            self._draft.add_labels("user", map(tuple, found))
+
+    def _run(self, statement: str, user_ids: Collection[str]) -> None:
+        if user_ids:
+            self._tx.do(statement, ids=sorted(user_ids))
+
+    def witness(self, evidence: Mapping[str, int]) -> None:
+        """Remember, per user, a proof of existence that nothing else will hold."""
+        if evidence:
+            self._tx.do(
+                statements.RAISE_EVIDENCE, ids=list(evidence), times=list(evidence.values())
+            )
+
+    def bury(self, times: Mapping[str, int]) -> None:
+        """Void facts about users up to a time each, from now on."""
+        self.buried.update(times)
+        self._tombstones.bury_users(times)
+        self._deleted.update(times)
+
+    def settle(self) -> None:
+        """Decide which buried users still exist; drop the nodes to which nothing refers."""
+        existing = [user_id for user_id in self.buried if user_id in self._existing]
+        newest = self._tx.ask(statements.SELECT_EVIDENCE, ids=existing) if existing else []
+        gone = [existing[i] for i, time in newest if time <= self._deleted[existing[i]]]
+        if gone:
+            self._tx.do(statements.DEMOTE_USERS, ids=gone)
+            self._existing.difference_update(gone)
+            self._stubs.update(gone)
+        stubs = [user_id for user_id in self.buried if user_id in self._stubs]
+        if stubs:
+            self._stubs.difference_update(
+                self._tx.ask(statements.DELETE_LONELY_STUB_USERS, ids=stubs)
+            )
+            self.report_stub_labels(self._stubs.intersection(gone))
+
+    def report_stub_labels(self, user_ids: Iterable[str]) -> None:
+        """Tell the feed of the labels that outlive users who went."""
+        ids = list(user_ids)
+        if ids:
+            found = self._tx.ask(statements.SELECT_LABELLED_TASKS["StubUser"], ids=ids)
+            self._draft.add_labels("user", map(tuple, found))

@@ -1,0 +1,1 @@
+"""What facts mean, decided on values alone: the rules that every backend shares."""

@@ -1,0 +1,37 @@
+"""A batch as a whole: its size, its posts, and whether it may go on from what is stored."""
+
+from graphdb.errors import PositionConflict
+from graphdb.facts import Batch, PositionMove
+
+
+def num_facts(batch: Batch) -> int:
+    """How many facts a batch holds."""
+    return (
+        len(batch.follows)
+        + len(batch.profiles)
+        + len(batch.posts)
+        + len(batch.engagements)
+        + len(batch.labels)
+        + len(batch.user_deletions)
+        + len(batch.post_deletions)
+    )
+
+
+def post_ids(batch: Batch) -> set[str]:
+    """The posts that a batch speaks of."""
+    return {
+        *(fact.post_id for fact in batch.posts),
+        *(fact.post_id for fact in batch.engagements),
+        *(fact.post_id for fact in batch.post_deletions),
+        *(fact.subject_id for fact in batch.labels if fact.subject_kind == "post"),
+    }
+
+
+def check_move(move: PositionMove, stored: int | None) -> None:
+    """Raise PositionConflict unless the partition stands where its move expects it."""
+    if stored != move.expected:
+        raise PositionConflict(
+            f"partition {move.next.partition} of {move.next.source} stands at {stored}, not at "
+            f"{move.expected}: another process has moved it; read the positions again and go on "
+            "from there"
+        )

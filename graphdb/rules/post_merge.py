@@ -1,0 +1,87 @@
+"""What a batch does to the posts that it speaks of, decided without the database.
+
+A backend loads the states of the posts, lets the rules change them, and writes what changed.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from graphdb.facts import EngagementFact, PostDeletion, PostFact
+from graphdb.rules.draft import Draft
+from graphdb.rules.post_state import Count, PostState
+from graphdb.rules.tombstones import NEVER
+
+
+@dataclass(slots=True, kw_only=True)
+class PostMerge:
+    """The posts of one transaction, and what it did to them.
+
+    `deleted_at` tells until when facts about a user are void, `hash_of` names an author who may
+    be forgotten. `voided` holds, for each post of which something may have gone, up to which time.
+    """
+
+    draft: Draft
+    deleted_at: Callable[[str], int]
+    hash_of: Callable[[str], bytes]
+    states: dict[str, PostState] = field(default_factory=dict)
+    voided: dict[str, int] = field(default_factory=dict)
+    num_applied: int = 0
+
+    def void(self, post_id: str, until: int) -> None:
+        """Void content, counts and labels of a post up to a time."""
+        state = self.states[post_id]
+        author_id = state.author_id
+        author_hash = self.hash_of(author_id) if author_id else None
+        if state.void(until, author_hash):
+            self.draft.add_post(post_id, author_id)
+        self.voided[post_id] = max(until, self.voided.get(post_id, NEVER))
+
+    def delete(self, deletions: Iterable[PostDeletion]) -> None:
+        """Apply `post.deleted`."""
+        for deletion in deletions:
+            if deletion.time > self.states[deletion.post_id].void_until:
+                self.num_applied += 1
+                self.void(deletion.post_id, deletion.time)
+
+    def create(self, facts: Collection[PostFact]) -> dict[str, int]:
+        """Apply `post.created`; return per author the newest proof that they exist."""
+        evidence: dict[str, int] = {}
+        for fact in facts:
+            if fact.time > self.deleted_at(fact.user_id):
+                evidence[fact.user_id] = max(fact.time, evidence.get(fact.user_id, NEVER))
+            self.num_applied += self._create(fact)
+        return evidence
+
+    def _create(self, fact: PostFact) -> bool:
+        state = self.states[fact.post_id]
+        author_deleted = self.deleted_at(fact.user_id)
+        if author_deleted != NEVER:
+            self.void(fact.post_id, author_deleted)
+        if fact.time <= state.void_until:
+            state.remember_author(self.hash_of(fact.user_id))
+            return False
+        changed = state.replace_content(fact)
+        changed |= state.replace_counts(
+            _given(fact.like_count, fact), _given(fact.comment_count, fact)
+        )
+        if changed:
+            self.draft.add_post(fact.post_id, state.author_id)
+        return changed
+
+    def engage(self, facts: Iterable[EngagementFact]) -> None:
+        """Apply `post.engagement`."""
+        for fact in facts:
+            state = self.states[fact.post_id]
+            if fact.time > state.void_until and state.replace_counts(
+                _given(fact.like_count, fact), _given(fact.comment_count, fact)
+            ):
+                self.draft.add_post(fact.post_id, state.author_id)
+                self.num_applied += 1
+
+    def standing_mentions(self, fact: PostFact) -> set[str]:
+        """Users whom content mentions, without those deleted since."""
+        return {user_id for user_id in fact.mentions if fact.time > self.deleted_at(user_id)}
+
+
+def _given(value: int | None, fact: PostFact | EngagementFact) -> Count | None:
+    return None if value is None else Count(value, fact.time, fact.tie)
