@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from operator import attrgetter
 
 from graphdb.errors import CommitUnknown, PositionConflict
 from graphdb.store import GraphStore
@@ -95,6 +96,7 @@ class Pipeline:
         """
         started = time.perf_counter()
         letters = [*_rejected_events(batch.runs, batch.decoded), *_unreadable_records(batch.runs)]
+        letters.sort(key=attrgetter("position"))
         if not batch.letters_kept:
             self._dead_letters.append(letters)
             batch.letters_kept = True
