@@ -27,6 +27,7 @@ COMMANDS = {
     "similar": ("serving.cli:similar", "Print the users most similar to one."),
     "statistics": ("ingest.cli:statistics", "Project the statistics of users to the online store."),
     "status": ("ingest.cli:status", "Show the graph, the stages and the active generation."),
+    "topics": ("ingest.topics_cli:topics", "Make the topics of events in Kafka."),
     "train": ("training.cli:train", "Train, evaluate and publish user representations."),
 }
 
