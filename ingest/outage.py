@@ -25,7 +25,8 @@ class Outage:
             self._since, self._noted = now, now - SECONDS_BETWEEN_NOTES
         if now - self._noted >= SECONDS_BETWEEN_NOTES:
             self._noted = now
-            self._note(f"waiting for {now - self._since:,.0f} s so far: {one_line(error)}")
+            passed = f" for {now - self._since:,.0f} s now" if now > self._since else ""
+            self._note(f"waiting{passed}: {one_line(error)}")
         self._sleep(self._wait_seconds)
         self._wait_seconds = min(2 * self._wait_seconds, MAX_WAIT_SECONDS)
 

@@ -13,7 +13,7 @@ from ingest.kafka.options import client_options, options_of
 
 SCHEME = "kafka://"
 DEFAULT_PORT = 9092
-ANSWER_MS = 8_000
+ANSWER_MS = 7_000
 """How long a broker may take to answer at the start."""
 
 

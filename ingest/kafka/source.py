@@ -1,5 +1,6 @@
 """Topics of Kafka as a source: read by a consumer group from the positions that the graph holds."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from kafka.structs import OffsetAndMetadata
 
 from graphdb.facts import Position, PositionMove
 from ingest.dead_letters import Payload
-from ingest.errors import PartitionsMoved, SourceChanged, SourceMissing
+from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceChanged, SourceMissing
 from ingest.kafka.assignment import Assignment
 from ingest.kafka.connection import KafkaConnection
 from ingest.kafka.topics import (
@@ -113,26 +114,12 @@ class KafkaSource:
 
     def read(self, max_events: int) -> list[Records] | None:
         """See Source."""
-        with self._connection.translated():
-            self._look_for_topics()
-            if not self._topics:
-                time.sleep(self._poll_seconds)
-                return None
-            self._check_partitions()
-            if not self._is_placed:
-                self._place()
-            elif self._is_paused:
-                self._resume()
-            if self._is_at_target():
-                return None
-            found = self._poll(max_events)
-            self._check_partitions()
-            self._check_topics()
-            if found:
-                self._probed = time.monotonic()
-                return [self._records(partition, found[partition]) for partition in found]
-            self._probe()
-            return None if self._waits or self._is_at_target(asking=True) else []
+        try:
+            with self._connection.translated():
+                return self._read(max_events)
+        except BrokerUnreachable:
+            self._probed = -math.inf  # silence means nothing until the broker has answered
+            raise
 
     def keep_alive(self) -> None:
         """See Source: polls with all partitions paused."""
@@ -194,6 +181,27 @@ class KafkaSource:
         except kafka_errors.KafkaError:
             pass  # a hint; the graph knows better
         self._consumer.close(timeout_ms=CLOSE_MS)
+
+    def _read(self, max_events: int) -> list[Records] | None:
+        self._look_for_topics()
+        if not self._topics:
+            time.sleep(self._poll_seconds)
+            return None
+        self._check_partitions()
+        if not self._is_placed:
+            self._place()
+        elif self._is_paused:
+            self._resume()
+        if self._is_at_target():
+            return None
+        found = self._poll(max_events)
+        self._check_partitions()
+        self._check_topics()
+        if found:
+            self._probed = time.monotonic()
+            return [self._records(partition, found[partition]) for partition in found]
+        self._probe()
+        return None if self._waits or self._is_at_target(asking=True) else []
 
     def _subscribe(self) -> None:
         if self._topics:

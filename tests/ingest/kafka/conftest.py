@@ -1,9 +1,14 @@
 """A project of its own for each test on the one broker, so that topics and groups are new."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +20,14 @@ from ingest.dead_letters import DeadLetterFile
 from ingest.files import FileSource
 from ingest.pipeline import Pipeline
 from tests.graphdb.oracle import GraphOracle
-from tests.ingest.conftest import Run
+from tests.ingest.conftest import REPOSITORY, Run
 from tests.servers import Server
 
 WAIT_SECONDS = 60.0
+SESSION_SECONDS = 6
+"""The shortest that a broker allows without being told otherwise."""
+
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +87,11 @@ def clients(kafka_server: Server) -> Iterator[tuple[Any, Any]]:
     address = kafka_server.url.removeprefix("kafka://")
     admin = KafkaAdminClient(bootstrap_servers=address)
     producer = KafkaProducer(
-        bootstrap_servers=address, linger_ms=5, max_request_size=4 << 20, acks="all"
+        bootstrap_servers=address,
+        linger_ms=5,
+        max_request_size=4 << 20,
+        acks="all",
+        allow_auto_create_topics=False,
     )
     yield admin, producer
     producer.close()
@@ -136,3 +149,38 @@ def until(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     while not condition():
         assert time.monotonic() < end, "it has not come about in time"
         time.sleep(0.1)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts workers that follow; kills those that are left."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_worker(**environ: str) -> subprocess.Popen[str]:
+        log = (tmp_path / f"worker{len(started)}.log").open("w")
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "mmga", "ingest", "--follow", "--no-statistics",
+             "--batch-size", "500"],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "MMGA_KAFKA_SESSION_TIMEOUT_MS": str(SESSION_SECONDS * 1000),
+                "MMGA_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+                "MMGA_KAFKA_METADATA_MAX_AGE_MS": "1000",
+                **environ,
+            },
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )  # fmt: skip
+        started.append(worker)
+        return worker
+
+    yield start_worker
+    for worker in started:
+        with suppress(ProcessLookupError):
+            worker.send_signal(signal.SIGCONT)
+        worker.kill()
+        worker.wait()
+    for log in tmp_path.glob("worker*.log"):
+        print(log.name, log.read_text())  # pytest shows it where a test fails
