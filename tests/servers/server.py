@@ -84,7 +84,7 @@ class Server:
                     stderr=log,
                     user=self._program.user,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=die_with_parent,
                 )
         self.wait()
         return self
@@ -167,7 +167,7 @@ def free_port(preferred: int = 0) -> int:
     raise ServerMissing("no loopback port is free")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """No server outlives the tests, however they end (Linux)."""
     with contextlib.suppress(OSError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,41 @@
+"""The connection is cut between a commit and its answer: nothing is lost, nothing applied twice."""
+
+import pytest
+
+from tests.faults.bolt_wire import BoltMessage
+from tests.faults.event_set import make_events
+from tests.faults.scenario import Scenario
+
+pytestmark = [pytest.mark.servers("Neo4j", "Kafka"), pytest.mark.timeout(300)]
+NUM_CUTS = 20
+
+
+class Cut:
+    """A rule: cuts in turn the request to commit, which the server never hears, and the answer."""
+
+    def __init__(self) -> None:
+        self.num_lost_requests = 0
+        self.num_lost_answers = 0
+
+    def __call__(self, message: BoltMessage) -> bool:
+        num_cuts = self.num_lost_requests + self.num_lost_answers
+        if num_cuts == NUM_CUTS:
+            return True
+        if num_cuts % 2 == 0 and message.is_commit:
+            self.num_lost_requests += 1
+            return False
+        if num_cuts % 2 == 1 and message.confirms_commit:
+            self.num_lost_answers += 1
+            return False
+        return True
+
+
+@pytest.mark.slow
+def test_cut_between_commit_and_answer(scenario: Scenario) -> None:
+    scenario.publish(make_events(1_000, seed=61))
+    worker = scenario.start_worker()
+    scenario.servers.graph_proxy.rule = cut = Cut()
+    scenario.finish(worker)
+    assert cut.num_lost_requests == cut.num_lost_answers == NUM_CUTS / 2
+    assert scenario.servers.ledger.num_commits == scenario.graph.head().version
+    assert worker.said.count("dropped a batch") == NUM_CUTS
