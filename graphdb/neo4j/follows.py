@@ -56,10 +56,9 @@ def _write_live(write: Write, columns: FollowColumns, chosen: NDArray[np.int64])
     if not len(chosen):
         return
     rows = _columns(columns, chosen)
-    if write.have_unfollowed:
-        write.tx.ask(statements.END_UNFOLLOWS, **rows)
     folds = list(map(fold, rows["followers"], rows["followees"]))
-    _report(write, columns, chosen, write.tx.ask(statements.WRITE_FOLLOWS, **rows, folds=folds))
+    won = write.tx.ask(statements.WRITE_FOLLOWS[write.have_unfollowed], **rows, folds=folds)
+    _report(write, columns, chosen, won)
 
 
 def _write_unfollows(

@@ -21,13 +21,14 @@ ON CREATE SET m.format_version = $format_version, m.graph_id = $graph_id,
     m.tombstone_key = $tombstone_key, m.version = 0, m.commit_time = 0, m.buried_at = 0"""
 SELECT_HEAD = "MATCH (m:Meta {id: 0}) RETURN m.version, m.commit_time"
 
-# The first statement of every write: whoever holds Meta writes, the others wait.
+# The first statement of every write: whoever holds Meta writes, the others wait. The server keeps
+# the counts, which tell what need not be looked for.
 ADVANCE = """
 MATCH (m:Meta {id: 0})
 SET m.version = m.version + 1
 WITH m
-RETURN m.version, m.buried_at, COUNT { (:UserTombstone) } > 0, COUNT { (:PostTombstone) } > 0,
-    COUNT { ()-[:UNFOLLOWED]->() } > 0"""
+RETURN m.version, m.buried_at, COUNT { (:UserTombstone) }, COUNT { (:PostTombstone) },
+    COUNT { ()-[:UNFOLLOWED]->() }"""
 LOCK = "MATCH (m:Meta {id: 0}) SET m.version = m.version"
 NOTE_BURIAL = "MATCH (m:Meta {id: 0}) SET m.buried_at = m.version"
 
@@ -164,28 +165,26 @@ SET t.time = $times[i]"""
 
 # The rule of the newest: a follow wins over an older follow, of a lesser tie where they are of
 # one time, and over an unfollow of an earlier time. One that lost to an unfollow is remembered by
-# it as `created`, which proves that both users existed.
-WRITE_FOLLOWS = """
+# it as `created`, which proves that both users existed. By whether there is any unfollow.
+_MEET_UNFOLLOWED = """
+OPTIONAL MATCH (a)-[u:UNFOLLOWED]->(b)
+WITH i, a, b, u, coalesce(u.time >= $times[i], false) AS lost
+FOREACH (ended IN CASE WHEN lost AND coalesce(u.created, -1) < $times[i] THEN [u] ELSE [] END
+    | SET ended.created = $times[i])
+WITH i, a, b, u, lost WHERE NOT lost
+DELETE u"""
+WRITE_FOLLOWS = {
+    have_unfollowed: f"""
 UNWIND range(0, size($followers) - 1) AS i
-MATCH (a:User {user_id: $followers[i]})
-MATCH (b:User {user_id: $followees[i]})
-WHERE NOT EXISTS { (a)-[:UNFOLLOWED]->(b) }
+MATCH (a:User {{user_id: $followers[i]}})
+MATCH (b:User {{user_id: $followees[i]}}){_MEET_UNFOLLOWED if have_unfollowed else ""}
 MERGE (a)-[f:FOLLOWS]->(b)
 WITH i, f WHERE f.since IS NULL OR f.since < $times[i]
     OR (f.since = $times[i] AND f.tie < $ties[i])
 SET f.since = $times[i], f.tie = $ties[i], f.fold = $folds[i]
 RETURN collect(i)"""
-END_UNFOLLOWS = """
-UNWIND range(0, size($followers) - 1) AS i
-MATCH (a:User {user_id: $followers[i]})
-MATCH (b:User {user_id: $followees[i]})
-MATCH (a)-[u:UNFOLLOWED]->(b)
-WITH i, u, u.time >= $times[i] AS lost
-SET u.created = CASE WHEN lost AND coalesce(u.created, -1) < $times[i]
-    THEN $times[i] ELSE u.created END
-WITH i, u, lost WHERE NOT lost
-DELETE u
-RETURN collect(i)"""
+    for have_unfollowed in (False, True)
+}
 
 ENDS = ("User", "StubUser")
 WRITE_UNFOLLOWS = {

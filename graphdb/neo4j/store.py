@@ -108,10 +108,10 @@ class Neo4jGraph:
         """
 
         def unit(tx: Transaction) -> tuple[Write, Result, Head]:
-            version, buried_at, *present = tx.ask(statements.ADVANCE)
+            version, buried_at, *counts = tx.ask(statements.ADVANCE)
             (check_positions if ahead else move_positions)(tx, moves)
             self._cache.catch_up(tx, version=version, buried_at=buried_at)
-            write = self._begin(tx, self._cache, *present)
+            write = self._begin(tx, self._cache, *map(bool, counts))
             result = work(write)
             return write, result, append_change(tx, write.draft)
 

@@ -50,5 +50,12 @@ class TestDatabase:
         with self.driver.session(database=self._database) as session:
             return [list(row.values()) for row in session.run(query, parameters)]
 
+    def plan(self, query: str) -> dict[str, object]:
+        """How the server would run a query; its parameters may be absent."""
+        with self.driver.session(database=self._database) as session:
+            plan = session.run(f"EXPLAIN {query}").consume().plan
+        assert plan is not None
+        return plan
+
     def close(self) -> None:
         self.driver.close()
