@@ -8,6 +8,7 @@
     ├── FormatTooNew         the store was written by a newer version of this software
     ├── FeatureInvalid       values do not fit the feature: shape, type or name
     ├── RegistryUnavailable  Feast's registry cannot be opened, read or written
+    │   └── RegistryUnreachable  its server does not answer: an outage, which passes
     ├── HistoryMissing       a view has no history yet
     ├── GenerationMissing    no generation of that id
     ├── GenerationExists     a generation of that id is sealed already, and immutable
@@ -48,6 +49,10 @@ class FeatureInvalid(FeatureStoreError):
 
 class RegistryUnavailable(FeatureStoreError):
     """Feast's registry cannot be opened, read or written."""
+
+
+class RegistryUnreachable(RegistryUnavailable):
+    """The server of Feast's registry does not answer, or not yet: try again later."""
 
 
 class HistoryMissing(FeatureStoreError):

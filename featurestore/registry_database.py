@@ -12,7 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from hashlib import blake2b
 from typing import Any
 
-from featurestore.errors import RegistryUnavailable, SettingsInvalid, StoreBusy
+from featurestore.errors import (
+    RegistryUnavailable,
+    RegistryUnreachable,
+    SettingsInvalid,
+    StoreBusy,
+)
 from featurestore.locks import database_lock, held
 from featurestore.settings import FeatureStoreSettings, sqlite_path, without_user
 
@@ -97,10 +102,24 @@ def translated(settings: FeatureStoreSettings) -> Iterator[None]:
         ) from error
     except (SQLAlchemyError, OSError) as error:
         cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        if is_outage(error, cause):
+            raise RegistryUnreachable(
+                f"the registry {name} does not answer ({cause}): start the server, or check host "
+                "and port in MMGA_REGISTRY_URL"
+            ) from error
         raise RegistryUnavailable(
             f"the registry {name} cannot be used ({cause}): check that it is there, writable and "
             "not full"
         ) from error
+
+
+def is_outage(error: Exception, cause: str) -> bool:
+    """Whether a server does not answer, or comes or goes; one that refuses us says FATAL."""
+    from sqlalchemy.exc import OperationalError
+
+    if not isinstance(error, OperationalError) or "psycopg" not in type(error.orig).__module__:
+        return False
+    return "FATAL" not in cause or "starting up" in cause or "shutting down" in cause
 
 
 POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")

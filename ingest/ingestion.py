@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
+from featurestore.errors import RegistryUnreachable, StoreUnreachable
 from graphdb.errors import GraphUnreachable
 from graphdb.store import GraphStore
 from ingest.dead_letters import DeadLetters
@@ -21,7 +22,7 @@ from ingest.stop import StopRequest
 from ingest.values import parse_time
 
 EARLIEST = "earliest"
-PASSING = (GraphUnreachable, BrokerUnreachable)
+PASSING = (GraphUnreachable, BrokerUnreachable, StoreUnreachable, RegistryUnreachable)
 """Errors of servers that come back: what raised them is tried again."""
 
 T = TypeVar("T")

@@ -9,7 +9,12 @@ import sqlalchemy
 
 from featurestore import registry_database
 from featurestore.definitions import USER_ACTIVITY, representation_name
-from featurestore.errors import RegistryUnavailable, SettingsInvalid, StoreBusy
+from featurestore.errors import (
+    RegistryUnavailable,
+    RegistryUnreachable,
+    SettingsInvalid,
+    StoreBusy,
+)
 from featurestore.registry import FeatureRegistry
 from featurestore.registry_database import LOCK_KEY, applying_alone, sqlalchemy_url
 from featurestore.settings import FeatureStoreSettings
@@ -72,10 +77,17 @@ def test_an_applier_waits_for_the_other_and_then_says_so(
 
 def test_a_registry_that_does_not_answer_is_one_line(settings: FeatureStoreSettings) -> None:
     url = "postgresql://me:sesame@127.0.0.1:1/mmga"
-    with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.1:1/mmga cannot be used") as raised:
+    with pytest.raises(RegistryUnreachable, match=r"127\.0\.0\.1:1/mmga does not") as raised:
         FeatureRegistry(replace(settings, registry_url=url)).apply_statistics(["num_posts"])
     assert "sesame" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_registry_that_refuses_is_no_outage(postgres_settings: FeatureStoreSettings) -> None:
+    url = postgres_settings.registry_url.rpartition("/")[0] + "/nowhere"
+    with pytest.raises(RegistryUnavailable, match='"nowhere" does not exist') as raised:
+        FeatureRegistry(replace(postgres_settings, registry_url=url)).apply_statistics(["x"])
+    assert not isinstance(raised.value, RegistryUnreachable)
 
 
 def test_an_unknown_scheme_is_refused_without_its_password(settings: FeatureStoreSettings) -> None:
