@@ -1,8 +1,9 @@
-"""The commands that list and show generations. They write nothing, and read no vectors."""
+"""The commands on generations: list and show write nothing; republish writes vectors online."""
 
 import json
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +46,22 @@ def show(generation_id: str, as_json: bool) -> None:
         click.echo(json.dumps(manifest))
     else:
         click.echo("\n".join(lines(manifest)))
+
+
+@generations.command()
+@click.argument("generation_id")
+def republish(generation_id: str) -> None:
+    """Serve GENERATION_ID again from the history, when the online store has lost its vectors."""
+    from featurestore.settings import FeatureStoreSettings
+    from graphdb import open_graph
+    from graphdb.settings import GraphSettings
+    from training.republish import republish as write_again
+
+    settings = FeatureStoreSettings.from_environ(os.environ)
+    url = GraphSettings.from_environ(os.environ).graph_url
+    with closing(open_graph(url, read_only=True)) as graph:
+        num_users = write_again(generation_id, graph, settings)
+    click.echo(f"{generation_id} is served again: vectors of {num_users:,} users")
 
 
 def opened() -> "Generations":
