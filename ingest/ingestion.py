@@ -66,7 +66,8 @@ class Ingestion:
 
     `project` brings the statistics up to date; it is called after the last batch, and while
     following every few seconds. `retire` drops what has outlived its time, now and then. While a
-    server does not answer, the run waits, and then goes on with what it was about to do.
+    server does not answer, the run waits, and then goes on with what it was about to do; but where
+    it follows, events do not wait for the servers of the statistics.
     """
 
     def __init__(
@@ -88,6 +89,8 @@ class Ingestion:
         self._retired = -math.inf
         self._stop = StopRequest()
         self._outage = Outage(progress.note, self._stop.sleep)
+        self._projection_outage = Outage(progress.note, self._stop.sleep)
+        self._is_projected = True
         self._started = time.monotonic()
         self.totals = Totals()
 
@@ -114,8 +117,10 @@ class Ingestion:
             found = self._catch_up(interval)
             if self._stop.requested:
                 return
-            if found or not follow:
+            if not follow:
                 self._patiently(self._project)
+            elif found or not self._is_projected:
+                self._project_if_possible()
             if time.monotonic() - self._retired >= self._settings.retention_interval_seconds:
                 self._patiently(self._retire)
                 self._retired = time.monotonic()
@@ -123,6 +128,16 @@ class Ingestion:
                 for warning in self._pipeline.warnings:
                     self._progress.note(f"warning: {warning}")
                 return
+
+    def _project_if_possible(self) -> None:
+        try:
+            self._project()
+        except PASSING as error:
+            self._projection_outage.tell(error)
+            self._is_projected = False
+        else:
+            self._projection_outage.end()
+            self._is_projected = True
 
     def _catch_up(self, limit_seconds: float) -> int:
         """Commit batches until none is left, a signal comes or time is up; return their number."""

@@ -131,6 +131,8 @@ def _describe(stage: StageStatus) -> str:
 def _describe_lag(ingest: IngestStatus) -> str:
     if ingest.lag_messages is None:
         return f"behind by an unknown number of messages: {ingest.note}"
+    if not ingest.topics:
+        return "there is no topic in Kafka yet: `mmga publish FILE --create-topics` makes them"
     if not ingest.lag_messages:
         return "up to date"
     parts = ", ".join(f"{lag:,} of {topic}" for topic, lag in ingest.topics.items() if lag)

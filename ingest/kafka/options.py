@@ -19,7 +19,11 @@ OURS = frozenset(
         "enable_auto_commit",
         "enable_idempotence",
         "group_id",
+        "key_deserializer",
+        "key_serializer",
         "transactional_id",
+        "value_deserializer",
+        "value_serializer",
     }
 )
 """Not to be set: the guarantees rest on them."""

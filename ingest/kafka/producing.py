@@ -6,7 +6,7 @@ from typing import Any
 
 from kafka import errors as kafka_errors
 
-from ingest.errors import BrokerUnreachable
+from ingest.errors import BrokerRefused, BrokerUnreachable
 from ingest.kafka.connection import KafkaConnection
 
 DELIVERY_MS = 30_000
@@ -58,24 +58,31 @@ class Deliveries:
         sent, self._sent = self._sent, []
         if not sent:
             return []
-        with self._connection.translated():
-            with suppress(kafka_errors.KafkaTimeoutError):  # each message tells below
-                self._producer.flush(timeout=DELIVERY_MS / 1000)
-            too_large: list[int] = []
-            for index, future in enumerate(sent):
-                if isinstance(future.exception, kafka_errors.MessageSizeTooLargeError):
-                    too_large.append(index)
-                elif future.exception is not None:
-                    raise future.exception
-                elif not future.succeeded():
-                    raise BrokerUnreachable(
-                        f"Kafka at {self._connection.servers} has not taken all messages within"
-                        f" {DELIVERY_MS // 1000} s"
-                    )
-        return too_large
+        try:
+            with self._connection.translated():
+                with suppress(kafka_errors.KafkaTimeoutError):  # each message tells below
+                    self._producer.flush(timeout=DELIVERY_MS / 1000)
+                return [index for index, future in enumerate(sent) if not self._is_held(future)]
+        except (BrokerUnreachable, BrokerRefused):
+            self.close()  # the next try starts afresh, without what is still on its way
+            raise
+
+    def _is_held(self, future: Any) -> bool:
+        """Whether a message is held; not, when it was too large. Raises why it is not else."""
+        if future.succeeded():
+            return True
+        if isinstance(future.exception, kafka_errors.MessageSizeTooLargeError):
+            return False
+        if future.exception is not None:
+            raise future.exception
+        raise BrokerUnreachable(
+            f"Kafka at {self._connection.servers} has not taken all messages within"
+            f" {DELIVERY_MS // 1000} s"
+        )
 
     def close(self) -> None:
         """Close the connection."""
+        self._sent.clear()
         if self._producer is not None:
             self._producer.close(timeout=1)
             self._producer = None

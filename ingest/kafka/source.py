@@ -150,7 +150,7 @@ class KafkaSource:
     def at_time(self, time: int) -> list[Position]:
         """See Source; by the time at which a message was written, which no event is later than."""
         with self._connection.translated():
-            wanted = dict.fromkeys(self._all(), time // 1000)
+            wanted = dict.fromkeys(self._all(), max(0, time // 1000))
             found = self._consumer.offsets_for_times(wanted, timeout_ms=ANSWER_MS)
             ends = self._consumer.end_offsets(self._all(), timeout_ms=ANSWER_MS)
         return [
@@ -336,7 +336,8 @@ class KafkaSource:
     def _probe(self) -> None:
         """Nothing came: learn now and then whether there is nothing, or a broker that is gone."""
         if time.monotonic() - self._probed >= SECONDS_BETWEEN_PROBES:
-            self._consumer.end_offsets(self._all()[:1], timeout_ms=ANSWER_MS)
+            [partition, *_] = [*self._places, *self._all()]
+            self._consumer.end_offsets([partition], timeout_ms=ANSWER_MS)
             self._probed = time.monotonic()
 
     def _own_hints(self) -> dict[Any, Any]:

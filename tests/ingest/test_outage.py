@@ -1,0 +1,156 @@
+"""Servers that do not answer: what was at hand is done when they do, and nothing is skipped."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from graphdb.errors import CommitUnknown, GraphUnreachable
+from graphdb.facts import Batch, Position
+from graphdb.store import Commit
+from ingest import outage
+from ingest.dead_letters import DeadLetter, DeadLetterFile
+from ingest.errors import BrokerUnreachable, Interrupted
+from ingest.files import FileSource
+from ingest.ingestion import Ingestion
+from ingest.outage import Outage
+from ingest.pipeline import Pipeline
+from ingest.progress import Totals
+from ingest.settings import IngestSettings
+from ingest.sources import Extent
+from tests.graphdb.oracle import GraphOracle
+from tests.ingest.made import follow_lines
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "FIRST_WAIT_SECONDS", 0.001)
+
+
+class Told:
+    """Progress that remembers what a person was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def update(self, totals: Totals, extent: Extent) -> None: ...
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def close(self) -> None: ...
+
+
+class Outages(GraphOracle):
+    """A graph that is away at its 2nd and 3rd commit, and loses the answer to its 5th."""
+
+    commits = 0
+    reads = 0
+
+    def positions(self, source: str | None = None) -> list[Position]:
+        self.reads += 1
+        if self.reads == 1:
+            raise GraphUnreachable("graph away")
+        return super().positions(source)
+
+    def apply(self, batch: Batch) -> Commit:
+        self.commits += 1
+        if self.commits in (2, 3):
+            raise GraphUnreachable("graph away")
+        commit = super().apply(batch)
+        if self.commits == 5:
+            raise CommitUnknown("no answer")
+        return commit
+
+
+class LettersAway(DeadLetterFile):
+    """Dead letters whose broker is away at first."""
+
+    appends = 0
+
+    def append(self, letters: list[DeadLetter]) -> None:  # type: ignore[override]
+        self.appends += 1
+        if self.appends == 1:
+            raise BrokerUnreachable("Kafka away")
+        super().append(letters)
+
+
+def made(folder: Path, graph: GraphOracle, told: Told, project: Callable[[], None]) -> Ingestion:
+    events = folder / "e.jsonl"
+    events.write_bytes(b"".join(text + b"\n" for text in [b"broken", *follow_lines(9)]))
+    pipeline = Pipeline(
+        FileSource(events, wait_seconds=0.01),
+        graph,
+        LettersAway(folder / "dead_letters.jsonl"),
+        batch_size=2,
+    )
+    settings = IngestSettings(home=folder, statistics_interval_seconds=0.05)
+    return Ingestion(settings, pipeline, progress=told, project=project, retire=lambda: None)
+
+
+def test_the_same_batch_is_committed_when_the_servers_answer_again(tmp_path: Path) -> None:
+    graph, told = Outages(), Told()
+    totals = made(tmp_path, graph, told, lambda: None).run()
+    assert graph.counts().follows == 9
+    assert DeadLetterFile(tmp_path / "dead_letters.jsonl").count() == 1
+    assert totals.applied == 9 - 2  # those of the commit whose answer was lost were not counted
+    assert [note.partition(":")[0] for note in told.notes[::2]] == ["waiting"] * 3
+    assert "graph away" in told.notes[0]
+    assert "Kafka away" in told.notes[2]
+
+
+class Away(GraphOracle):
+    """A graph that never answers a commit, and a person who loses patience."""
+
+    def apply(self, batch: Batch) -> Commit:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise GraphUnreachable("graph away")
+
+
+def test_a_signal_ends_the_waiting(tmp_path: Path) -> None:
+    graph = Away()
+    with pytest.raises(Interrupted, match="run the same command again"):
+        made(tmp_path, graph, Told(), lambda: None).run()
+    assert graph.counts().follows == 0
+
+
+def test_events_do_not_wait_for_the_servers_of_the_statistics(tmp_path: Path) -> None:
+    graph, told = GraphOracle(), Told()
+    follows_when_tried: list[int] = []
+
+    def project() -> None:
+        follows_when_tried.append(graph.counts().follows)
+        if len(follows_when_tried) == 1:
+            with (tmp_path / "e.jsonl").open("ab") as file:
+                file.writelines(text + b"\n" for text in follow_lines(3, first=9))
+        if len(follows_when_tried) < 4:
+            raise GraphUnreachable("store away")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    made(tmp_path, graph, told, project).run(follow=True)
+    assert follows_when_tried == [9, 12, 12, 12]
+    assert [note for note in told.notes if "store away" in note] == ["waiting: store away"]
+
+
+def test_a_person_is_told_at_once_and_then_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(outage, "FIRST_WAIT_SECONDS", 0.5)
+    notes: list[str] = []
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += seconds
+
+    away = Outage(notes.append, sleep)
+    for _ in range(12):
+        away.wait(GraphUnreachable("away"))
+    away.end()
+    away.end()
+    assert slept == [0.5, 1, 2, 4, 8, 10, 10, 10, 10, 10, 10, 10]
+    assert notes == ["waiting: away", "waiting for 66 s now: away", "going on after 86 s"]
+    away.wait(GraphUnreachable("again"))
+    assert slept[-1] == 0.5
