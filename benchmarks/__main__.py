@@ -1,10 +1,15 @@
-"""Run the benchmarks and print one table: `python -m benchmarks [NAME…]`."""
+"""Run the benchmarks and print one table: `python -m benchmarks [NAME…] [--quick]`.
+
+Those that need a server start one of their own; where that cannot be had they are left out with a
+line, and the exit status is 1.
+"""
 
 import argparse
 import importlib
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,29 +17,60 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Row
+from tests.servers import ServerMissing
 
-BENCHMARKS = ("ingest", "sampling", "features", "training", "serving")
+BENCHMARKS = (
+    "ingest",
+    "sampling",
+    "features",
+    "training",
+    "serving",
+    "redis",
+    "streaming",
+    "workers",
+    "outage",
+)
 
 
-def main() -> None:
+def main() -> int:
     """Run those asked for, all by default, and print the table as Markdown-free text."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="NAME")
-    names = parser.parse_args().names or BENCHMARKS
+    parser.add_argument(
+        "--quick", action="store_true", help="small inputs, to see that all runs: no figures"
+    )
+    arguments = parser.parse_args()
     progress = Console(stderr=True)
     rows: list[Row] = []
-    for name in names:
+    missing = 0
+    for name in arguments.names or BENCHMARKS:
         progress.print(f"running {name} …")
-        rows += importlib.import_module(f"benchmarks.{name}").run()
-    console = Console(width=None if os.isatty(1) else 150)
+        module = importlib.import_module(f"benchmarks.{name}")
+        try:
+            rows += module.run(**getattr(module, "QUICK", {}) if arguments.quick else {})
+        except ServerMissing as error:
+            progress.print(f"{name} left out: {error}", markup=False)
+            missing += 1
+    console = Console(width=None if os.isatty(1) else 170)
     console.print(table(rows))
     console.print(machine())
+    return 1 if missing else 0
 
 
 def table(rows: list[Row]) -> Table:
     """One line a row: medians, ratio ours to rival."""
     result = Table(title="Medians; ratio = ours / rival, turn by turn")
-    for heading in ("measured", "unit", "better", "ours", "rival", "ratio", "against", "rounds"):
+    for heading in (
+        "measured",
+        "unit",
+        "better",
+        "ours",
+        "rival",
+        "ratio",
+        "bar",
+        "against",
+        "rounds",
+    ):
         result.add_column(
             heading, justify="right" if heading in {"ours", "rival", "ratio"} else "left"
         )
@@ -46,10 +82,19 @@ def table(rows: list[Row]) -> Table:
             number(row.ours),
             number(row.rival),
             "" if row.ratio is None else f"{row.ratio:.2f}",
+            bar(row),
             row.rival_name,
             str(row.rounds),
         )
     return result
+
+
+def bar(row: Row) -> str:
+    """What was to be reached, and whether it was missed."""
+    if row.bar is None:
+        return ""
+    sign = "≥" if row.better == "higher" else "≤"
+    return f"{sign} {row.bar:g}{' MISSED' if row.is_below_bar else ''}"
 
 
 def number(value: float | None) -> str:
@@ -67,6 +112,7 @@ def machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d} · commit {commit or 'unknown'} · {cpu_model()} · "
         f"{len(os.sched_getaffinity(0))} cores · Python {platform.python_version()}"
+        f" · load {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -78,4 +124,4 @@ def cpu_model() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,6 +24,7 @@ WIDTH = 768
 NUM_READ = 1_000
 NUM_CALLS = 5
 VIEW = "vectors"
+QUICK = {"num_users": 2_000}
 
 
 def run(num_users: int = NUM_USERS) -> list[Row]:
@@ -115,7 +116,8 @@ class FeaturesBenchmark:
 
         users = self.sample()
         stock_on_ours = feast_online.open_store(
-            self.folder / f"stock{self.turn}", online=self.settings.home / "online.db"
+            self.folder / f"stock{self.turn}",
+            online={"type": "sqlite", "path": str(self.settings.home / "online.db")},
         )
         expected = self.vectors[[self.user_ids.index(user) for user in users]]
         mine = self.ours.read(VIEW, users, ["vector"]).features["vector"]
@@ -128,9 +130,11 @@ class FeaturesBenchmark:
         self.ours.close()
 
 
-def milliseconds(read: Callable[[list[str]], object], user_ids: list[str]) -> float:
+def milliseconds(
+    read: Callable[[list[str]], object], user_ids: list[str], num_calls: int = NUM_CALLS
+) -> float:
     """Mean of some calls."""
     start = time.perf_counter()
-    for _ in range(NUM_CALLS):
+    for _ in range(num_calls):
         read(user_ids)
-    return (time.perf_counter() - start) * 1_000 / NUM_CALLS
+    return (time.perf_counter() - start) * 1_000 / num_calls

@@ -22,6 +22,7 @@ from ingest.synthetic import write_follow_events
 
 NUM_EVENTS = 2_000_000
 NUM_USERS = 100_000
+QUICK = {"num_events": 20_000}
 
 
 def run(num_events: int = NUM_EVENTS) -> list[Row]:

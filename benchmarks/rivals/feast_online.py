@@ -1,4 +1,4 @@
-"""Stock Feast with its SQLite online store, as its documentation has people use it."""
+"""Stock Feast with its SQLite or Redis online store, as its documentation has people use it."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 VIEW = "vectors"
 
 
-def open_store(folder: Path, online: Path | None = None) -> FeatureStore:
-    """A feature store with one view of vectors, on a new online store or one that is there."""
+def open_store(folder: Path, online: dict[str, str] | None = None) -> FeatureStore:
+    """A feature store with one view of vectors, on a new SQLite file or the store described."""
     folder.mkdir()
     store = FeatureStore(
         config=RepoConfig(
             project="rival",
             provider="local",
             registry=str(folder / "registry.db"),
-            online_store={"type": "sqlite", "path": str(online or folder / "online.db")},
+            online_store=online or {"type": "sqlite", "path": str(folder / "online.db")},
             entity_key_serialization_version=3,
         )
     )
