@@ -83,7 +83,7 @@ def ingest(
         closing(_open_graph()) as graph,
         closing(open_progress()) as progress,
         _projection(graph, progress, off=no_statistics) as project,
-        open_letters(url, settings) as letters,
+        open_letters(url, settings, prepare=True) as letters,
         _observer(settings if follow else None, progress) as observer,
     ):
         if start is not None:

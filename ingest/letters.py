@@ -64,8 +64,13 @@ class Judged:
 
 
 @contextmanager
-def open_letters(url: str | None, settings: IngestSettings) -> Iterator[DeadLetters]:
-    """The dead letters of the events at a URL: those of Kafka are kept in Kafka."""
+def open_letters(
+    url: str | None, settings: IngestSettings, *, prepare: bool = False
+) -> Iterator[DeadLetters]:
+    """The dead letters of the events at a URL: those of Kafka are kept in Kafka.
+
+    `prepare` makes what is missing before the first letter comes.
+    """
     if url is None or not url.startswith(KAFKA):
         yield DeadLetterFile(settings.dead_letters_path)
         return
@@ -75,6 +80,8 @@ def open_letters(url: str | None, settings: IngestSettings) -> Iterator[DeadLett
     connection = KafkaConnection.of(url, settings.kafka)
     letters = KafkaDeadLetters(connection, settings.project, days=settings.dead_letter_days)
     try:
+        if prepare:
+            letters.prepare()
         yield letters
     finally:
         letters.close()

@@ -19,7 +19,7 @@ from ingest.settings import IngestSettings
 def topics(partitions: int) -> None:
     """Make the topics of MMGA_PROJECT that are missing, in Kafka at MMGA_EVENTS_URL.
 
-    Those that are there stay as they are. Dead letters get theirs with the first letter.
+    Those that are there stay as they are. Ingest makes those of dead letters.
     """
     settings = IngestSettings.from_environ(os.environ)
     if settings.events_url is None or not settings.events_url.startswith("kafka://"):

@@ -41,20 +41,24 @@ class KafkaDeadLetters:
         self._topics = [dead_letter_topic(topic) for topic in event_topics(project)]
         self._days = days
         self._deliveries = Deliveries(connection)
-        self._are_made = False
+        self._is_prepared = False
+
+    def prepare(self) -> None:
+        """Make the topics that are missing. Raises BrokerUnreachable, BrokerRefused."""
+        create_topics(
+            self._connection,
+            self._topics,
+            partitions=1,
+            configs={"retention.ms": str(self._days * DAY_MS), "cleanup.policy": "delete"},
+        )
+        self._is_prepared = True
 
     def append(self, letters: Sequence[DeadLetter]) -> None:
-        """See DeadLetters; makes the topics where they are missing."""
+        """See DeadLetters."""
         if not letters:
             return
-        if not self._are_made:
-            create_topics(
-                self._connection,
-                self._topics,
-                partitions=1,
-                configs={"retention.ms": str(self._days * DAY_MS), "cleanup.policy": "delete"},
-            )
-            self._are_made = True
+        if not self._is_prepared:
+            self.prepare()
         for letter in letters:
             self._send(letter, letter.payload.content, _headers(letter))
         self._deliveries.wait()

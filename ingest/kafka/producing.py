@@ -11,7 +11,7 @@ from ingest.kafka.connection import KafkaConnection
 
 DELIVERY_MS = 30_000
 PRODUCER_SETTINGS = {
-    "linger_ms": 5,
+    "linger_ms": 100,  # a flush ends it
     "batch_size": 256 << 10,
     "request_timeout_ms": 10_000,
     "delivery_timeout_ms": DELIVERY_MS,
