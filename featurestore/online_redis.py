@@ -12,7 +12,7 @@ Feast is found as well, and no index can be wrong.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby, islice, repeat
+from itertools import chain, groupby, islice, repeat
 from typing import Self
 
 import mmh3
@@ -27,7 +27,16 @@ from featurestore.redis_scripts import DELETE, ERASE, WRITE
 from featurestore.redis_server import Call, Client, RedisServer, Script, Word, packed
 from featurestore.rows import EncodedRow, check_columns
 from featurestore.settings import FeatureStoreSettings
-from featurestore.values import Column, decode, encode, read_varint, varint
+from featurestore.values import (
+    Column,
+    DecodedColumn,
+    as_messages,
+    decode,
+    decode_alike,
+    encode,
+    read_varint,
+    varint,
+)
 
 FORMAT_VERSION = 1
 NUM_USERS_ENCODED = 1_000
@@ -39,6 +48,9 @@ NUM_KEYS_SCANNED = 1_000
 PAGE_USERS = 10_000
 MICROSECONDS = 1_000_000
 FOR_EVER = 2**62
+
+Cells = NDArray[np.uint8] | list[bytes | None]
+"""A column of values as they are stored: a matrix of bytes where all have one length."""
 
 
 class RedisStore:
@@ -178,20 +190,19 @@ class RedisStore:
         keys = self._keys(user_ids)
         index = {key: row for row, key in enumerate(dict.fromkeys(keys))}
         names = list(dict.fromkeys(features))
-        found = self._found(list(index), [time_field(view), *(field(view, name) for name in names)])
-        times, messages = found[0], found[1:]
-        present = [time is not None for time in times]
-        if not all(present):  # a field without its time belongs to no row
-            messages = [
-                [each if is_there else None for each, is_there in zip(column, present, strict=True)]
-                for column in messages
-            ]
-        columns = {name: decode(name, column) for name, column in zip(names, messages, strict=True)}
+        fields = [time_field(view), *(field(view, name) for name in names)]
+        times, *messages = self._found(list(index), fields)
+        stamps = times if isinstance(times, list) else as_messages(times)
+        present = [each is not None for each in stamps]
+        columns = {
+            name: decoded(name, column, present)
+            for name, column in zip(names, messages, strict=True)
+        }
         rows = OnlineRows(
             features={name: column.values for name, column in columns.items()},
             known={name: column.known for name, column in columns.items()},
             present=np.array(present, np.bool_),
-            commit_times=commit_times(times),
+            commit_times=commit_times(stamps),
         )
         return rows if len(index) == len(keys) else repeated(rows, [index[key] for key in keys])
 
@@ -261,14 +272,15 @@ class RedisStore:
             total += sum(self.server.evaluate(script, some))
         return total
 
-    def _found(self, keys: Sequence[bytes], fields: Sequence[bytes]) -> list[list[bytes | None]]:
+    def _found(self, keys: Sequence[bytes], fields: Sequence[bytes]) -> list[Cells]:
         """A column of values for each field, None where a user lacks it."""
-        answers: list[list[bytes | None]] = []
-        for start in range(0, len(keys), NUM_USERS_READ):
-            answers += self.server.gather(
-                packed(b"HMGET", keys[start : start + NUM_USERS_READ], fields)
+        pieces = [
+            self.server.gather_columns(
+                packed(b"HMGET", keys[start : start + NUM_USERS_READ], fields), len(fields)
             )
-        return [list(column) for column in zip(*answers, strict=True)] or [[] for _ in fields]
+            for start in range(0, max(1, len(keys)), NUM_USERS_READ)
+        ]
+        return [joined(column) for column in zip(*pieces, strict=True)]
 
     def _scanned(self) -> Iterator[list[bytes]]:
         """Keys of the project's users, some more than once.
@@ -345,6 +357,25 @@ def short_scripts(
             keys, cells, size = [], [], 0
     if keys:
         yield keys, cells
+
+
+def joined(pieces: Sequence[Cells]) -> Cells:
+    """One column of several that follow each other."""
+    matrices = [piece for piece in pieces if isinstance(piece, np.ndarray)]
+    if len(matrices) == len(pieces) and len({matrix.shape[1] for matrix in matrices}) == 1:
+        return matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
+    lists = (piece if isinstance(piece, list) else as_messages(piece) for piece in pieces)
+    return list(chain.from_iterable(lists))
+
+
+def decoded(name: str, column: Cells, present: Sequence[bool]) -> DecodedColumn:
+    """Values of a column; a value without the time of its row belongs to no row."""
+    if isinstance(column, np.ndarray):
+        return decode_alike(name, column)
+    if all(present):
+        return decode(name, column)
+    pairs = zip(column, present, strict=True)
+    return decode(name, [each if is_there else None for each, is_there in pairs])
 
 
 def repeated(rows: OnlineRows, order: Sequence[int]) -> OnlineRows:

@@ -12,6 +12,8 @@ from functools import cached_property
 from hashlib import sha1
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from redis import ConnectionPool, Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import NoBackoff
@@ -29,6 +31,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from featurestore.errors import SettingsInvalid, StoreUnavailable, StoreUnreachable
+from featurestore.redis_replies import read_alike
 from featurestore.settings import without_user
 
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -119,7 +122,33 @@ class RedisServer:
 
         redis-py's own pipeline takes twice as long where answers are many.
         """
-        return self.run(lambda client: _gather(client, commands))
+        return self.run(
+            lambda client: _gather(
+                client,
+                commands,
+                lambda connection: [connection.read_response() for _ in commands],
+            )
+        )
+
+    def gather_columns(
+        self, commands: Sequence[bytes], num_columns: int
+    ) -> list[NDArray[np.uint8] | list[bytes | None]]:
+        """The answers to packed commands that ask for lists of values, by column.
+
+        A matrix (B, length) of bytes where all values of all columns have a length of their
+        column, else lists.
+        """
+
+        def receive(connection: Any) -> list[NDArray[np.uint8] | list[bytes | None]]:
+            matrices = read_alike(connection, len(commands))
+            if matrices is not None:
+                return list(matrices)
+            answers = [connection.read_response() for _ in commands]
+            return [list(column) for column in zip(*answers, strict=True)]
+
+        if not commands:
+            return [[] for _ in range(num_columns)]
+        return self.run(lambda client: _gather(client, commands, receive))
 
     def close(self) -> None:
         """Close all connections; using them afterwards is an error."""
@@ -152,12 +181,12 @@ def _evaluate(client: Client, script: Script, calls: Sequence[Call]) -> list[Any
     return answers
 
 
-def _gather(client: Client, commands: Sequence[bytes]) -> list[Any]:
+def _gather(client: Client, commands: Sequence[bytes], receive: Callable[[Any], T]) -> T:
     pool = client.connection_pool
     connection = pool.get_connection()
     try:
         connection.send_packed_command([b"".join(commands)])
-        return [connection.read_response() for _ in commands]
+        return receive(connection)
     except BaseException:
         connection.disconnect()  # answers that were not read belong to nobody
         raise

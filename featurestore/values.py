@@ -156,6 +156,26 @@ def decode(name: str, messages: Sequence[bytes | None]) -> DecodedColumn:
     return DecodedColumn(values=spread, known=known)
 
 
+def decode_alike(name: str, messages: NDArray[np.uint8]) -> DecodedColumn:
+    """The column of B messages that have one length, as a matrix of bytes (B, length)."""
+    first = messages[0].tobytes()
+    if first.startswith(VECTOR):
+        _, start = read_varint(first, len(VECTOR))
+        if start < len(first):
+            _, start = read_varint(first, start + len(PACKED))
+            if (messages[:, :start] == messages[0, :start]).all():
+                values = np.ascontiguousarray(messages[:, start:]).view("<f4")
+                known = np.ones(len(messages), np.bool_)
+                return DecodedColumn(values=values.astype(np.float32, copy=False), known=known)
+    return decode(name, as_messages(messages))
+
+
+def as_messages(messages: NDArray[np.uint8]) -> list[bytes | None]:
+    """The rows of a matrix of bytes."""
+    data, size = messages.tobytes(), messages.shape[1]
+    return [data[row * size : (row + 1) * size] for row in range(len(messages))]
+
+
 def is_known(message: bytes | None) -> bool:
     """Whether a message is there and not null."""
     return bool(message) and message is not None and not message.startswith(NULL)

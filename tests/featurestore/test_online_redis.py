@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from redis import Redis
 
 from featurestore import redis_server as redis_server_module
@@ -177,6 +180,49 @@ def test_a_dropped_view_leaves_no_field_behind(store: RedisStore, client: Redis)
     assert client.keys() == [b"mmga:mmga:format"]
 
 
+@given(data=st.data())
+@hypothesis_settings(max_examples=40)
+def test_answers_of_one_shape_are_read_as_those_of_many(
+    new_store: Callable[[], OnlineStore], data: st.DataObject
+) -> None:
+    """Vectors wide enough to be read as a matrix, but for users who spoil that, wherever."""
+    store = new_store()
+    num = data.draw(st.integers(1, 60))
+    users = [f"user{row:02d}" for row in range(num)]
+    rng = np.random.default_rng(num)
+    expected = rng.standard_normal((num, 1_500)).astype(np.float32)
+    counts = np.arange(num) + 2**30
+    times = np.full(num, 2_000_000)
+    store.write(VIEW, users, {"v": expected, "n": counts}, commit_time=2_000_000)
+    some = st.lists(st.integers(0, num - 1), max_size=2)
+    for row in data.draw(some):
+        store.write(VIEW, [users[row]], {"n": np.array([row])}, commit_time=2_000_001)
+        counts[row], times[row] = row, 2_000_001
+    gone = np.zeros(num, np.bool_)
+    for row in data.draw(some):
+        store.delete(VIEW, [users[row]], before=2**60)
+        gone[row] = True
+    rows = store.read(VIEW, users, ["v", "n"])
+    assert rows.present.tolist() == rows.known["v"].tolist() == (~gone).tolist()
+    assert rows.commit_times.tolist() == np.where(gone, 0, times).tolist()
+    np.testing.assert_array_equal(rows.features["n"][~gone], counts[~gone])
+    if not gone.all():
+        np.testing.assert_array_equal(rows.features["v"][~gone], expected[~gone])
+    store.close()
+
+
+def test_many_vectors_are_read_in_pieces(store: RedisStore) -> None:
+    users = [str(number) for number in range(2_500)]
+    vectors = np.arange(2_500 * 32, dtype=np.float32).reshape(2_500, 32)
+    store.write(VIEW, users, {"v": vectors}, commit_time=10**15)
+    np.testing.assert_array_equal(store.read(VIEW, users, ["v"]).features["v"], vectors)
+    store.delete(VIEW, ["2400"], before=10**15)
+    rows = store.read(VIEW, users, ["v"])
+    assert np.flatnonzero(~rows.known["v"]).tolist() == [2_400]
+    np.testing.assert_array_equal(rows.features["v"][:2_400], vectors[:2_400])
+    rows.features["v"][0] = 0  # an answer is its reader's own
+
+
 @pytest.mark.parametrize("time", [0, 1, 999_999, 1_000_000, 2**53 + 1, 253_402_300_799_999_999])
 def test_times_are_those_of_feast(time: int) -> None:
     message = Timestamp()
@@ -253,6 +299,8 @@ def test_a_server_that_does_not_answer_is_given_up_in_seconds(
     start = time.monotonic()
     with pytest.raises(StoreUnreachable, match="does not answer"):
         store.read(VIEW, ["a"], ["x"])
+    with pytest.raises(StoreUnreachable, match="does not answer"):
+        store.active_generation()
     own_server.resume()
     assert time.monotonic() - start < 5
     store.close()
@@ -335,8 +383,9 @@ def test_features_travel_encrypted(tmp_path: Path) -> None:
     try:
         url = f"rediss://:password@127.0.0.1:{port}/0"
         store = RedisStore.at(f"{url}?ssl_ca_certs={certificate}", "mmga")
-        store.write(VIEW, ["a"], columns(1, 1.0), commit_time=1)
-        assert store.read(VIEW, ["a"], ["x"]).features["x"].tolist() == [1.0]
+        users, vectors = [str(row) for row in range(100)], np.ones((100, 768), np.float32)
+        store.write(VIEW, users, {"v": vectors}, commit_time=1)
+        np.testing.assert_array_equal(store.read(VIEW, users, ["v"]).features["v"], vectors)
         store.close()
         with pytest.raises(StoreUnreachable, match="certificate verify failed"):
             RedisStore.at(url, "mmga")
