@@ -4,6 +4,8 @@ import signal
 import time
 from pathlib import Path
 
+from filelock import FileLock
+
 from tests.ingest.conftest import Run
 from tests.ingest.kafka.conftest import (
     SESSION_SECONDS,
@@ -45,6 +47,30 @@ def test_partitions_move_between_workers_that_come_die_and_sleep(
     assert stop(one) == 0
     assert run("digest").last_line == digest_of(write(tmp_path / "e.jsonl", lines))
     assert document(run, "status")["dead_letters"] == 0
+
+
+def test_a_slow_graph_does_not_cost_the_worker_its_partitions(
+    stream: Stream, start: Start, run: Run, home: Path
+) -> None:
+    stream.create("follows", partitions=2)
+    stream.send(follow_lines(10))
+    worker = start(MMGA_KAFKA_MAX_POLL_INTERVAL_MS="2000")
+    until(lambda: lag(run) == 0)
+    member = members(stream)
+    with FileLock(home / "graph.db.lock"):  # as another worker's long commit would
+        stream.send(follow_lines(6000, first=10))
+        time.sleep(5)
+    until(lambda: lag(run) == 0)
+    assert members(stream) == member
+    assert stop(worker) == 0
+
+
+def members(stream: Stream) -> list[str]:
+    """Who is in the group of ingest."""
+    [group] = stream.admin.describe_groups([f"{stream.project}.ingest"]).values()
+    found = [member["member_id"] for member in group["members"]]
+    assert len(found) == 1
+    return found
 
 
 def test_topics_and_partitions_that_come_later_are_read(
