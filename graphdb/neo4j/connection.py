@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 WRITE_TIMEOUT_SECONDS = 30.0
 RETRY_SECONDS = 30.0
+FIRST_RETRY_SECONDS = 0.05
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 10.0
 REPETITIONS = 5
@@ -45,6 +46,7 @@ REPETITIONS = 5
 
 _PASSING_CLIENT_ERRORS = (
     "Neo.ClientError.Transaction.TransactionTimedOut",
+    "Neo.ClientError.Transaction.Terminated",
     "Neo.ClientError.Transaction.TransactionTerminated",
     "Neo.ClientError.Transaction.TransactionNotFound",
     "Neo.ClientError.Transaction.TransactionStartFailed",
@@ -101,6 +103,7 @@ class Database:
                 notifications_min_severity="OFF",
                 telemetry_disabled=True,
                 user_agent="mmga",
+                initial_retry_delay=FIRST_RETRY_SECONDS,
             )
             try:
                 driver.verify_connectivity()
@@ -135,9 +138,9 @@ class Database:
             raise unknown
 
     def change_schema(self, statement: str) -> None:
-        """Run one statement in a transaction of its own, outside retries."""
+        """Run one statement on the schema, which may wait for another process's."""
         with self._session() as session:
-            session.run(statement).consume()
+            session.execute_write(lambda tx: tx.run(statement).consume())
 
     def close(self) -> None:
         """Release the connections."""
@@ -181,18 +184,14 @@ def _translated(address: Address) -> Iterator[None]:
         raise GraphUnavailable(
             f"{address} refuses the user or the password ({_brief(error)}); correct MMGA_GRAPH_URL"
         ) from error
-    except (
-        ServiceUnavailable,
-        SessionExpired,
-        TransientError,
-        DatabaseError,
-        ConnectionAcquisitionTimeoutError,
-    ) as error:
+    except (ServiceUnavailable, SessionExpired, ConnectionAcquisitionTimeoutError) as error:
         raise _unreachable(address, error) from error
+    except (TransientError, DatabaseError) as error:
+        raise _refused(address, error) from error
     except ClientError as error:
         code = str(error.code)
         if code.startswith(_PASSING_CLIENT_ERRORS):
-            raise _unreachable(address, error) from error
+            raise _refused(address, error) from error
         if code.startswith("Neo.ClientError.Database."):
             raise GraphUnavailable(
                 f"there is no database {address.database!r} at {address.driver_url} "
@@ -210,6 +209,13 @@ def _translated(address: Address) -> Iterator[None]:
 def _unreachable(address: Address, error: Exception) -> GraphUnreachable:
     return GraphUnreachable(
         f"{address} does not answer ({_brief(error)}); start the server or wait for it"
+    )
+
+
+def _refused(address: Address, error: Exception) -> GraphUnreachable:
+    return GraphUnreachable(
+        f"{address} cannot do it for now ({_brief(error)}); "
+        "try again, and look at the server's log where it goes on"
     )
 
 

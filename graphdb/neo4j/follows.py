@@ -1,5 +1,6 @@
 """Follows: many a second, so in columns from the batch to the server, which applies the rule."""
 
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -14,92 +15,98 @@ from graphdb.rules.follow_rows import FollowRows, newest, pair_of
 from graphdb.rules.stamps import stamps
 from graphdb.rules.void_follows import ends_that_exist, without_void
 
+Columns = dict[str, list[Any]]
 
-def apply_follows(write: Write, columns: FollowColumns) -> None:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowPlan:
+    """A batch's follows as they will be sent: of each pair the newest.
+
+    It is made before the transaction, so that other writers need not wait for it.
+    """
+
+    facts: FollowColumns
+    user_ids: set[str]
+    existing: set[str]
+    follows: Columns
+    unfollows: Columns
+
+    @classmethod
+    def of(cls, facts: FollowColumns) -> "FollowPlan":
+        """Sort out a batch's facts."""
+        user_ids = set(chain(facts.follower_ids, facts.followee_ids))
+        if not user_ids:
+            return cls(facts=facts, user_ids=set(), existing=set(), follows={}, unfollows={})
+        rows, winners = _newest(facts, user_ids)
+        follows = _columns(facts, winners[rows.live])
+        follows["folds"] = list(map(fold, follows["followers"], follows["followees"]))
+        unfollows = _columns(facts, winners[~rows.live])
+        unfollows["created"] = rows.created[~rows.live].tolist()
+        existing = user_ids if all(facts.live) else ends_that_exist(facts)
+        return cls(
+            facts=facts,
+            user_ids=user_ids,
+            existing=existing,
+            follows=follows,
+            unfollows=unfollows,
+        )
+
+
+def apply_follows(write: Write, plan: FollowPlan) -> None:
     """Merge a batch's follows and unfollows into the graph."""
-    if not len(columns):
-        return
     users = write.users
-    user_ids = set(chain(columns.follower_ids, columns.followee_ids))
-    users.load(user_ids)
-    if not users.none_deleted(user_ids):
-        columns, evidence = without_void(columns, users.deleted_at)
+    users.load(plan.user_ids)
+    if not users.none_deleted(plan.user_ids):
+        standing, evidence = without_void(plan.facts, users.deleted_at)
         users.admit(existing=evidence.keys())
         users.witness(evidence)
-        user_ids = set(chain(columns.follower_ids, columns.followee_ids))
-        if not len(columns):
-            return
-    all_live = all(columns.live)
-    existing = user_ids if all_live else ends_that_exist(columns)
-    users.admit(existing=existing, mentioned=user_ids)
-    rows, winners = _newest(columns, user_ids)
-    if all_live:
-        _write_live(write, columns, winners)
-        return
-    _write_live(write, columns, winners[rows.live])
-    _write_unfollows(write, columns, winners[~rows.live], rows.created[~rows.live])
+        plan = FollowPlan.of(standing)
+    users.admit(existing=plan.existing, mentioned=plan.user_ids)
+    if plan.follows.get("followers"):
+        won = write.tx.ask(statements.WRITE_FOLLOWS[write.have_unfollowed], **plan.follows)
+        _report(write, plan.follows, won, live=True)
+    if plan.unfollows.get("followers"):
+        _write_unfollows(write, plan.unfollows)
 
 
-def _newest(columns: FollowColumns, user_ids: set[str]) -> tuple[FollowRows, NDArray[np.int64]]:
+def _newest(facts: FollowColumns, user_ids: set[str]) -> tuple[FollowRows, NDArray[np.int64]]:
     """One row a pair, and the index of the fact that won it."""
     number = {user_id: key for key, user_id in enumerate(user_ids)}.__getitem__
-    followers = np.array(list(map(number, columns.follower_ids)), dtype=np.int64)
-    followees = np.array(list(map(number, columns.followee_ids)), dtype=np.int64)
+    followers = np.array(list(map(number, facts.follower_ids)), dtype=np.int64)
+    followees = np.array(list(map(number, facts.followee_ids)), dtype=np.int64)
     return newest(
         pair_of(followers, followees),
-        stamps(columns.times, columns.live),
-        np.array(columns.ties, dtype=np.int64),
+        stamps(facts.times, facts.live),
+        np.array(facts.ties, dtype=np.int64),
     )
 
 
-def _write_live(write: Write, columns: FollowColumns, chosen: NDArray[np.int64]) -> None:
-    if not len(chosen):
-        return
-    rows = _columns(columns, chosen)
-    folds = list(map(fold, rows["followers"], rows["followees"]))
-    won = write.tx.ask(statements.WRITE_FOLLOWS[write.have_unfollowed], **rows, folds=folds)
-    _report(write, columns, chosen, won)
-
-
-def _write_unfollows(
-    write: Write,
-    columns: FollowColumns,
-    chosen: NDArray[np.int64],
-    created: NDArray[np.int64],
-) -> None:
-    """The ends of an unfollow may be stubs: one statement for each kind of ends."""
-    kinds: dict[tuple[str, str], list[int]] = {}
-    for row, i in enumerate(chosen.tolist()):
-        ends = (columns.follower_ids[i], columns.followee_ids[i])
-        follower, followee = (statements.ENDS[not write.users.exists(end)] for end in ends)
-        kinds.setdefault((follower, followee), []).append(row)
-    for kind, members in kinds.items():
-        part = chosen[members]
-        won = write.tx.ask(
-            statements.WRITE_UNFOLLOWS[kind],
-            **_columns(columns, part),
-            created=created[members].tolist(),
-        )
-        _report(write, columns, part, won)
-
-
-def _columns(columns: FollowColumns, chosen: NDArray[np.int64]) -> dict[str, list[Any]]:
+def _columns(facts: FollowColumns, chosen: NDArray[np.int64]) -> Columns:
     rows = chosen.tolist()
     return {
-        "followers": [columns.follower_ids[i] for i in rows],
-        "followees": [columns.followee_ids[i] for i in rows],
-        "times": [columns.times[i] for i in rows],
-        "ties": [columns.ties[i] for i in rows],
+        "followers": [facts.follower_ids[i] for i in rows],
+        "followees": [facts.followee_ids[i] for i in rows],
+        "times": [facts.times[i] for i in rows],
+        "ties": [facts.ties[i] for i in rows],
     }
 
 
-def _report(
-    write: Write, columns: FollowColumns, chosen: NDArray[np.int64], won: list[int]
-) -> None:
-    rows = chosen[won].tolist()
-    write.num_applied += len(rows)
+def _write_unfollows(write: Write, unfollows: Columns) -> None:
+    """The ends of an unfollow may be stubs: one statement for each kind of ends."""
+    kinds: dict[tuple[str, str], list[int]] = {}
+    for row, ends in enumerate(zip(unfollows["followers"], unfollows["followees"], strict=True)):
+        follower, followee = (statements.ENDS[not write.users.exists(end)] for end in ends)
+        kinds.setdefault((follower, followee), []).append(row)
+    for kind, rows in kinds.items():
+        part = {name: [column[row] for row in rows] for name, column in unfollows.items()}
+        won = write.tx.ask(statements.WRITE_UNFOLLOWS[kind], **part)
+        _report(write, part, won, live=False)
+
+
+def _report(write: Write, columns: Columns, won: list[int], *, live: bool) -> None:
+    write.num_applied += len(won)
     write.draft.add_follows(
-        [columns.follower_ids[i] for i in rows],
-        [columns.followee_ids[i] for i in rows],
-        [columns.live[i] for i in rows],
+        [columns["followers"][i] for i in won],
+        [columns["followees"][i] for i in won],
+        [live] * len(won),
     )

@@ -22,14 +22,19 @@ import os
 import uuid
 from typing import Any
 
-from neo4j.exceptions import ClientError, TransientError
+from neo4j.exceptions import ClientError
 
 from graphdb.errors import FormatTooNew, GraphUnavailable
 from graphdb.neo4j import statements
 from graphdb.neo4j.connection import Database, Transaction
 
 FORMAT_VERSION = 1
-ATTEMPTS = 5
+
+_ALREADY_THERE = (
+    "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
+    "Neo.ClientError.Schema.ConstraintAlreadyExists",
+    "Neo.ClientError.Schema.IndexAlreadyExists",
+)
 
 _UNIQUE = {
     "meta_id": ("Meta", "id"),
@@ -84,14 +89,12 @@ def create_where_absent(database: Database) -> None:
 
 
 def _create(database: Database, statement: str) -> None:
-    """Two processes that create one constraint at once may both be refused once."""
-    for attempt in range(ATTEMPTS):
-        try:
-            return database.change_schema(statement)
-        except (TransientError, ClientError):
-            if attempt == ATTEMPTS - 1:
-                raise
-    return None
+    """Of two processes that create one constraint at once, one may be told that it is there."""
+    try:
+        database.change_schema(statement)
+    except ClientError as error:
+        if error.code not in _ALREADY_THERE:
+            raise
 
 
 def _merge_meta(tx: Transaction) -> None:

@@ -10,7 +10,7 @@ from graphdb.neo4j.address import Address
 from graphdb.neo4j.connection import Database, Transaction
 from graphdb.neo4j.deletions import Piece, ahead_of, apply_user_deletions
 from graphdb.neo4j.feed import append_change, read_changes, read_head, trim_changes
-from graphdb.neo4j.follows import apply_follows
+from graphdb.neo4j.follows import FollowPlan, apply_follows
 from graphdb.neo4j.labels import apply_labels
 from graphdb.neo4j.positions import (
     check_positions,
@@ -84,7 +84,8 @@ class Neo4jGraph:
         for piece in self._ahead_of(batch):
             while self._write(batch.moves, piece, ahead=True)[1]:
                 pass
-        write, _, head = self._write(batch.moves, lambda write: _apply_facts(write, batch))
+        follows = FollowPlan.of(batch.follows)
+        write, _, head = self._write(batch.moves, lambda write: _apply_facts(write, batch, follows))
         return Commit(
             version=head.version,
             commit_time=head.commit_time,
@@ -226,7 +227,7 @@ class Neo4jGraph:
         self._database.close()
 
 
-def _apply_facts(write: Write, batch: Batch) -> None:
+def _apply_facts(write: Write, batch: Batch, follows: FollowPlan) -> None:
     """Deletions first: whatever they void, in the store or in the batch, is then left out."""
     posts = Posts(write)
     posts.load(post_ids(batch))
@@ -234,7 +235,7 @@ def _apply_facts(write: Write, batch: Batch) -> None:
     posts.apply(batch.post_deletions, batch.posts, batch.engagements)
     posts.flush()
     apply_profiles(write, batch.profiles)
-    apply_follows(write, batch.follows)
+    apply_follows(write, follows)
     apply_labels(write, posts, batch.labels)
     posts.sweep()
     write.users.settle()
