@@ -1,11 +1,12 @@
 """The Redis backend: the conformance class, and what only Redis has."""
 
 import multiprocessing
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from featurestore import online_redis
 from featurestore import redis_server as redis_server_module
+from featurestore.entity_key import split_key
 from featurestore.errors import (
     FormatTooNew,
     SettingsInvalid,
@@ -409,3 +412,51 @@ def test_stock_feast_is_told_every_option_of_the_url() -> None:
     }
     numeric = RedisOnlineStore._parse_connection_string(connection_string("redis://:1e5@host"))
     assert numeric[1] == {"password": "1e5"}
+
+
+def test_a_scan_that_a_restart_interrupts_finds_everybody(
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online_redis, "NUM_KEYS_SCANNED", 10)
+    store = RedisStore.at(own_server.url, "mmga")
+    users = [f"user{number}" for number in range(500)]
+    store.write(VIEW, users, columns(500, 1.0), commit_time=1)
+    found: list[str] = []
+    pages = store._scanned()
+    for keys in islice(pages, 20):
+        found += (split_key(key)[0] for key in keys)
+    assert 0 < len(found) < 500
+    own_server.stop()
+    own_server.start()
+    found += (split_key(key)[0] for keys in pages for key in keys)
+    assert set(found) == set(users)
+    store.close()
+
+
+def test_the_rights_that_the_documentation_names_are_enough(own_server: Server) -> None:
+    text = Path(__file__).parents[2].joinpath("docs/feature_store.md").read_text(encoding="utf-8")
+    [words] = re.findall(r"\*\*Rights\*\*: `([^`]*)`", text)
+    with Redis.from_url(own_server.url) as admin:
+        admin.acl_setuser(
+            "mmga",
+            enabled=True,
+            passwords=["+sesame"],
+            keys=["*"],
+            commands=[f"+{word.lower()}" for word in words.split()],
+        )
+    url = own_server.url.replace(":password@", "mmga:sesame@")
+    store = RedisStore.at(url, "mmga")
+    store.register_view(VIEW, ["x", "y"])
+    store.write(VIEW, ["a", "b"], columns(2, 1.0), commit_time=1)
+    store.set_watermark("statistics", Watermark(graph_id="g", version=1, commit_time=1))
+    store.set_active_generation("g1")
+    assert store.watermark("statistics") is not None
+    assert store.active_generation() == "g1"
+    assert store.read(VIEW, ["a"], ["x"]).present.all()
+    assert store.erase(["a"], before=1) == 1
+    assert list(store.user_ids(VIEW)) == [["b"]]
+    store.drop_view(VIEW)
+    assert store.views() == []
+    with pytest.raises(StoreUnavailable, match="refuses this user"):
+        store.server.run(lambda client: client.flushall())
+    store.close()
