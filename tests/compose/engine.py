@@ -60,15 +60,16 @@ class Engine:
     containers: dict[str, Container] = field(default_factory=dict)
 
     def up(self, *services: str) -> None:
-        """Start each in its turn: to its end where it is to end, else until it is healthy."""
+        """`docker compose up --detach --wait`: each once those are well that it waits for.
+
+        Services that are not named run already: they are servers of this machine.
+        """
         for name in services:
-            service = self.document["services"][name]
-            container = self._start(name, self._argv(service))
-            if self._is_to_end(name):
-                assert container.process.wait(HEALTHY_SECONDS) == 0, container.printed
-                continue
-            self.containers[name] = container
-            self._await_health(container, service["healthcheck"])
+            for other in self.document["services"][name].get("depends_on", {}):
+                self._await(other)
+            self.containers[name] = self._start(name, self._argv(self.document["services"][name]))
+        for name in services:
+            self._await(name)
 
     def run(self, name: str, command: Sequence[str], volumes: Sequence[str] = ()) -> str:
         """`docker compose run --rm`: the service's entrypoint with another command."""
@@ -81,15 +82,35 @@ class Engine:
         assert self.containers[name].process.poll() is None, self.containers[name].printed
         return self._finish(name, command, self.document["services"][name])
 
+    def here(self, url: str) -> str:
+        """An address of this machine that compose.yaml publishes, as it is with these ports."""
+        return self._mapped(url, {})
+
     def healthy(self, name: str) -> bool:
         """Whether the service's check passes now."""
         service = self.document["services"][name]
-        return self._check(name, service["healthcheck"])
+        check = service["healthcheck"]
+        kind, *argv = check["test"]
+        assert kind == "CMD", "a check of ours needs no shell"
+        try:
+            done = subprocess.run(
+                self._mapped_argv(argv, service),
+                env=self._environment(service),
+                cwd=self._root,
+                capture_output=True,
+                check=False,
+                timeout=seconds(check["timeout"]),
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
 
     def stop(self) -> dict[str, int]:
         """End all, the last started first, each within its grace period; their exit statuses."""
         statuses = {}
         for name, container in reversed(self.containers.items()):
+            if self._is_to_end(name):
+                continue
             grace = seconds(self.document["services"][name]["stop_grace_period"])
             container.process.send_signal(signal.SIGTERM)
             try:
@@ -128,29 +149,19 @@ class Engine:
         assert done.returncode == 0, f"{name}: {shlex.join(argv)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def _await_health(self, container: Container, check: Mapping[str, Any]) -> None:
+    def _await(self, name: str) -> None:
+        """Wait until a service of ours is healthy, or has ended well where it is to end."""
+        container = self.containers.get(name)
+        if container is None:
+            return
+        if self._is_to_end(name):
+            assert container.process.wait(HEALTHY_SECONDS) == 0, container.printed
+            return
         end = time.monotonic() + HEALTHY_SECONDS
-        while not self._check(container.service, check):
+        while not self.healthy(name):
             assert container.process.poll() is None, container.printed
-            assert time.monotonic() < end, f"{container.service} is not healthy:{container.printed}"
+            assert time.monotonic() < end, f"{name} is not healthy:\n{container.printed}"
             time.sleep(0.5)
-
-    def _check(self, name: str, check: Mapping[str, Any]) -> bool:
-        kind, *argv = check["test"]
-        assert kind == "CMD", "a check of ours needs no shell"
-        service = self.document["services"][name]
-        try:
-            done = subprocess.run(
-                self._mapped_argv(argv, service),
-                env=self._environment(service),
-                cwd=self._root,
-                capture_output=True,
-                check=False,
-                timeout=seconds(check["timeout"]),
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
 
     @property
     def _root(self) -> Path:
