@@ -3,18 +3,18 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from typing import Any
 
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
-from graphdb.facts import Position, PositionMove
-from ingest.dead_letters import Payload
-from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceChanged, SourceMissing
+from graphdb.facts import Position
+from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceMissing
 from ingest.kafka.assignment import Assignment
 from ingest.kafka.connection import KafkaConnection
+from ingest.kafka.places import Place, lost, made_anew, out_of_range, place_at
 from ingest.kafka.topics import (
     Topic,
     event_topics,
@@ -23,8 +23,7 @@ from ingest.kafka.topics import (
     source_name,
     topic_of,
 )
-from ingest.lines import MAX_EVENT_BYTES, TOO_LONG
-from ingest.sources import Extent, Records, SourceSettings, Unreadable
+from ingest.sources import Extent, Records, SourceSettings
 
 MAX_BATCH_BYTES = 16 << 20
 FILL_SECONDS = 0.1
@@ -34,7 +33,6 @@ ANSWER_MS = 5_000
 SECONDS_BETWEEN_PROBES = 5.0
 SECONDS_BETWEEN_HINTS = 5.0
 CLOSE_MS = 3_000
-NO_VALUE = "the message has no value"
 
 CONSUMER_SETTINGS = {
     "enable_auto_commit": False,  # the graph holds the positions
@@ -47,17 +45,6 @@ CONSUMER_SETTINGS = {
     "reconnect_backoff_max_ms": 2_000,
     "request_timeout_ms": 20_000,
 }
-
-
-@dataclass(slots=True, kw_only=True)
-class Place:
-    """Where reading of one partition stands."""
-
-    position: Position
-    stored: int | None
-    """The offset that the graph will hold when the next batch comes; None: nothing yet."""
-    begin: int
-    end: int
 
 
 def open_kafka_source(url: str, settings: SourceSettings) -> "KafkaSource":
@@ -138,8 +125,9 @@ class KafkaSource:
             self._hints[TopicPartition(topic_of(each.source), each.partition)] = each.offset
         if time.monotonic() - self._hinted >= SECONDS_BETWEEN_HINTS:
             self._hinted = time.monotonic()
-            if hints := self._own_hints():
-                self._consumer.commit_async(hints, callback=_ignore)
+            with suppress(kafka_errors.KafkaError):
+                if hints := self._own_hints():
+                    self._consumer.commit_async(hints, callback=_ignore)
 
     def earliest(self) -> list[Position]:
         """See Source."""
@@ -160,9 +148,10 @@ class KafkaSource:
 
     def extent(self) -> Extent:
         """See Source; in messages of this worker's partitions."""
-        for partition, place in self._places.items():
-            if self._targets is None and partition in self._consumer.assignment():
-                place.end = max(place.end, self._consumer.highwater(partition) or 0)
+        if self._targets is None:
+            for partition, place in self._places.items():
+                with suppress(kafka_errors.IllegalStateError):  # it went meanwhile
+                    place.end = max(place.end, self._consumer.highwater(partition) or 0)
         return Extent(
             done=sum(place.position.offset - place.begin for place in self._places.values()),
             total=sum(place.end - place.begin for place in self._places.values()),
@@ -175,11 +164,9 @@ class KafkaSource:
 
     def close(self) -> None:
         """See Source; leaves the group, so that others need not wait for this worker to expire."""
-        try:
+        with suppress(kafka_errors.KafkaError):  # a hint; the graph knows better
             if hints := self._own_hints():
                 self._consumer.commit(hints, timeout_ms=CLOSE_MS)
-        except kafka_errors.KafkaError:
-            pass  # a hint; the graph knows better
         self._consumer.close(timeout_ms=CLOSE_MS)
 
     def _read(self, max_events: int) -> list[Records] | None:
@@ -199,7 +186,7 @@ class KafkaSource:
         self._check_topics()
         if found:
             self._probed = time.monotonic()
-            return [self._records(partition, found[partition]) for partition in found]
+            return [self._places[partition].advance(found[partition]) for partition in found]
         self._probe()
         return None if self._waits or self._is_at_target(asking=True) else []
 
@@ -229,7 +216,7 @@ class KafkaSource:
             now = self._topic_id(topic)
             places = [place for each, place in self._places.items() if each.topic == topic]
             if now is not None and any(place.position.fingerprint != now for place in places):
-                raise _made_anew(topic, places[0].position)
+                raise made_anew(places[0].position)
 
     def _place(self) -> None:
         """Go to the stored positions of the partitions that are ours."""
@@ -251,19 +238,10 @@ class KafkaSource:
 
     def _place_of(self, partition: Any, begin: int, end: int) -> Place:
         start = self._position(partition, begin)
-        stored = self._stored.get((start.source, start.partition))
-        target = end if self._targets is None else min(end, self._targets.get(partition, end))
-        if stored is None:
-            return Place(position=start, stored=None, begin=begin, end=target)
-        known = None not in (stored.fingerprint, start.fingerprint)
-        if known and stored.fingerprint != start.fingerprint:
-            raise _made_anew(partition.topic, stored)
-        if stored.offset < begin:
-            raise _lost(partition, f"messages {stored.offset:,} to {begin - 1:,} went unread")
-        if stored.offset > end:
-            raise _lost(partition, f"it ends at {end:,} but was read up to {stored.offset:,}")
-        position = replace(stored, fingerprint=start.fingerprint or stored.fingerprint)
-        return Place(position=position, stored=stored.offset, begin=begin, end=target)
+        place = place_at(start, self._stored.get((start.source, start.partition)), end)
+        if self._targets is not None:
+            place.end = min(end, self._targets.get(partition, end))
+        return place
 
     def _resume(self) -> None:
         self._is_paused = False
@@ -281,41 +259,34 @@ class KafkaSource:
         found: dict[Any, list[Any]] = {}
         room, num_bytes, timeout_ms = max_events, 0, int(self._poll_seconds * 1000)
         end = time.monotonic() + self._poll_seconds + FILL_SECONDS
-        try:
-            while room > 0 and num_bytes < MAX_BATCH_BYTES and time.monotonic() < end:
+        while room > 0 and num_bytes < MAX_BATCH_BYTES and time.monotonic() < end:
+            try:
                 more = self._consumer.poll(timeout_ms=timeout_ms, max_records=room)
-                if not more:
-                    break
-                for partition, messages in more.items():
-                    found.setdefault(partition, []).extend(messages)
-                    room -= len(messages)
-                    num_bytes += sum(len(each.value or b"") for each in messages)
-                timeout_ms = FILL_POLL_MS
-        except kafka_errors.OffsetOutOfRangeError as error:
-            raise self._out_of_range(error) from error
-        except kafka_errors.LogTruncationError as error:
-            [partition, *_] = error.divergent_offsets
-            raise _lost(partition, "its log was cut back behind what was read") from error
+            except kafka_errors.KafkaError as error:
+                if found:
+                    break  # the client has passed these messages: they come first
+                raise self._read_error(error) from error
+            if not more:
+                break
+            for partition, messages in more.items():
+                found.setdefault(partition, []).extend(messages)
+                room -= len(messages)
+                num_bytes += sum(len(each.value or b"") for each in messages)
+            timeout_ms = FILL_POLL_MS
         return found
 
-    def _records(self, partition: Any, messages: list[Any]) -> Records:
-        place = self._places[partition]
-        position = replace(place.position, offset=messages[-1].offset + 1)
-        move = PositionMove(expected=place.stored, next=position)
-        place.position, place.stored = position, position.offset
-        lines = [message.value for message in messages]
-        unreadable: list[Unreadable] = []
-        if None in lines or max(map(len, lines)) > MAX_EVENT_BYTES:
-            unreadable = [_unreadable(each) for each in messages if not _is_readable(each.value)]
-            messages = [message for message in messages if _is_readable(message.value)]
-            lines = [message.value for message in messages]
-        return Records(
-            lines=lines,
-            offsets=[message.offset for message in messages],
-            keys=[message.key for message in messages],
-            unreadable=unreadable,
-            move=move,
-        )
+    def _read_error(self, error: Exception) -> Exception:
+        """What an error of polling means for a partition that was being read."""
+        cause: Any = error
+        if isinstance(error, kafka_errors.OffsetOutOfRangeError):
+            [(partition, offset), *_] = cause.args[0].items()
+            begins = self._consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)
+            return out_of_range(self._position(partition, offset), begins[partition])
+        if isinstance(error, kafka_errors.LogTruncationError):
+            [partition, *_] = cause.divergent_offsets
+            position = self._places[partition].position
+            return lost(position, "its log was cut back behind what was read")
+        return error
 
     def _is_at_target(self, *, asking: bool = False) -> bool:
         """Whether all that there was at the start has been read.
@@ -372,41 +343,6 @@ class KafkaSource:
         """Of the newest metadata; None while the topic is not in them, and of old brokers."""
         topic_id = self._cluster.topic_id(topic)
         return str(topic_id) if topic_id is not None and topic_id.int else None
-
-    def _out_of_range(self, error: Any) -> SourceChanged:
-        [(partition, offset), *_] = error.args[0].items()
-        begin = self._consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)[partition]
-        if offset < begin:
-            return _lost(partition, f"messages {offset:,} to {begin - 1:,} went unread")
-        return _lost(partition, f"it was read up to {offset:,}, which is behind its end")
-
-
-def _is_readable(value: bytes | None) -> bool:
-    return value is not None and len(value) <= MAX_EVENT_BYTES
-
-
-def _unreadable(message: Any) -> Unreadable:
-    return Unreadable(
-        offset=message.offset,
-        reason=NO_VALUE if message.value is None else TOO_LONG,
-        payload=Payload.of(message.value or b""),
-        key=message.key,
-    )
-
-
-def _lost(partition: Any, what: str) -> SourceChanged:
-    return SourceChanged(
-        f"partition {partition.partition} of topic {partition.topic}: {what}; to go on with what"
-        " is there, run `mmga ingest --from earliest` (a replay is harmless)"
-    )
-
-
-def _made_anew(topic: str, position: Position) -> SourceChanged:
-    return SourceChanged(
-        f"topic {topic} was deleted and made anew since partition {position.partition} was read up"
-        f" to {position.offset:,}: what the old one held and was not read is lost; to read the new"
-        " one, run `mmga ingest --from earliest` (a replay is harmless)"
-    )
 
 
 def _ignore(offsets: object, answer: object) -> None:

@@ -3,16 +3,21 @@
 import random
 import time
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
-from ingest.errors import PartitionsMoved, SourceChanged
+from graphdb.facts import Batch
+from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceChanged
 from ingest.kafka.connection import ANSWER_MS
 from ingest.kafka.source import KafkaSource, open_kafka_source
-from ingest.sources import SourceSettings
+from ingest.sources import Records, SourceSettings
 from ingest.synthetic import write_synthetic_network
+from tests.graphdb.oracle import GraphOracle
 from tests.ingest.conftest import Run
 from tests.ingest.kafka.conftest import Stream, digest_of, document, totals, write
 from tests.ingest.made import follow_lines
@@ -79,6 +84,45 @@ def test_retention_that_passes_a_source_that_is_reading_is_an_error(stream: Stre
     with pytest.raises(SourceChanged, match="messages 10 to 14 went unread"):
         read(source, 10)
     source.close()
+
+
+def test_no_message_is_passed_over_where_polling_fails_between_two_of_them(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream.create("follows", partitions=3)
+    lines = follow_lines(300)
+    stream.send(lines)
+    source = open_kafka_source(
+        stream.server.url, SourceSettings(project=stream.project, kafka={}, poll_seconds=5)
+    )
+    poll, polls = source._consumer.poll, count()
+
+    def fail_now_and_then(**arguments: Any) -> Any:
+        if next(polls) % 3 == 1:
+            raise KafkaTimeoutError("away")
+        return poll(timeout_ms=arguments["timeout_ms"], max_records=7)
+
+    monkeypatch.setattr(source._consumer, "poll", fail_now_and_then)
+    graph = GraphOracle()
+    source.seek([])
+    runs: list[Records] = []
+    while (found := again(source)) is not None:
+        runs += found
+    source.close()
+    assert sorted(text for run in runs for text in run.lines) == sorted(lines)
+    for run in runs:
+        graph.apply(Batch(moves=[run.move]))  # raises where a move does not continue the last one
+
+
+def again(source: KafkaSource) -> list[Records] | None:
+    """Read, as whoever reads ahead does after errors that pass."""
+    while True:
+        try:
+            return source.read(50)
+        except PartitionsMoved:
+            source.seek([])
+        except BrokerUnreachable:
+            pass
 
 
 def read(source: KafkaSource, num_events: int) -> None:
