@@ -35,6 +35,12 @@ from training.recipe import tiny
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 READ_SECONDS = 60.0
+PRINT_ADDRESS = """
+import ray
+from training.ray_train import ray_session
+with ray_session(1):
+    print(ray.get_runtime_context().gcs_address)
+"""
 
 
 @dataclass(kw_only=True)
@@ -186,6 +192,16 @@ class TestStart:
             assert not walk.engine.healthy("trainer")
         finally:
             environment["RAY_AUTH_TOKEN"] = given
+
+    def test_without_an_address_a_ray_of_its_own_is_started(self, walk: Walk) -> None:
+        environment = walk.engine.document["services"]["trainer"]["environment"]
+        head = environment.pop("RAY_ADDRESS")
+        try:
+            address = walk.engine.execute("trainer", ["python", "-c", PRINT_ADDRESS])
+        finally:
+            environment["RAY_ADDRESS"] = head
+        port = walk.engine.places.ports[int(head.rpartition(":")[2])]
+        assert int(address.rpartition(":")[2]) != port
 
     def test_topics_are_made_once(self, walk: Walk) -> None:
         again = walk.engine.run("topics", ["topics", "--partitions", "3"])
