@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from featurestore.errors import RegistryUnreachable, StoreUnreachable
-from graphdb.errors import GraphUnreachable
+from graphdb.errors import GraphUnreachable, StageBusy
 from graphdb.store import GraphStore
 from ingest.dead_letters import DeadLetters
 from ingest.errors import BrokerUnreachable, Interrupted
@@ -90,7 +90,8 @@ class Ingestion:
         self._stop = StopRequest()
         self._outage = Outage(progress.note, self._stop.sleep)
         self._projection_outage = Outage(progress.note, self._stop.sleep)
-        self._is_projected = True
+        self._is_projected = False  # a run that was killed may have left something
+        self._is_left_to_another = False
         self._started = time.monotonic()
         self.totals = Totals()
 
@@ -118,7 +119,7 @@ class Ingestion:
             if self._stop.requested:
                 return
             if not follow:
-                self._patiently(self._project)
+                self._patiently(self._project_unless_busy)
             elif found or not self._is_projected:
                 self._project_if_possible()
             if time.monotonic() - self._retired >= self._settings.retention_interval_seconds:
@@ -131,13 +132,27 @@ class Ingestion:
 
     def _project_if_possible(self) -> None:
         try:
-            self._project()
+            self._is_projected = self._project_unless_busy()
         except PASSING as error:
             self._projection_outage.tell(error)
             self._is_projected = False
         else:
             self._projection_outage.end()
-            self._is_projected = True
+
+    def _project_unless_busy(self) -> bool:
+        """Bring the statistics up to date; False while that is another process's.
+
+        The other one may have looked before the last commit here, so it is tried again later.
+        """
+        try:
+            self._project()
+        except StageBusy as busy:
+            if not self._is_left_to_another:
+                self._progress.note(f"statistics are left to another process ({busy})")
+            self._is_left_to_another = True
+            return False
+        self._is_left_to_another = False
+        return True
 
     def _catch_up(self, limit_seconds: float) -> int:
         """Commit batches until none is left, a signal comes or time is up; return their number."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from graphdb.errors import StageBusy
 from graphdb.store import GraphStore
 from ingest.progress import SECONDS_BETWEEN_LINES
 
@@ -36,16 +35,13 @@ def open_consumer(graph: GraphStore, environ: Mapping[str, str]) -> Iterator["St
 def statistics_projection(
     graph: GraphStore, environ: Mapping[str, str], note: Callable[[str], None]
 ) -> Iterator[Callable[[], None]]:
-    """A function that brings the statistics up to date, or leaves them to whoever holds them."""
+    """A function that brings the statistics up to date; raises StageBusy when another process
+    does."""
     with open_consumer(graph, environ) as consumer:
 
         def project() -> None:
-            try:
-                report = consumer.catch_up(progress_lines(note))
-            except StageBusy as busy:
-                note(f"statistics are left to another process ({busy})")
-            else:
-                note(f"statistics: {report.num_written:,} users written")
+            report = consumer.catch_up(progress_lines(note))
+            note(f"statistics: {report.num_written:,} users written")
 
         yield project
 

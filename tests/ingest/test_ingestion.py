@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from graphdb.errors import ChangesTrimmed
+from graphdb.errors import ChangesTrimmed, StageBusy
 from graphdb.facts import Batch
 from graphdb.store import Commit
 from ingest.dead_letters import DeadLetterFile
@@ -64,6 +64,22 @@ def test_a_run_that_follows_projects_what_came_and_ends_by_a_signal(tmp_path: Pa
     totals = ingestion(tmp_path, graph, project).run(follow=True)
     assert totals.applied == 9
     assert follows_when_projected == [6, 9]
+
+
+def test_a_run_that_follows_projects_what_others_have_left(tmp_path: Path) -> None:
+    """At its start, as the run before may have been killed; again while another process does it."""
+    graph, num_asked = GraphOracle(), 0
+    ingestion(tmp_path, graph, lambda: None).run()
+
+    def project() -> None:
+        nonlocal num_asked
+        num_asked += 1
+        if num_asked < 3:
+            raise StageBusy("statistics already runs")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    totals = ingestion(tmp_path, graph, project).run(follow=True)
+    assert (num_asked, totals.events) == (3, 0)
 
 
 class Signalled(GraphOracle):
