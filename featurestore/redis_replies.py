@@ -38,13 +38,14 @@ def read_alike(connection: Connection, num: int) -> list[NDArray[np.uint8]] | No
     reader = getattr(connection._parser, "_reader", None)
     if reader is None:
         return None
-    buffer = bytearray(MIN_BYTES)
-    received = receive(connection, memoryview(buffer))
-    shape = shape_of(bytes(buffer[:received]))
+    first = bytearray(MIN_BYTES)
+    received = receive(connection, memoryview(first))
+    shape = shape_of(bytes(first[:received]))
     if shape is None or shape.size * num < MIN_BYTES:
-        reader.feed(buffer, 0, received)
+        reader.feed(first, 0, received)
         return None
-    buffer = buffer[:received] + bytearray(shape.size * num - received)
+    buffer = bytearray(shape.size * num)
+    buffer[:received] = first[:received]
     view = memoryview(buffer)
     for start in range(0, shape.size * num, shape.size):
         is_alike = True
