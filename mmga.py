@@ -65,8 +65,9 @@ def cli(ctx: click.Context, debug: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    if not debug:  # its clients tell of each try to reach a broker; we tell of an outage
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    if not debug:  # clients tell of each try to reach a server; we tell of an outage
+        for client in ("kafka", "neo4j"):
+            logging.getLogger(client).setLevel(logging.CRITICAL)
 
 
 @click.command()
