@@ -12,7 +12,6 @@ so this is what makes "read the head, then what changed up to it" complete.
 import contextlib
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ from neo4j.exceptions import (
     DatabaseError,
     Forbidden,
     IncompleteCommit,
+    ResultNotSingleError,
     ServiceUnavailable,
     SessionExpired,
     TransientError,
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 WRITE_TIMEOUT_SECONDS = 30.0
 RETRY_SECONDS = 30.0
+READ_RETRY_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 0.05
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 10.0
@@ -80,14 +81,13 @@ class Transaction:
 
 
 class Database:
-    """A database of a server. Calls of several threads take turns at writing."""
+    """A database of a server; a call takes a connection of its own."""
 
     def __init__(self, address: Address, driver: Driver, *, read_only: bool) -> None:
         self.address = address
         self._driver = driver
         self._read_only = read_only
         self._bookmarks = GraphDatabase.bookmark_manager()
-        self._turn = threading.RLock()
         self._process = os.getpid()
 
     @classmethod
@@ -99,7 +99,6 @@ class Database:
                 auth=address.auth,
                 connection_timeout=CONNECT_TIMEOUT_SECONDS,
                 connection_acquisition_timeout=ACQUIRE_TIMEOUT_SECONDS,
-                max_transaction_retry_time=RETRY_SECONDS,
                 notifications_min_severity="OFF",
                 telemetry_disabled=True,
                 user_agent="mmga",
@@ -112,9 +111,11 @@ class Database:
                 raise
         return cls(address, driver, read_only=read_only)
 
-    def read(self, unit: Callable[[Transaction], Result]) -> Result:
+    def read(
+        self, unit: Callable[[Transaction], Result], *, retry_seconds: float = READ_RETRY_SECONDS
+    ) -> Result:
         """Run a unit of reading, again where a passing failure ended it."""
-        with self._session() as session:
+        with self._session(retry_seconds=retry_seconds) as session:
             return session.execute_read(lambda tx: unit(Transaction(tx)))
 
     def write(self, unit: Callable[[Transaction], Result], *, repeatable: bool) -> Result:
@@ -126,16 +127,15 @@ class Database:
         if self._read_only:
             raise GraphUnavailable(f"the graph {self.address} was opened to be read; open a writer")
         bounded = unit_of_work(timeout=WRITE_TIMEOUT_SECONDS)(lambda tx: unit(Transaction(tx)))
-        with self._turn:
-            for _ in range(REPETITIONS if repeatable else 1):
-                try:
-                    with self._session() as session:
-                        return session.execute_write(bounded)
-                except CommitUnknown as error:
-                    unknown = error
-            if repeatable:
-                raise GraphUnreachable(str(unknown)) from unknown
-            raise unknown
+        for _ in range(REPETITIONS if repeatable else 1):
+            try:
+                with self._session() as session:
+                    return session.execute_write(bounded)
+            except CommitUnknown as error:
+                unknown = error
+        if repeatable:
+            raise GraphUnreachable(str(unknown)) from unknown
+        raise unknown
 
     def change_schema(self, statement: str) -> None:
         """Run one statement on the schema, which may wait for another process's."""
@@ -148,7 +148,7 @@ class Database:
             self._driver.close()
 
     @contextlib.contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _session(self, *, retry_seconds: float = RETRY_SECONDS) -> Iterator[Session]:
         if os.getpid() != self._process:
             raise GraphUnavailable(
                 f"the graph {self.address} was opened before a fork; open it in the child"
@@ -157,7 +157,9 @@ class Database:
             with (
                 _translated(self.address),
                 self._driver.session(
-                    database=self.address.database, bookmark_manager=self._bookmarks
+                    database=self.address.database,
+                    bookmark_manager=self._bookmarks,
+                    max_transaction_retry_time=retry_seconds,
                 ) as session,
             ):
                 yield session
@@ -201,6 +203,10 @@ def _translated(address: Address) -> Iterator[None]:
     except ConfigurationError as error:
         raise GraphUnavailable(
             f"{address} cannot be connected to ({_brief(error)}); correct MMGA_GRAPH_URL"
+        ) from error
+    except ResultNotSingleError as error:
+        raise GraphUnavailable(
+            f"there is no graph at {address} any more; run `mmga ingest` to make one"
         ) from error
     except OSError as error:
         raise _unreachable(address, error) from error

@@ -27,7 +27,7 @@ ADVANCE = """
 MATCH (m:Meta {id: 0})
 SET m.version = m.version + 1
 WITH m
-RETURN m.version, m.buried_at, COUNT { (:UserTombstone) }, COUNT { (:PostTombstone) },
+RETURN m.graph_id, m.version, m.buried_at, COUNT { (:UserTombstone) }, COUNT { (:PostTombstone) },
     COUNT { ()-[:UNFOLLOWED]->() }"""
 LOCK = "MATCH (m:Meta {id: 0}) SET m.version = m.version"
 NOTE_BURIAL = "MATCH (m:Meta {id: 0}) SET m.buried_at = m.version"
@@ -71,10 +71,6 @@ MATCH (c:Change) WHERE $since < c.version <= $since + $limit
 WITH c ORDER BY c.version
 RETURN collect([c.version, c.commit_time, c.users, c.post_ids, c.author_ids, c.followers,
     c.followees, c.live, c.label_kinds, c.label_subjects, c.label_tasks])"""
-SELECT_CHANGED_USERS = """
-MATCH (c:Change) WHERE $since < c.version < $version
-UNWIND c.users AS user_id
-RETURN collect(DISTINCT user_id)"""
 SELECT_CHANGE_SIZES = """
 MATCH (c:Change) WHERE c.version > 0
 WITH c ORDER BY c.version

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from graphdb.errors import GraphUnavailable
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
 from graphdb.neo4j import reading, statements
 from graphdb.neo4j.address import Address
@@ -39,6 +40,9 @@ from graphdb.store import (
 )
 
 Result = TypeVar("Result")
+
+HEAD_RETRY_SECONDS = 1.0
+"""Who asks for the head alone would rather serve without it than wait."""
 
 
 class Neo4jGraph:
@@ -109,9 +113,9 @@ class Neo4jGraph:
         """
 
         def unit(tx: Transaction) -> tuple[Write, Result, Head]:
-            version, buried_at, *counts = tx.ask(statements.ADVANCE)
+            version, buried_at, *counts = self._advance(tx)
             (check_positions if ahead else move_positions)(tx, moves)
-            self._cache.catch_up(tx, version=version, buried_at=buried_at)
+            self._cache.catch_up(version=version, buried_at=buried_at)
             write = self._begin(tx, self._cache, *map(bool, counts))
             result = work(write)
             return write, result, append_change(tx, write.draft)
@@ -124,6 +128,15 @@ class Neo4jGraph:
                 raise
             self._cache.version = head.version
         return write, result, head
+
+    def _advance(self, tx: Transaction) -> list[int]:
+        graph_id, *numbers = tx.find(statements.ADVANCE) or [None]
+        if graph_id != self._graph_id:
+            raise GraphUnavailable(
+                f"the graph at {self._database.address} is not the one that was opened: it was "
+                "deleted or restored since; start again"
+            )
+        return numbers
 
     def _begin(
         self,
@@ -162,8 +175,8 @@ class Neo4jGraph:
         self._database.write(unit, repeatable=True)
 
     def head(self) -> Head:
-        """The newest version."""
-        return self._database.read(read_head)
+        """The newest version; where the server does not answer, that is told within a second."""
+        return self._database.read(read_head, retry_seconds=HEAD_RETRY_SECONDS)
 
     def changes(self, since: int) -> Iterator[Change]:
         """Changes of the versions above `since`, ascending; raises ChangesTrimmed."""

@@ -10,7 +10,6 @@ from graphdb.rules.draft import Draft
 from graphdb.rules.tombstones import NEVER
 
 MAX_CACHED_USERS = 1_000_000
-MAX_VERSIONS_BEHIND = 64
 
 
 @dataclass(slots=True)
@@ -25,23 +24,15 @@ class UserCache:
     existing: set[str] = field(default_factory=set)
     deleted: dict[str, int] = field(default_factory=dict)
 
-    def catch_up(self, tx: Transaction, *, version: int, buried_at: int) -> None:
-        """Forget what other writers may have changed before the transaction of `version`.
+    def catch_up(self, *, version: int, buried_at: int) -> None:
+        """Forget all when another writer deleted users before the transaction of `version`.
 
-        A user who came or went is named by the feed; a deletion moves `buried_at`.
+        Who exists goes on to exist until a deletion, which moves `buried_at`.
         """
         since, self.version = self.version, -1
-        behind = version - 1 - since
-        if (
-            since < 0
-            or not 0 <= behind <= MAX_VERSIONS_BEHIND
-            or buried_at > since
-            or len(self.existing) > MAX_CACHED_USERS
-        ):
+        is_current = buried_at <= since < version
+        if since < 0 or not is_current or len(self.existing) > MAX_CACHED_USERS:
             self.forget()
-        elif behind:
-            changed = tx.ask(statements.SELECT_CHANGED_USERS, since=since, version=version)
-            self.existing.difference_update(changed)
 
     def forget(self) -> None:
         """Empty the cache."""

@@ -1,7 +1,11 @@
 """The graph in Neo4j beside the contract: how it is opened, shared by writers, and looked at."""
 
 import multiprocessing
+import os
+import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -261,6 +265,32 @@ def test_many_follows_are_exported_in_pages(database: TestDatabase) -> None:
     assert store.counts().follows == len(rows)
 
 
+def test_a_graph_that_was_replaced_is_not_written(database: TestDatabase) -> None:
+    store = database.open()
+    store.apply(batch_of([follow("ann", "bob", 1)]))
+    for replace in (lambda: None, lambda: open_graph(database.url).close()):
+        database.empty()
+        replace()
+        with pytest.raises(GraphUnavailable, match="start again"):
+            store.apply(batch_of([follow("bob", "ann", 1)]))
+    assert database.rows("MATCH (u:User) RETURN count(u)") == [[0]]
+
+
+def test_the_examples_of_the_document_run(database: TestDatabase) -> None:
+    store = database.open()
+    facts: list[Fact] = [
+        follow("ann", "bob", 1),
+        follow("bob", "eve", 1),
+        post("p", "bob", 2, hashtags=["sun"]),
+    ]
+    store.apply(batch_of(facts, [move(None, 3)]))
+    text = (Path(__file__).parents[2] / "docs" / "neo4j.md").read_text(encoding="utf-8")
+    queries = re.findall(r"```cypher\n(.*?)```", text, re.DOTALL)
+    assert len(queries) >= 3
+    for query in queries:
+        assert database.rows(query), query
+
+
 # ---------------------------------------------------------------- several writers
 
 
@@ -326,4 +356,26 @@ def test_of_two_writers_that_expect_one_position_one_wins(database: TestDatabase
 def test_real_data_have_the_digest_that_they_have_in_the_embedded_graph(
     database: TestDatabase, congress_events: Path, tmp_path: Path
 ) -> None:
-    raise NotImplementedError(congress_events, tmp_path)
+    """The commands differ by the graph's URL and nothing else."""
+    database.empty()
+    digests = {
+        _ingested(congress_events, {"MMGA_HOME": str(tmp_path / home), **graph})
+        for home, graph in (("server", {"MMGA_GRAPH_URL": database.url}), ("embedded", {}))
+    }
+    assert len(digests) == 1
+    assert digests != {"0" * 32}
+
+
+def _ingested(events: Path, environ: dict[str, str]) -> str:
+    """The digest that `mmga digest` prints after `mmga ingest`."""
+    environ = {**os.environ, **environ}
+    for arguments in (["ingest", "--events", str(events)], ["digest"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "mmga", *arguments],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
