@@ -19,7 +19,13 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc] # the client 
         """How many assignments there have been."""
 
     def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
-        """See the client; what was read of them is dropped at the next assignment."""
+        """See the client; what was read of them is dropped at the next assignment.
+
+        The client (3.0) forgets a join that outlasts one poll where topics or partitions were what
+        it came from: the worker would keep its place in the group and never read again. So it is
+        reminded until the join is complete.
+        """
+        self._consumer._coordinator.request_rejoin()
 
     def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         """See the client."""
