@@ -43,7 +43,7 @@ from tests.servers.server import LOOPBACK
 PARTITIONS = 12
 MISDIRECTED = 0.2
 """How many events a producer keys as it should not."""
-BATCH_SIZE = 50
+BATCH_SIZE = 80
 IMPATIENT = {
     "MMGA_KAFKA_SESSION_TIMEOUT_MS": "1500",
     "MMGA_KAFKA_HEARTBEAT_INTERVAL_MS": "300",
@@ -123,7 +123,7 @@ class Scenario:
         """Start one more worker; its log is its own."""
         self.home.mkdir(exist_ok=True)
         log = self._folder / f"worker{next(self._numbers)}.log"
-        words = ["--batch-size", str(BATCH_SIZE), *arguments]
+        words = ["--batch-size", str(BATCH_SIZE), *arguments]  # the last one wins
         worker = Worker({**self.environ, **environ}, log, *words)
         self._opened.callback(worker.close)
         return worker

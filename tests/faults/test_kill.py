@@ -21,22 +21,28 @@ from tests.faults.tcp_proxy import Message, Proxy
 from tests.servers import Server
 
 pytestmark = [pytest.mark.servers("Neo4j", "Kafka"), pytest.mark.timeout(300)]
-STRIDE = 2
-MIN_STEPS = 16
+STRIDE = 6
+MIN_STATEMENTS = 8
+WHOLE = ("--no-statistics", "--batch-size", "1000")
+"""So that the first batch has events of all types."""
 
 
 @pytest.mark.slow
 def test_killed_between_two_steps_of_a_commit(scenario: Scenario) -> None:
-    scenario.publish(make_events(1_000, seed=2))
+    scenario.publish(make_events(600, seed=2))
     proxy = scenario.servers.graph_proxy
+    reached: set[str] = set()
     for number in range(1, 100, STRIDE):
-        heard = killed_at(scenario, proxy, step(number), "--no-statistics")
+        heard = killed_at(scenario, proxy, step(number), *WHOLE)
+        assert heard.transaction is not None
+        reached.add(heard.transaction.statements[-1])
         if heard.is_commit:
             break
-    assert number > MIN_STEPS, f"a batch had only {number} statements"
-    num_read = scenario.num_read()
-    killed_at(scenario, proxy, lambda message: message.confirms_commit, "--no-statistics")
-    assert scenario.num_read() > num_read
+    assert len(reached) > MIN_STATEMENTS
+    assert scenario.num_read() == 0
+    killed_at(scenario, proxy, lambda message: message.confirms_commit, *WHOLE)
+    assert scenario.num_read() > 0
+    scenario.publish(make_events(100, seed=3))
     scenario.finish(scenario.start_worker())
 
 

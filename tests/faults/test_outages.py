@@ -9,7 +9,7 @@ from tests.faults.scenario import Scenario
 from tests.servers import Server
 
 pytestmark = [pytest.mark.servers("Neo4j", "Kafka"), pytest.mark.timeout(300)]
-LOAD = 1_000
+LOAD = 500
 
 
 def test_undisturbed(scenario: Scenario) -> None:

@@ -19,18 +19,18 @@ SHORT_TIMEOUT = b"\x8atx_timeout\xc9" + (4_000).to_bytes(2, "big")
 
 @pytest.mark.slow
 def test_workers_join_and_die(scenario: Scenario) -> None:
-    scenario.publish(make_events(1_000, seed=41))
+    scenario.publish(make_events(500, seed=41))
     first = scenario.start_worker()
     first.until(lambda: scenario.num_read() > 100)
     second = scenario.start_worker()
     wait_until(lambda: scenario.num_members() == 2, 60, first, second)
-    scenario.publish(make_events(1_000, seed=42))
+    scenario.publish(make_events(600, seed=42))
     seen = scenario.num_read()
-    wait_until(lambda: scenario.num_read() > seen + 200, 60, first, second)
+    wait_until(lambda: scenario.num_read() > seen + 100, 60, first, second)
     second.kill()
     third = scenario.start_worker()
     wait_until(lambda: scenario.num_members() == 2, 60, first, third)
-    scenario.publish(make_events(500, seed=43))
+    scenario.publish(make_events(300, seed=43))
     scenario.finish(first, third)
 
 
@@ -42,7 +42,7 @@ def test_a_worker_that_was_thought_dead_cannot_commit(scenario: Scenario, moment
     Its successor gets the lock when the server ends the transaction, after the time that the
     worker itself asked for when it began; the proxy shortens it.
     """
-    scenario.publish(make_events(500, seed=51))
+    scenario.publish(make_events(400, seed=51))
     sleeper = scenario.start_worker()
     stop = Stop(sleeper, moment)
     num_shortened = 0
@@ -63,5 +63,5 @@ def test_a_worker_that_was_thought_dead_cannot_commit(scenario: Scenario, moment
     sleeper.go_on()
     time.sleep(2)
     assert scenario.graph.head().version == version, sleeper.said
-    scenario.publish(make_events(200, seed=52))
+    scenario.publish(make_events(100, seed=52))
     scenario.finish(sleeper, successor)

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 from neo4j import Driver, GraphDatabase
-from neo4j.exceptions import Neo4jError
+from neo4j.exceptions import TransientError
 
 from tests.faults.bolt_wire import BoltMessage
 from tests.faults.event_set import make_events
 from tests.faults.scenario import Scenario
-from tests.faults.signals import holds_lock
+from tests.faults.signals import holds_lock, step
 from tests.servers.neo4j import PASSWORD
 
 pytestmark = [pytest.mark.servers("Neo4j", "Kafka"), pytest.mark.timeout(300)]
-NUM_TERMINATED = 12
-NUM_DEADLOCKS = 6
+NUM_TERMINATED = 6
+NUM_DEADLOCKS = 2
+MAX_RIVALS = 30
+DEADLOCK = "Neo.TransientError.Transaction.DeadlockDetected"
 TERMINATE_OTHERS = """
 SHOW TRANSACTIONS YIELD transactionId AS id, database, currentQuery
 WHERE database = 'neo4j' AND NOT currentQuery CONTAINS 'SHOW TRANSACTIONS'
@@ -48,20 +50,18 @@ class Failures:
 
 
 def test_transactions_are_terminated(scenario: Scenario, rival: Driver) -> None:
-    """At steps of a commit from the first to the last, and while statistics are read."""
-    scenario.publish(make_events(700, seed=71))
+    """At steps of a commit from the first to the last; those after it succeed."""
+    scenario.publish(make_events(600, seed=71))
     worker = scenario.start_worker()
-    failures, terminated = Failures(), 0
+    failures, terminated, is_due = Failures(), 0, True
 
     def rule(message: BoltMessage) -> bool:
-        nonlocal terminated
+        nonlocal terminated, is_due
         failures.hear(message)
-        transaction = message.transaction
-        num_run = len(transaction.statements) if transaction is not None else 0
-        is_next = message.is_commit or num_run > 1 + 2 * terminated
-        if message.is_step and terminated < NUM_TERMINATED and is_next:
+        if is_due and terminated < NUM_TERMINATED and step(1 + 3 * terminated)(message):
             rival.execute_query(TERMINATE_OTHERS)
-            terminated += 1
+            terminated, is_due = terminated + 1, False
+        is_due = is_due or message.confirms_commit
         return True
 
     scenario.servers.graph_proxy.rule = rule
@@ -71,11 +71,14 @@ def test_transactions_are_terminated(scenario: Scenario, rival: Driver) -> None:
 
 
 def test_deadlocks(scenario: Scenario, rival: Driver) -> None:
-    """A second client has locked the users that a commit needs, and asks for what it holds."""
-    scenario.publish(make_events(700, seed=81))
+    """A second client has locked the users that a commit needs, and asks for what it holds.
+
+    The server chooses who gives way; this goes on until it was the worker, twice.
+    """
+    scenario.publish(make_events(600, seed=81))
     worker = scenario.start_worker()
-    failures, rivals = Failures(), []
-    outcomes: Counter[str] = Counter()
+    failures = Failures()
+    rivals: list[threading.Thread] = []
 
     def cross() -> None:
         with rival.session(database="neo4j") as session, session.begin_transaction() as tx:
@@ -83,10 +86,8 @@ def test_deadlocks(scenario: Scenario, rival: Driver) -> None:
                 tx.run("MATCH (u:User) SET u.locked = true").consume()
                 locked.set()
                 tx.run("MATCH (m:Meta {id: 0}) SET m.locked = true").consume()
-            except Neo4jError as error:
-                outcomes[str(error.code)] += 1
-            else:
-                outcomes["none"] += 1
+            except TransientError:
+                pass  # it was chosen to give way
             finally:
                 locked.set()
                 tx.rollback()
@@ -95,7 +96,8 @@ def test_deadlocks(scenario: Scenario, rival: Driver) -> None:
 
     def rule(message: BoltMessage) -> bool:
         failures.hear(message)
-        if holds_lock(message) and len(rivals) < NUM_DEADLOCKS:
+        is_due = failures.codes[DEADLOCK] < NUM_DEADLOCKS and len(rivals) < MAX_RIVALS
+        if is_due and holds_lock(message):
             locked.clear()
             rivals.append(threading.Thread(target=cross))
             rivals[-1].start()
@@ -106,5 +108,4 @@ def test_deadlocks(scenario: Scenario, rival: Driver) -> None:
     scenario.finish(worker)
     for each in rivals:
         each.join()
-    print(outcomes, failures.codes)
-    assert len(rivals) == NUM_DEADLOCKS
+    assert failures.codes[DEADLOCK] >= NUM_DEADLOCKS

@@ -13,6 +13,7 @@ from tests.ingest.conftest import REPOSITORY
 from tests.servers.server import die_with_parent
 
 TERMINATE_SECONDS = 30.0
+POLL_SECONDS = 0.2
 
 
 class Worker:
@@ -88,7 +89,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, *workers: Worker) 
             pass  # a server that was stopped comes back
         logs = "\n".join(worker.said for worker in workers)
         assert time.monotonic() < end, f"not so after {seconds} s; the workers said:\n{logs}"
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
 
 
 def clean_environ() -> dict[str, str]:
