@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from graphdb.store import GraphStore
 from tests.graphdb.conformance import GraphStoreConformance
-from tests.graphdb.deletion_rules import DeletionRules
+from tests.graphdb.deletion_rules import ErasureRules
 from tests.graphdb.feed_rules import FeedRules, TrimRules
 from tests.graphdb.made_facts import batch_of, follow, label, post, user_deletion
 from tests.graphdb.mirror import Mirror, read_state
@@ -61,8 +61,8 @@ class TestNeo4j(GraphStoreConformance):
         winding.close()
 
 
-class TestNeo4jCalendar(DeletionRules, FeedRules, TrimRules, PositionRules, DigestRules):
-    """The rules that use every statement, on the newest release by date."""
+class TestNeo4jCalendar(FeedRules, TrimRules, PositionRules, DigestRules, ErasureRules):
+    """On the newest release by date, rules that together use every statement."""
 
     @pytest.fixture
     def open_store(self, calendar_database: TestDatabase) -> OpenStore:

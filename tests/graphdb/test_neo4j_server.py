@@ -23,6 +23,7 @@ from graphdb.errors import (
 from graphdb.facts import Batch, FollowColumns
 from graphdb.neo4j.address import Address
 from graphdb.neo4j.schema import SCHEMA
+from graphdb.snapshot import take_snapshot
 from graphdb.url import without_user_info
 from tests.graphdb.made_facts import (
     batch_of,
@@ -38,6 +39,7 @@ from tests.graphdb.made_facts import (
 )
 from tests.graphdb.neo4j_database import TestDatabase
 from tests.graphdb.neo4j_writers import apply_all, claim, open_at_once
+from tests.graphdb.oracle import GraphOracle
 from tests.graphdb.specification import Fact, digest, graph_state
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -263,6 +265,23 @@ def test_many_follows_are_exported_in_pages(database: TestDatabase) -> None:
     assert exported.user_ids == sorted(users)
     assert [(exported.user_ids[a], exported.user_ids[b]) for a, b in ends] == rows
     assert store.counts().follows == len(rows)
+
+
+def test_a_snapshot_of_it_is_that_of_the_oracle(database: TestDatabase, tmp_path: Path) -> None:
+    said: list[Fact] = [
+        *(fact for share in _shares(1) for batch in share for fact in batch),
+        *(profile(f"user {number}", 60, follower_count=number) for number in range(0, 30, 3)),
+        *(label("user", f"user {number}", 60, "sun") for number in range(0, 30, 7)),
+    ]
+    files: list[dict[str, bytes]] = []
+    for store in (database.open(), GraphOracle()):
+        store.apply(batch_of(said))
+        snapshot = take_snapshot(store, tmp_path)
+        files.append({path.name: path.read_bytes() for path in snapshot.path.iterdir()})
+    ours, theirs = files
+    assert ours.keys() == theirs.keys()
+    differing = {name for name in ours if ours[name] != theirs[name]}
+    assert differing == {"manifest.json"}, "it tells the graph and its commit time"
 
 
 def test_a_graph_that_was_replaced_is_not_written(database: TestDatabase) -> None:

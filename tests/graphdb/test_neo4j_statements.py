@@ -35,6 +35,14 @@ def operators(plan: dict[str, object]) -> Iterator[str]:
 
 
 def test_every_statement_begins_at_an_index(database: TestDatabase) -> None:
+    assert_begins_at_an_index(database)
+
+
+def test_the_newest_release_plans_alike(calendar_database: TestDatabase) -> None:
+    assert_begins_at_an_index(calendar_database)
+
+
+def assert_begins_at_an_index(database: TestDatabase) -> None:
     database.open()
     for name, statement in PLANNED.items():
         used = list(operators(database.plan(statement)))
