@@ -38,7 +38,7 @@ def main() -> None:
     with (
         closing(open_source(url, settings.source(follow=True))) as source,
         closing(open_graph(GraphSettings.from_environ(os.environ).graph_url)) as graph,
-        open_letters(url, settings) as letters,
+        open_letters(url, settings, prepare=True) as letters,
     ):
         pipeline = Pipeline(source, graph, letters, batch_size=settings.batch_size)
         while pipeline.read() is None:
