@@ -12,6 +12,7 @@ cold and slower whoever sends, which the row of all events after the outage show
 """
 
 import os
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -49,14 +50,20 @@ def run(num_events: int = 2 * NUM_EVENTS, seconds: float = SECONDS) -> list[Row]
     """A run without, then one with an outage."""
     with tempfile.TemporaryDirectory() as folder, follow_stream(Path(folder), num_events) as stream:
         stream.make(CLEAN)
-        stream.ours()
+        tell(f"warm-up: {stream.ours():,.0f}")
         stream.empty()
         usual = stream.time([[OURS]], num_workers=1)
         stream.check()
+        tell(f"without an outage: {usual.rate:,.0f}")
         broken = interrupted(stream, num_events // 3, seconds)
         stream.check()
         check_no_dead_letter(stream)
     return rows(usual, broken, num_events, seconds)
+
+
+def tell(message: str) -> None:
+    """Say on stderr how far it is."""
+    print(f"  {message}", file=sys.stderr)
 
 
 def interrupted(stream: FollowStream, after: int, seconds: float) -> Interrupted:
@@ -66,10 +73,12 @@ def interrupted(stream: FollowStream, after: int, seconds: float) -> Interrupted
         running.wait_until_ready()
         running.go()
         running.hear(after)
+        tell(f"stopping the server for {seconds:.0f} s")
         stream.neo4j.stop()
         time.sleep(seconds)
         stream.neo4j.start()
         answered = time.monotonic()
+        tell("the server answers again")
         timeline = running.hear(stream.num_events, RECOVERY_SECONDS)
     num_before = sum(num for num, at in timeline.commits if at < answered)
     return Interrupted(timeline=timeline, num_before=num_before, answered=answered)
@@ -84,7 +93,6 @@ def check_no_dead_letter(stream: FollowStream) -> None:
 
 def rows(usual: Timeline, broken: Interrupted, num_events: int, seconds: float) -> list[Row]:
     """The rows of the table."""
-    half = num_events // 2
     before, timeline = broken.num_before, broken.timeline
     title = f"outage: {seconds:.0f} s without Neo4j"
     return [
@@ -99,7 +107,7 @@ def rows(usual: Timeline, broken: Interrupted, num_events: int, seconds: float) 
         for name, first, last, bar in (
             ("before", 0, before, None),
             ("all events after", before + 1, num_events, None),
-            ("last half of the events", half, num_events, 0.9),
+            ("last half of the events", max(num_events // 2, before + 1), num_events, 0.9),
         )
     ] + [
         Row(
