@@ -27,7 +27,7 @@ from ingest.pipeline import Pipeline
 from ingest.progress import Progress, open_progress
 from ingest.projection import open_consumer, progress_lines, statistics_projection
 from ingest.settings import IngestSettings
-from ingest.sources import open_source
+from ingest.sources import Source, open_source
 from ingest.stop import StopRequest
 
 if TYPE_CHECKING:
@@ -76,10 +76,9 @@ def ingest(
     url = events_url or settings.events_url
     if url is None:
         raise SourceMissing("no events: name a file or folder with --events or MMGA_EVENTS_URL")
-    prepare_home(settings)
     with (
         closing(open_source(url, settings.source(follow=follow))) as source,
-        StageLock(settings.home, STAGE) if isinstance(source, FileSource) else nullcontext(),
+        _home(settings, source),
         closing(_open_graph()) as graph,
         closing(open_progress()) as progress,
         _projection(graph, progress, off=no_statistics) as project,
@@ -208,6 +207,17 @@ def digest() -> None:
     """Print one word that is the same exactly when two graphs hold the same state."""
     with closing(_open_graph(read_only=True)) as graph:
         click.echo(graph.digest())
+
+
+@contextmanager
+def _home(settings: IngestSettings, source: Source) -> Iterator[None]:
+    """Make the home where it is missing; files are ingested into it by one process at a time.
+
+    Workers on Kafka share their work by partitions, and need no lock.
+    """
+    prepare_home(settings)
+    with StageLock(settings.home, STAGE) if isinstance(source, FileSource) else nullcontext():
+        yield
 
 
 def _open_graph(*, read_only: bool = False) -> GraphStore:
