@@ -80,6 +80,7 @@ def test_kafka(tmp_path: Path) -> None:
     assert keys(kafka.CONFIGURATION) - set(properties) == {"log.dirs", *CONVENIENT}
     server = required(start_kafka, tmp_path, port=ports[9094], settings=lines(properties))
     try:
+        assert SERVICES["kafka"]["image"] == f"apache/kafka:{kafka.VERSION}"
         assert kafka.ask_version(f"kafka://{LOOPBACK}:{ports[9092]}")
         printed = server.log.read_text()
         assert not re.findall(r"unknown config|isn't a known config", printed, re.IGNORECASE)

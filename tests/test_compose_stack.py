@@ -32,9 +32,10 @@ from tests.servers.server import Server, free_port
 from tests.test_compose_monitoring import exported, queries
 from training.recipe import tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-READ_SECONDS = 60.0
+READ_SECONDS = 120.0
+INGEST, SERVING = "127.0.0.1:9464", "127.0.0.1:8000"
 PRINT_ADDRESS = """
 import ray
 from training.ray_train import ray_session
@@ -142,9 +143,9 @@ def wait_until_read(engine: Engine) -> dict[str, Any]:
         assert time.monotonic() < end, (status, engine.containers["ingest"].printed)
 
 
-def scraped(engine: Engine, address: str) -> dict[str, set[str]]:
-    """The names and labels of what a container exports."""
-    return exported(httpx.get(engine.here(f"http://{address}/metrics")).text)
+def scraped(engine: Engine, address: str) -> str:
+    """What a container exports."""
+    return httpx.get(engine.here(f"http://{address}/metrics")).text
 
 
 class TestStart:
@@ -178,10 +179,14 @@ class TestStart:
         assert len(sessions) == 1  # the head's own, and none of the command's
 
     def test_the_dashboard_finds_its_metrics(self, walk: Walk) -> None:
-        found = scraped(walk.engine, "127.0.0.1:9464") | scraped(walk.engine, "127.0.0.1:8000")
-        assert {name for query in queries() for name in re.findall(r"\bmmga_\w+", query)} <= set(
-            found
-        )
+        found = exported(scraped(walk.engine, INGEST) + scraped(walk.engine, SERVING))
+        assert set(re.findall(r"\bmmga_\w+", " ".join(queries()))) <= set(found)
+
+    def test_ingest_counted_each_event_once(self, walk: Walk) -> None:
+        metrics = scraped(walk.engine, INGEST)
+        counted = re.findall(r"^mmga_ingest_events_total\{.*\} (\S+)$", metrics, re.MULTILINE)
+        assert sum(map(float, counted)) == len(walk.events)
+        assert "\nmmga_ingest_lag 0.0\n" in metrics
 
     def test_a_wrong_token_may_not_train(self, walk: Walk) -> None:
         environment = walk.engine.document["services"]["trainer"]["environment"]

@@ -22,6 +22,7 @@ from tests.compose.composefile import ROOT
 
 SECONDS = re.compile(r"(?:(\d+)m)?(?:(\d+)s)?")
 HEALTHY_SECONDS = 120.0
+COMMAND_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,7 @@ class Engine:
             cwd=self._root,
             capture_output=True,
             text=True,
-            timeout=HEALTHY_SECONDS,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
         assert done.returncode == 0, f"{name}: {shlex.join(argv)}\n{done.stdout}\n{done.stderr}"
