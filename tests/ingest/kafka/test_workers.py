@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
 
 from tests.ingest.conftest import Run
@@ -22,6 +23,7 @@ from tests.ingest.kafka.workers import lag, stop
 from tests.ingest.made import follow_lines, line
 
 
+@pytest.mark.slow
 def test_partitions_move_between_workers_that_come_die_and_sleep(
     stream: Stream, start: Start, tmp_path: Path, run: Run
 ) -> None:
