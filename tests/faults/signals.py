@@ -40,9 +40,9 @@ class Stop:
         return True
 
 
-def begins_batch(message: BoltMessage) -> bool:
-    """Whether a batch asks for the lock on the version."""
-    return message.is_step and message.transaction is not None and _num_run(message) == 1
+def has_committed(message: BoltMessage) -> bool:
+    """Whether a batch hears that it was committed."""
+    return message.confirms_commit
 
 
 def holds_lock(message: BoltMessage) -> bool:

@@ -1,6 +1,5 @@
 """A disk that is full under the embedded store: one line, and on from there when there is space."""
 
-import os
 import resource
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from tests.faults.event_set import bad_of, digest_of, make_events, state_of
 from tests.faults.worker import clean_environ
 from tests.ingest.conftest import REPOSITORY
 
-REQUIRED = os.environ.get("MMGA_REQUIRE_SERVERS") == "1"
 NUM_EVENTS = 3_000
 BATCH_SIZE = 200
 SMALL_BYTES = 300_000
@@ -33,7 +31,7 @@ def events(tmp_path: Path) -> tuple[Path, list[bytes]]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few hundred KB."""
+    """A file system of a few hundred KB; where none can be mounted, the test below has to do."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(

@@ -1,4 +1,9 @@
-"""The connection is cut between a commit and its answer: nothing is lost, nothing applied twice."""
+"""Connections that are cut between a commit and its answer, stall, or are refused.
+
+Nothing is lost, and nothing is applied twice.
+"""
+
+import time
 
 import pytest
 
@@ -32,10 +37,26 @@ class Cut:
 
 @pytest.mark.slow
 def test_cut_between_commit_and_answer(scenario: Scenario) -> None:
-    scenario.publish(make_events(1_000, seed=61))
-    worker = scenario.start_worker()
+    scenario.publish(make_events(450, seed=61))
+    worker = scenario.start_worker("--batch-size", "40")
     scenario.servers.graph_proxy.rule = cut = Cut()
     scenario.finish(worker)
     assert cut.num_lost_requests == cut.num_lost_answers == NUM_CUTS / 2
     assert scenario.servers.ledger.num_commits == scenario.graph.head().version
     assert worker.said.count("dropped a batch") == NUM_CUTS
+
+
+def test_connections_stall_and_are_refused(scenario: Scenario) -> None:
+    """Of both servers, and longer than a worker may be silent to its group."""
+    scenario.publish(make_events(300, seed=62))
+    worker = scenario.start_worker("--batch-size", "40")
+    worker.until(lambda: scenario.num_read() > 0)
+    for proxy in (scenario.servers.graph_proxy, scenario.servers.kafka_proxy):
+        proxy.stall()
+        time.sleep(2)
+        proxy.refuse()
+        proxy.go_on()
+        time.sleep(1)
+        proxy.accept()
+        scenario.publish(make_events(100, seed=proxy.port))
+    scenario.finish(worker)

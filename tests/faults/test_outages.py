@@ -9,7 +9,7 @@ from tests.faults.scenario import Scenario
 from tests.servers import Server
 
 pytestmark = [pytest.mark.servers("Neo4j", "Kafka"), pytest.mark.timeout(300)]
-LOAD = 500
+LOAD = 300
 
 
 def test_undisturbed(scenario: Scenario) -> None:
@@ -27,7 +27,6 @@ def test_neo4j_stops_and_is_killed(scenario: Scenario) -> None:
         seen = scenario.num_read()
         worker.until(lambda seen=seen: scenario.num_read() > seen)  # type: ignore[misc]
         end()
-        assert "waiting" in worker.said or worker.is_running
         scenario.publish(make_events(LOAD, seed=12 + number))
         neo4j.start()
     scenario.finish(worker)

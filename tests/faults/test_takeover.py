@@ -7,7 +7,7 @@ import pytest
 from tests.faults.bolt_wire import BoltMessage
 from tests.faults.event_set import make_events
 from tests.faults.scenario import Scenario
-from tests.faults.signals import Moment, Stop, begins_batch, holds_lock
+from tests.faults.signals import Moment, Stop, has_committed, holds_lock
 from tests.faults.worker import wait_until
 
 pytestmark = [pytest.mark.servers("Neo4j", "Kafka"), pytest.mark.timeout(300)]
@@ -35,9 +35,9 @@ def test_workers_join_and_die(scenario: Scenario) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", [begins_batch, holds_lock])
+@pytest.mark.parametrize("moment", [has_committed, holds_lock])
 def test_a_worker_that_was_thought_dead_cannot_commit(scenario: Scenario, moment: Moment) -> None:
-    """It stands still when it asks for the lock on the version, or when it holds it.
+    """It stands still with batches read ahead, between two commits or holding the version's lock.
 
     Its successor gets the lock when the server ends the transaction, after the time that the
     worker itself asked for when it began; the proxy shortens it.

@@ -51,7 +51,7 @@ class Failures:
 
 def test_transactions_are_terminated(scenario: Scenario, rival: Driver) -> None:
     """At steps of a commit from the first to the last; those after it succeed."""
-    scenario.publish(make_events(600, seed=71))
+    scenario.publish(make_events(500, seed=71))
     worker = scenario.start_worker()
     failures, terminated, is_due = Failures(), 0, True
 
@@ -75,7 +75,7 @@ def test_deadlocks(scenario: Scenario, rival: Driver) -> None:
 
     The server chooses who gives way; this goes on until it was the worker, twice.
     """
-    scenario.publish(make_events(600, seed=81))
+    scenario.publish(make_events(500, seed=81))
     worker = scenario.start_worker()
     failures = Failures()
     rivals: list[threading.Thread] = []
