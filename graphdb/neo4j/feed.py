@@ -18,13 +18,14 @@ NO_AUTHOR = ""
 """Stands for the unknown author in a column, which cannot hold null; no id is empty."""
 
 
-def append_change(tx: Transaction, draft: Draft) -> Head:
+def append_change(tx: Transaction, draft: Draft, last_commit_time: int) -> Head:
     """Give the transaction its commit time and store its row of the feed."""
+    commit_time = max(time.time_ns() // 1000, last_commit_time + 1)
     draft.settle_follows()
     labels = sorted(draft.labels)
-    version, commit_time = tx.ask(
+    version = tx.ask(
         statements.APPEND_CHANGE,
-        now=time.time_ns() // 1000,
+        commit_time=commit_time,
         num_keys=draft.num_keys,
         users=sorted(draft.users),
         post_ids=list(draft.posts),

@@ -21,14 +21,16 @@ ON CREATE SET m.format_version = $format_version, m.graph_id = $graph_id,
     m.tombstone_key = $tombstone_key, m.version = 0, m.commit_time = 0, m.buried_at = 0"""
 SELECT_HEAD = "MATCH (m:Meta {id: 0}) RETURN m.version, m.commit_time"
 
-# The first statement of every write: whoever holds Meta writes, the others wait. The server keeps
-# the counts, which tell what need not be looked for.
+# The first statement of every write: whoever holds Meta writes, the others wait. No later one may
+# set a property of Meta from that property's own value: the server then asks for the lock anew, and
+# calls it a deadlock where another writer waits. The server keeps the counts, which tell what need
+# not be looked for.
 ADVANCE = """
 MATCH (m:Meta {id: 0})
 SET m.version = m.version + 1
 WITH m
-RETURN m.graph_id, m.version, m.buried_at, COUNT { (:UserTombstone) }, COUNT { (:PostTombstone) },
-    COUNT { ()-[:UNFOLLOWED]->() }"""
+RETURN m.graph_id, m.version, m.commit_time, m.buried_at,
+    COUNT { (:UserTombstone) }, COUNT { (:PostTombstone) }, COUNT { ()-[:UNFOLLOWED]->() }"""
 LOCK = "MATCH (m:Meta {id: 0}) SET m.version = m.version"
 NOTE_BURIAL = "MATCH (m:Meta {id: 0}) SET m.buried_at = m.version"
 
@@ -55,12 +57,12 @@ RETURN collect([p.source, p.partition, p.offset, p.fingerprint])"""
 
 APPEND_CHANGE = """
 MATCH (m:Meta {id: 0})
-SET m.commit_time = CASE WHEN $now > m.commit_time THEN $now ELSE m.commit_time + 1 END
-CREATE (:Change {version: m.version, commit_time: m.commit_time, num_keys: $num_keys,
+SET m.commit_time = $commit_time
+CREATE (:Change {version: m.version, commit_time: $commit_time, num_keys: $num_keys,
     users: $users, post_ids: $post_ids, author_ids: $author_ids, followers: $followers,
     followees: $followees, live: $live, label_kinds: $label_kinds,
     label_subjects: $label_subjects, label_tasks: $label_tasks})
-RETURN m.version, m.commit_time"""
+RETURN m.version"""
 SELECT_REACH = """
 MATCH (m:Meta {id: 0})
 OPTIONAL MATCH (c:Change) WHERE c.version > 0

@@ -113,12 +113,12 @@ class Neo4jGraph:
         """
 
         def unit(tx: Transaction) -> tuple[Write, Result, Head]:
-            version, buried_at, *counts = self._advance(tx)
+            version, last_commit_time, buried_at, *counts = self._advance(tx)
             (check_positions if ahead else move_positions)(tx, moves)
             self._cache.catch_up(version=version, buried_at=buried_at)
             write = self._begin(tx, self._cache, *map(bool, counts))
             result = work(write)
-            return write, result, append_change(tx, write.draft)
+            return write, result, append_change(tx, write.draft, last_commit_time)
 
         with self._turn:
             try:

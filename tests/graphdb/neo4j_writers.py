@@ -1,5 +1,6 @@
 """What other processes do to a graph in Neo4j. Little is imported: a process begins with it."""
 
+import logging
 from multiprocessing.synchronize import Barrier
 
 from graphdb import open_graph
@@ -14,11 +15,17 @@ def open_at_once(url: str, barrier: Barrier) -> None:
 
 
 def apply_all(url: str, batches: list[list[Fact]], barrier: Barrier) -> None:
+    """Apply the batches; a transaction that had to be run again is a failure."""
     store = open_graph(url)
+    retries: list[logging.LogRecord] = []
+    told = logging.Handler()
+    told.emit = retries.append  # type: ignore[method-assign]
+    logging.getLogger("neo4j.session").addHandler(told)
     barrier.wait()
     for batch in batches:
         store.apply(batch_of(batch))
     store.close()
+    assert not retries, retries[0].getMessage()
 
 
 def claim(url: str, barrier: Barrier, name: str) -> None:
