@@ -134,11 +134,17 @@ def walk(engine: Engine, folder: Path) -> Walk:
 
 
 def wait_until_read(engine: Engine) -> dict[str, Any]:
-    """The status once nothing is left to be read."""
+    """The status once nothing is left to be read, and the statistics have followed.
+
+    Neo4j shows a commit piece by piece while it is applied: counts lag positions for a moment.
+    """
     end = time.monotonic() + READ_SECONDS
     while True:
         status: dict[str, Any] = json.loads(engine.execute("ingest", ["mmga", "status", "--json"]))
-        if status["graph"]["users"] and status["stages"]["ingest"]["lag_messages"] == 0:
+        stages = status["stages"]
+        if stages["ingest"]["lag_messages"] == 0 and (
+            stages["statistics"]["watermark"] == status["graph"]["version"] > 0
+        ):
             return status
         assert time.monotonic() < end, (status, engine.containers["ingest"].printed)
 

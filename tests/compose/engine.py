@@ -5,6 +5,7 @@ from the Dockerfile. Only what a container would see under another name is put i
 names and ports of the other services, its own ports, mount points.
 """
 
+import ctypes
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from tests.compose.composefile import ROOT
 
 SECONDS = re.compile(r"(?:(\d+)m)?(?:(\d+)s)?")
 HEALTHY_SECONDS = 120.0
+PR_SET_PDEATHSIG = 1
 COMMAND_SECONDS = 300.0
 
 
@@ -134,6 +136,7 @@ class Engine:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         return Container(service=name, process=process, log=log)
 
@@ -212,6 +215,11 @@ class Engine:
             source, point = volume.removesuffix(":ro").split(":")
             found[point] = self.places.mounts.get(source) or (self.folder / source).resolve()
         return found
+
+
+def die_with_parent() -> None:
+    """No container outlives the tests, however they end (Linux)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def seconds(text: str) -> float:
