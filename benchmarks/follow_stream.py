@@ -76,7 +76,13 @@ class FollowStream:
         self.empty()
         timeline = self.time([[OURS]] * num_workers, project, num_workers=num_workers)
         self.check(project)
+        assert "Deadlock" not in self.log.read_text()
         return timeline.rate
+
+    @property
+    def log(self) -> Path:
+        """What the processes of the last turn wrote on stderr."""
+        return self.folder / "turn.log"
 
     def time(
         self,
@@ -91,7 +97,7 @@ class FollowStream:
         return timed(
             commands,
             self.environ(project, graph_url),
-            self.folder / "turn.log",
+            self.log,
             num_events=num_events or self.num_events_of(project),
             before=lambda: wait_for_group(self.kafka.url, project, num_workers),
         )

@@ -69,7 +69,7 @@ def tell(message: str) -> None:
 def interrupted(stream: FollowStream, after: int, seconds: float) -> Interrupted:
     """A turn of our worker, in which the server is gone for a while after so many events."""
     stream.empty()
-    with turn([[OURS]], stream.environ(CLEAN), stream.folder / "turn.log") as running:
+    with turn([[OURS]], stream.environ(CLEAN), stream.log) as running:
         running.wait_until_ready()
         running.go()
         running.hear(after)
