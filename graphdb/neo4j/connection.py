@@ -214,7 +214,8 @@ def _translated(address: Address) -> Iterator[None]:
 
 def _unreachable(address: Address, error: Exception) -> GraphUnreachable:
     return GraphUnreachable(
-        f"{address} does not answer ({_brief(error)}); start the server or wait for it"
+        f"{address} does not answer ({_brief(error)}); start the server or wait for it, "
+        "or correct scheme, host and port of MMGA_GRAPH_URL"
     )
 
 
