@@ -20,6 +20,8 @@ KAFKA_SETTINGS = """\
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 group.min.session.timeout.ms=500
 """
+QUICK_START = "-XX:TieredStopAtLevel=1"
+"""Servers that live for seconds only have no use of Java's second compiler."""
 NUMBERS = count()
 
 
@@ -39,6 +41,8 @@ def own(start: Callable[[], Server]) -> Server:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Neo4j and Kafka, each with a proxy; Kafka names the proxy's address as its own."""
     folder = tmp_path_factory.mktemp("servers")
+    quick = pytest.MonkeyPatch()
+    quick.setenv("JAVA_TOOL_OPTIONS", QUICK_START)
     ledger = Ledger()
     port = free_port()
     kafka_proxy = Proxy(port, KafkaWire)
@@ -61,6 +65,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         proxy.close()
     for server in (neo4j, kafka):
         server.kill()
+    quick.undo()
 
 
 @pytest.fixture(scope="package")

@@ -15,7 +15,9 @@ LOAD = 300
 def test_undisturbed(scenario: Scenario) -> None:
     scenario.publish(make_events(LOAD, seed=1))
     scenario.finish(scenario.start_worker())
-    assert scenario.servers.ledger.num_commits == scenario.graph.head().version
+    ledger = scenario.servers.ledger
+    assert ledger.num_commits == scenario.graph.head().version
+    assert sum(offsets[-1] for offsets in ledger.moves().values()) == len(scenario.published)
 
 
 @pytest.mark.slow
