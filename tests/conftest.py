@@ -6,10 +6,11 @@ Real data are looked for in MMGA_DATA_DIR, by default `../shared/data` beside th
 import os
 from pathlib import Path
 
+import prometheus_client  # noqa: F401  before Feast, which would have it count in shared files
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.servers.fixtures", "tests.servers.report"]
+pytest_plugins = ["tests.servers.report", "tests.servers.fixtures"]
 
 DATA_DIR = Path(
     os.environ.get("MMGA_DATA_DIR", Path(__file__).parents[1].joinpath("../shared/data").resolve())

@@ -79,6 +79,7 @@ def serving_place(folder: Path) -> Iterator[Place]:
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {"serving": serving_place}
 
 
+@pytest.mark.slow  # each command that projects statistics imports Feast first
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_examples_do_what_they_show(document: Path, tmp_path: Path) -> None:
     with PLACES.get(document.stem, empty_place)(tmp_path) as place:

@@ -259,6 +259,7 @@ def test_the_store_is_the_oracle() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_all_or_nothing() -> None:
     run_state_machine_as_test(
         KilledWriters, settings=settings(max_examples=45, stateful_step_count=20)
