@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from tests.servers.server import LOOPBACK
 
 BLOCK_BYTES = 1 << 16
 CONNECT_SECONDS = 5.0
+UNANSWERED_SECONDS = 0.5
+"""How long a client waits to be cut off where no server answers: else it would come at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,6 +120,7 @@ class Proxy:
         try:
             server = socket.create_connection(self._target, timeout=CONNECT_SECONDS)
         except OSError:
+            time.sleep(UNANSWERED_SECONDS)
             _close(client)
             return
         server.settimeout(None)

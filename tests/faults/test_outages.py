@@ -44,7 +44,9 @@ def test_kafka_stops_and_is_killed(scenario: Scenario) -> None:
         seen = scenario.num_read()
         worker.until(lambda seen=seen: scenario.num_read() > seen)  # type: ignore[misc]
         end()
+        scenario.servers.kafka_proxy.refuse()
         time.sleep(1)
+        scenario.servers.kafka_proxy.accept()
         kafka.start()
         scenario.publish(make_events(LOAD, seed=22 + number))
     scenario.finish(worker)
