@@ -1,7 +1,7 @@
 """One process's connection to a Neo4j database: its transactions, retries and errors.
 
 A write transaction may be run again by the driver until it is known to be committed or not, for
-about 30 seconds. The server ends one that takes longer than 30 seconds, however its client fares:
+about 10 seconds. The server ends one that takes longer than 30 seconds, however its client fares:
 a stopped process cannot hold the graph's lock, nor commit when it wakes.
 
 Transactions of one connection are chained by the driver's bookmarks: a later one sees all that an
@@ -37,7 +37,7 @@ from graphdb.neo4j.address import Address
 logger = logging.getLogger(__name__)
 
 WRITE_TIMEOUT_SECONDS = 30.0
-RETRY_SECONDS = 30.0
+RETRY_SECONDS = 10.0
 READ_RETRY_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 0.05
 CONNECT_TIMEOUT_SECONDS = 5.0
