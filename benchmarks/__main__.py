@@ -51,9 +51,10 @@ def main() -> int:
         except ServerMissing as error:
             progress.print(f"{name} left out: {error}", markup=False)
             missing += 1
-    console = Console(width=None if os.isatty(1) else 170)
-    console.print(table(rows))
-    console.print(machine())
+    if rows:
+        console = Console(width=None if os.isatty(1) else 170)
+        console.print(table(rows))
+        console.print(machine())
     return 1 if missing else 0
 
 
