@@ -59,7 +59,7 @@ def start_kafka(
         )
     )
     if is_new:
-        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes)[:22].decode()
+        identity = f"M{base64.urlsafe_b64encode(uuid.uuid4().bytes)[1:22].decode()}"  # never a "-"
         subprocess.run(
             [java, "-cp", f"{lib}/*", "kafka.tools.StorageTool", "format",
              "-t", identity, "-c", str(properties), "--ignore-formatted"],
