@@ -123,7 +123,7 @@ class Ingestion:
             elif found or not self._is_projected:
                 self._project_if_possible()
             if time.monotonic() - self._retired >= self._settings.retention_interval_seconds:
-                self._patiently(self._retire)
+                self._patiently(self._retire, shield=self._stop.shield)
                 self._retired = time.monotonic()
             if not follow:
                 for warning in self._pipeline.warnings:
@@ -145,7 +145,8 @@ class Ingestion:
         The other one may have looked before the last commit here, so it is tried again later.
         """
         try:
-            self._project()
+            with self._stop.shield():  # a driver that is cut off in an answer may wait for ever
+                self._project()
         except StageBusy as busy:
             if not self._is_left_to_another:
                 self._progress.note(f"statistics are left to another process ({busy})")
