@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.config import RunConfig
 from training.gate import NodeInputs
 from training.graph_encoder import Block
 from training.neighbourhoods import (
@@ -23,7 +24,6 @@ from training.neighbourhoods import (
 from training.objectives.masked_language_modelling import mask_tokens
 from training.objectives.node_feature_modelling import mask_nodes
 from training.pairs import draw_strangers, ends_of
-from training.recipe import RunConfig
 from training.training_data import PostArrays, TrainingData, signatures
 from training.user_bank import UserBank
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
-from training.recipe import ImageEncoderConfig, TextEncoderConfig
+from training.config import ImageEncoderConfig, TextEncoderConfig
 
 
 class TextEncoder(nn.Module):

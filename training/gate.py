@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize
 
-from training.recipe import GateNormalisation, GraphEncoderConfig
+from training.config import GateNormalisation, GraphEncoderConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

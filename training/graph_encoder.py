@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from training.config import GraphEncoderConfig
 from training.gate import MGate, NodeInputs, normalise, rows
-from training.recipe import GraphEncoderConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

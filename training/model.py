@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from training.batches import EncoderBatch, GraphBatch, PostBatch, UserBatch
+from training.config import RunConfig
 from training.encoders import ImageEncoder, TextEncoder, mean_by_owner
 from training.gate import NodeInputs, rows
 from training.graph_encoder import GraphEncoder
@@ -18,7 +19,6 @@ from training.objectives.graph_structure_modelling import GraphStructureModellin
 from training.objectives.image_text_alignment import ImageTextAlignment
 from training.objectives.masked_language_modelling import MaskedLanguageModelling
 from training.objectives.node_feature_modelling import NodeFeatureModelling
-from training.recipe import RunConfig
 from training.user_bank import ModalVectors, UserBank
 
 GRAPH_PARTS = ("graph", "node_feature_modelling", "graph_structure_modelling")
@@ -54,7 +54,7 @@ class MMGA(nn.Module):
             width=config.graph.width, num_features=num_features
         )
         self.graph_structure_modelling = GraphStructureModelling(
-            width=config.graph.width, directed=config.graph.edges == "follows"
+            width=config.graph.width, directed=config.graph.is_directed
         )
         self.register_buffer("statistics_mean", torch.zeros(num_features))
         self.register_buffer("statistics_scale", torch.ones(num_features))

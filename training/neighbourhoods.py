@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from graphdb.adjacency import Adjacency, SnapshotGraph
 from graphdb.sampling import nearest_by_hash, sample_neighbours
-from training.recipe import Edges
+from training.config import Edges
 
 Draw = Callable[[Adjacency, NDArray[np.int64], int], tuple[NDArray[np.int64], NDArray[np.int64]]]
 """(relation, distinct targets, fan-out) -> (neighbours as users, targets as positions) by edge."""

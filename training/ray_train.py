@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from training.config import to_json
 from training.errors import ClusterUnreachable, RunFailed
-from training.recipe import to_json
 from training.run_files import Run, load_tensors, save_tensors, write_json
 from training.trainer import part
 

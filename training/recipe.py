@@ -1,158 +1,16 @@
-"""A training run as a frozen value: recipes are functions that return one.
+"""Named training runs: each recipe is a function that returns a `RunConfig`."""
 
-Options follow METHODS of the papers: a default that was measured, and the paper's literal form
-beside it (`paper_literal`). Widths are in floats, `num_` are counts, rates are in [0, 1].
-"""
-
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_type_hints
+from dataclasses import replace
 
+from training.config import (
+    GraphEncoderConfig,
+    ImageEncoderConfig,
+    RunConfig,
+    ScheduleConfig,
+    TextEncoderConfig,
+)
 from training.errors import RecipeUnknown
-
-GateInput = Literal["distance", "concat"]
-GateNormalisation = Literal["sigmoid", "softmax", "raw"]
-Edges = Literal["mutual", "follows"]
-NodeFeatures = Literal["X+R", "X"]
-Contrast = Literal["infonce", "pairwise", "paper_literal"]
-Pooling = Literal["cls", "mean"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextEncoderConfig:
-    """A BERT encoder (eq. 2) and the ids of the special tokens of its vocabulary.
-
-    `initializer_range` is the deviation of the first weights. BERT's 0.02 suits its width of 768;
-    narrow encoders that learn from scratch need about width ** -0.5, or attention and output stay
-    flat for hundreds of steps.
-    """
-
-    vocabulary_size: int
-    max_tokens: int
-    width: int
-    num_layers: int
-    num_heads: int
-    feedforward_width: int
-    pooling: Pooling = "cls"
-    pad_id: int = 0
-    mask_id: int = 4
-    num_special: int = 5
-    dropout: float = 0.1
-    initializer_range: float = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageEncoderConfig:
-    """A ViT encoder (eq. 1) over square images."""
-
-    image_size: int
-    patch_size: int
-    width: int
-    num_layers: int
-    num_heads: int
-    feedforward_width: int
-    initializer_range: float = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphEncoderConfig:
-    """The graph encoder with its M-Gate (eq. 3-6).
-
-    `fan_outs[k]` bounds the neighbours, of each relation, of the k-th hop from a seed.
-    `signature_width` adds a fixed pseudo-random vector of each user, a hash of the id, to the
-    node features: summed over neighbours it tells who they are, so that products of two users'
-    vectors can count shared neighbours; 0 leaves it out. `literal_propagation` is eq. 6 as
-    printed, without linear map, LayerNorm and activation; `literal_gate` is eq. 5 as printed, one
-    linear map of the raw inputs.
-    """
-
-    width: int
-    fan_outs: tuple[int, ...]
-    edges: Edges = "mutual"
-    node_features: NodeFeatures = "X+R"
-    signature_width: int = 0
-    gate_input: GateInput = "distance"
-    gate_normalisation: GateNormalisation = "sigmoid"
-    gate_width: int = 32
-    literal_gate: bool = False
-    literal_propagation: bool = False
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.gate_normalisation == "softmax" and self.gate_input == "concat":
-            raise RecipeUnknown(
-                "gate_normalisation softmax with gate_input concat gives every target the same "
-                "weights; take gate_input distance"
-            )
-
-    @property
-    def num_layers(self) -> int:
-        """One layer a hop."""
-        return len(self.fan_outs)
-
-    @property
-    def num_relations(self) -> int:
-        """Edge types that have a linear map and a gate channel of their own."""
-        return {"mutual": 1, "follows": 2}[self.edges]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectiveConfig:
-    """How the five objectives hide, contrast and weigh."""
-
-    lm_mask_rate: float = 0.15
-    lm_label_smoothing: float = 0.1
-    alignment_width: int = 256
-    alignment_temperature: float = 0.07
-    contrast: Contrast = "infonce"
-    contrast_temperature: float = 0.2
-    node_mask_rate: float = 0.15
-    edge_mask_rate: float = 0.15
-    weight_lm: float = 1.0
-    weight_alignment: float = 1.0
-    weight_contrast: float = 3.0
-    weight_node_feature: float = 0.25
-    weight_graph_structure: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleConfig:
-    """Steps, batch sizes and learning rates of the alternating schedule.
-
-    Phase 0 trains the encoders on language modelling and alignment alone. Then `num_rounds`
-    times: (A) the encoders with the graph contrastive loss, (B) the graph encoder.
-    """
-
-    num_phase0_steps: int
-    num_rounds: int
-    num_encoder_steps: int
-    num_graph_steps: int
-    num_lm_posts: int
-    num_alignment_pairs: int
-    num_contrast_pairs: int
-    num_contrast_posts: int
-    num_bank_negatives: int
-    num_edge_targets: int
-    num_inference_posts: int = 32
-    encoder_learning_rate: float = 1e-3
-    graph_learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warmup_rate: float = 0.1
-    max_gradient_norm: float = 1.0
-    num_steps_per_checkpoint: int = 25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """Everything that, with a snapshot and a seed, determines a training run."""
-
-    recipe: str
-    text: TextEncoderConfig
-    image: ImageEncoderConfig
-    graph: GraphEncoderConfig
-    schedule: ScheduleConfig
-    objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
 
 def tiny() -> RunConfig:
@@ -254,26 +112,3 @@ def paper_literal(config: RunConfig) -> RunConfig:
         graph=graph,
         objectives=objectives,
     )
-
-
-def to_json(config: RunConfig) -> str:
-    """The config as one JSON document, keys sorted."""
-    return json.dumps(asdict(config), sort_keys=True, indent=1)
-
-
-def from_json(document: str) -> RunConfig:
-    """The config that `to_json` wrote."""
-    parsed: RunConfig = _build(RunConfig, json.loads(document))
-    return parsed
-
-
-def _build(kind: Any, values: dict[str, Any]) -> Any:
-    hints = get_type_hints(kind)
-    given: dict[str, Any] = {}
-    for entry in fields(kind):
-        value = values[entry.name]
-        nested = hints[entry.name]
-        if is_dataclass(nested):
-            value = _build(nested, value)
-        given[entry.name] = tuple(value) if isinstance(value, list) else value
-    return kind(**given)

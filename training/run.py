@@ -20,13 +20,13 @@ from transformers import PreTrainedTokenizerFast
 from graphdb.snapshot import Snapshot, open_snapshot, take_snapshot
 from graphdb.store import GraphStore
 from training.caption_tokens import read_captions
+from training.config import RunConfig
 from training.encoding import UserVectors, encode_modalities, encode_users
 from training.errors import NothingToTrain
 from training.model import MMGA, build
 from training.post_inputs import PostInputs, prepare_post_inputs
 from training.progress import Reporter
 from training.ray_train import fit_seed, ray_session
-from training.recipe import RunConfig
 from training.run_files import Run, begin, load_tensors, unfinished, write_text
 from training.schedule import num_steps
 from training.settings import TrainingSettings

@@ -24,10 +24,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from training.config import RunConfig, from_json, to_json
 from training.errors import RunUnreadable
-from training.recipe import RunConfig, from_json, to_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from typing import Any
 from featurestore.representation import fit_scales
 from featurestore.settings import FeatureStoreSettings
 from graphdb.store import GraphStore
+from training.config import to_json
 from training.errors import EvaluationImpossible
 from training.evaluation import render_evaluation
 from training.progress import Reporter
 from training.publish import Publication, Published, publish
-from training.recipe import to_json
 from training.run import RunRequest, TrainedRun, held_out, train_run
 from training.run_evaluation import RunEvaluation, evaluate_run
 from training.run_files import drop_old, finish, read_losses, write_json

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from training.recipe import ScheduleConfig
+from training.config import ScheduleConfig
 
 Phase = Literal["phase0", "encoders", "graph"]
 

@@ -19,10 +19,10 @@ from training.batches import (
     post_batch,
     split_posts,
 )
+from training.config import RunConfig
 from training.encoding import encode_modalities
 from training.errors import NotFinite, NothingToTrain
 from training.model import MMGA, build, weigh
-from training.recipe import RunConfig
 from training.schedule import Stage, learning_rate_factor, num_steps, stage_of
 from training.training_data import TrainingData
 from training.user_bank import UserBank

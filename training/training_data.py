@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from graphdb.adjacency import Adjacency, SnapshotGraph
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.id_column import IdColumn
+from training.config import Edges
 from training.neighbourhoods import relations
 from training.pairs import Strangers
-from training.recipe import Edges
 
 NUM_ENDS = 2
 """[CLS] and [SEP]: a caption of no more tokens is empty."""

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from graphdb.snapshot import open_snapshot
+from training.config import from_json
 from training.post_inputs import open_post_inputs
-from training.recipe import from_json
 from training.run_files import append_losses, load_tensors, save_tensors
 from training.schedule import stage_of
 from training.trainer import Trainer, check_finite

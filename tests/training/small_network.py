@@ -7,7 +7,7 @@ import numpy as np
 from graphdb.adjacency import SnapshotGraph, graph_of_follows
 from graphdb.folds import folds_of_pairs
 from graphdb.id_column import IdColumn
-from training.recipe import (
+from training.config import (
     GraphEncoderConfig,
     ImageEncoderConfig,
     RunConfig,

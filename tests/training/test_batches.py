@@ -7,8 +7,8 @@ import torch
 from graphdb.folds import HELD_OUT_FOLDS, fold
 from tests.training.small_network import small_config, small_data, small_network
 from training.batches import connected_pairs, graph_batch, split_posts, user_batch
+from training.config import Edges
 from training.pairs import draw_strangers, ends_of
-from training.recipe import Edges
 from training.training_data import TrainingData, signatures, training_data
 from training.user_bank import UserBank
 

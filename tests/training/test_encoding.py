@@ -6,8 +6,8 @@ import pytest
 from graphdb.folds import HELD_OUT_FOLDS
 from tests.training.small_network import small_config, small_data, small_network
 from training import encoding
+from training.config import RunConfig
 from training.encoding import UserVectors, encode_users
-from training.recipe import RunConfig
 from training.trainer import initial_model
 from training.training_data import TrainingData, training_data
 

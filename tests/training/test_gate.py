@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tests.training.small_network import small_config
+from training.config import GraphEncoderConfig
 from training.gate import MGate, NodeInputs, normalise
-from training.recipe import GraphEncoderConfig, paper_literal, recipe
+from training.recipe import paper_literal, recipe
 
 NUM_FEATURES = 4
 WIDTH = 6

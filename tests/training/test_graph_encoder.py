@@ -7,10 +7,11 @@ import torch
 from graphdb.adjacency import graph_of_follows
 from tests.training.small_network import small_config, small_network
 from training.batches import blocks_of
+from training.config import GraphEncoderConfig
 from training.gate import NodeInputs
 from training.graph_encoder import Block, GatedLayer, GraphEncoder
 from training.neighbourhoods import fixed_draw, neighbourhood, pair_keys, random_draw, relations
-from training.recipe import GraphEncoderConfig, paper_literal
+from training.recipe import paper_literal
 
 NUM_FEATURES = 16
 

@@ -12,8 +12,9 @@ from tests.training.small_network import (
     with_objectives,
     with_schedule,
 )
+from training.config import RunConfig
 from training.errors import NotFinite, NothingToTrain
-from training.recipe import RunConfig, paper_literal
+from training.recipe import paper_literal
 from training.trainer import Trainer, check_finite
 from training.training_data import training_data
 

@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
+from training.config import GraphEncoderConfig, from_json, to_json
 from training.errors import RecipeUnknown
-from training.recipe import RECIPES, GraphEncoderConfig, from_json, paper_literal, recipe, to_json
+from training.recipe import RECIPES, paper_literal, recipe
 from training.schedule import learning_rate_factor, num_steps, plan, stage_of
 
 

@@ -18,9 +18,9 @@ import torch
 from graphdb.snapshot import newest_snapshot
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config, with_schedule
+from training.config import RunConfig
 from training.post_inputs import open_post_inputs
 from training.progress import ConsoleReporter
-from training.recipe import RunConfig
 from training.run import RunRequest, TrainedRun, train_run
 from training.run_files import load_tensors, read_losses
 from training.settings import TrainingSettings

@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from tests.training.small_network import small_config
+from training.config import RunConfig
 from training.encoding import UserVectors
 from training.errors import RunUnreadable
 from training.progress import ConsoleReporter
-from training.recipe import RunConfig, paper_literal
+from training.recipe import paper_literal
 from training.run import code_version, environment
 from training.run_files import (
     Run,

@@ -12,9 +12,9 @@ from featurestore.online import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config
+from training.config import RunConfig
 from training.errors import NothingToTrain
 from training.progress import ConsoleReporter
-from training.recipe import RunConfig
 from training.run import RunRequest
 from training.run_files import open_run, read_losses
 from training.run_report import RunReport, train_and_publish

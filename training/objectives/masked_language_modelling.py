@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu
 
-from training.recipe import TextEncoderConfig
+from training.config import TextEncoderConfig
 
 
 def mask_tokens(
