@@ -1,7 +1,10 @@
 """Batches as functions of (data, step's random numbers): what one step of a phase reads.
 
+A batch knows neither the bank nor a device, so batches can be drawn ahead, in any order.
+
 Shapes: C captions, M images, T tokens, U users, B connected pairs, K candidates, Q pairs,
-n nodes of a subgraph, L captions for language modelling, A posts with image and caption.
+n nodes of a subgraph, F statistics, S signature width, L captions for language modelling,
+A posts with image and caption.
 """
 
 from dataclasses import dataclass
@@ -13,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.config import RunConfig
-from training.gate import NodeInputs
 from training.graph_encoder import Block
 from training.neighbourhoods import (
     Neighbourhood,
@@ -25,7 +27,6 @@ from training.objectives.masked_language_modelling import mask_tokens
 from training.objectives.node_feature_modelling import mask_nodes
 from training.pairs import draw_strangers, ends_of
 from training.training_data import PostArrays, TrainingData, signatures
-from training.user_bank import UserBank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +73,15 @@ class EncoderBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphBatch:
-    """A step of phase B: hidden edges and strangers as pairs of seeds; some nodes are masked."""
+    """A step of phase B: hidden edges and strangers as pairs of seeds; some nodes are masked.
 
-    nodes: NodeInputs
+    `users` are the nodes, seeds first; the step reads their modalities from the bank. Statistics
+    are still raw.
+    """
+
+    users: Int[Tensor, " n"]
+    statistics: Float[Tensor, "n F"]
+    signature: Float[Tensor, "n S"]
     blocks: list[Block]
     masked: Bool[Tensor, " n"]
     u: Int[Tensor, " Q"]
@@ -203,9 +210,7 @@ def stranger_mask(
     return torch.from_numpy(allowed.reshape(len(rows), len(columns)))
 
 
-def graph_batch(
-    data: TrainingData, config: RunConfig, bank: UserBank, rng: np.random.Generator
-) -> GraphBatch:
+def graph_batch(data: TrainingData, config: RunConfig, rng: np.random.Generator) -> GraphBatch:
     """Draw edges to hide and strangers, and sample the neighbourhood of their ends."""
     edges, num_edges = data.edges, data.edges.num_edges
     share = max(1, int(config.objectives.edge_mask_rate * num_edges))
@@ -223,7 +228,9 @@ def graph_batch(
     )
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     return GraphBatch(
-        nodes=node_inputs(data, config, bank, around.users),
+        users=torch.from_numpy(around.users),
+        statistics=statistics_rows(data, around.users),
+        signature=signature_rows(data, config, around.users),
         blocks=blocks_of(around),
         masked=mask_nodes(len(around.users), config.objectives.node_mask_rate, generator),
         u=torch.from_numpy(local[: len(all_u)]),
@@ -232,19 +239,14 @@ def graph_batch(
     )
 
 
-def node_inputs(
-    data: TrainingData, config: RunConfig, bank: UserBank, users: NDArray[np.int64]
-) -> NodeInputs:
-    """What the graph encoder reads of these users; statistics are still raw."""
-    vectors = bank.read(torch.from_numpy(users))
-    return NodeInputs(
-        statistics=torch.from_numpy(data.statistics[users]),
-        image=vectors.image,
-        text=vectors.text,
-        has_image=vectors.has_image,
-        has_text=vectors.has_text,
-        signature=torch.from_numpy(signatures(data.user_keys[users], config.graph.signature_width)),
-    )
+def statistics_rows(data: TrainingData, users: NDArray[np.int64]) -> Tensor:
+    """Raw statistics (n, F) of these users."""
+    return torch.from_numpy(data.statistics[users])
+
+
+def signature_rows(data: TrainingData, config: RunConfig, users: NDArray[np.int64]) -> Tensor:
+    """Signatures (n, S) of these users."""
+    return torch.from_numpy(signatures(data.user_keys[users], config.graph.signature_width))
 
 
 def blocks_of(around: Neighbourhood) -> list[Block]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphdb.adjacency import SnapshotGraph
-from training.batches import blocks_of, node_inputs, pixel_rows, token_rows
+from training.batches import blocks_of, pixel_rows, signature_rows, statistics_rows, token_rows
 from training.encoders import ImageEncoder, TextEncoder, mean_by_owner
 from training.model import MMGA
 from training.neighbourhoods import fixed_draw, neighbourhood, relations
@@ -125,7 +125,11 @@ def encode_graph(
     for start in range(0, data.num_users, NUM_SEEDS_PER_CHUNK):
         seeds = np.arange(start, min(start + NUM_SEEDS_PER_CHUNK, data.num_users))
         around = neighbourhood(edges, seeds, config.graph.fan_outs, fixed_draw(salt))
-        nodes = model.standardised(node_inputs(data, config, bank, around.users))
+        nodes = model.node_inputs(
+            bank.read(torch.from_numpy(around.users)),
+            statistics_rows(data, around.users),
+            signature_rows(data, config, around.users),
+        )
         parts.append(model.graph(nodes, blocks_of(around)).numpy())
     model.train(training)
     return np.concatenate(parts)

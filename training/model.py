@@ -1,6 +1,7 @@
 """MMGA: image encoder, text encoder, gated graph encoder and the heads of the five objectives.
 
-Shapes: N users, U users of a batch, F statistics, D width.
+Shapes: N users, U users of a batch, n nodes of a subgraph, F statistics, S signature width,
+D width.
 """
 
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ class MMGA(nn.Module):
     def forward(self, batch: EncoderBatch | GraphBatch, bank: UserBank) -> dict[str, Tensor]:
         """Unweighted losses of the batch's phase."""
         if isinstance(batch, GraphBatch):
-            return self.graph_losses(batch)
+            return self.graph_losses(batch, bank)
         losses = self.post_losses(batch.posts)
         return losses if batch.users is None else losses | self.contrast_losses(batch.users, bank)
 
@@ -123,9 +124,9 @@ class MMGA(nn.Module):
         text, has_text = mean_by_owner(self.text(batch.tokens), batch.token_owners, num_users)
         return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
 
-    def graph_losses(self, batch: GraphBatch) -> dict[str, Tensor]:
+    def graph_losses(self, batch: GraphBatch, bank: UserBank) -> dict[str, Tensor]:
         """Node feature modelling and graph structure modelling in one pass."""
-        nodes = self.standardised(batch.nodes)
+        nodes = self.node_inputs(bank.read(batch.users), batch.statistics, batch.signature)
         graph = self.graph(nodes, batch.blocks, batch.masked)
         num_seeds = len(graph)
         return {
@@ -137,16 +138,20 @@ class MMGA(nn.Module):
             ),
         }
 
-    def standardised(self, nodes: NodeInputs) -> NodeInputs:
-        """The same inputs with log1p-ed and z-scored statistics."""
-        logs = torch.log1p(nodes.statistics)
+    def node_inputs(
+        self,
+        vectors: ModalVectors,
+        statistics_nF: Float[Tensor, "n F"],
+        signature_nS: Float[Tensor, "n S"],
+    ) -> NodeInputs:
+        """What the graph encoder reads of n users; raw statistics are log1p-ed and z-scored."""
         return NodeInputs(
-            statistics=(logs - self.statistics_mean) / self.statistics_scale,
-            image=nodes.image,
-            text=nodes.text,
-            has_image=nodes.has_image,
-            has_text=nodes.has_text,
-            signature=nodes.signature,
+            statistics=(torch.log1p(statistics_nF) - self.statistics_mean) / self.statistics_scale,
+            image=vectors.image,
+            text=vectors.text,
+            has_image=vectors.has_image,
+            has_text=vectors.has_text,
+            signature=signature_nS,
         )
 
     def graph_parameters(self) -> Iterator[nn.Parameter]:

@@ -77,7 +77,7 @@ class Trainer:
     def draw(self, stage: Stage, rng: np.random.Generator) -> EncoderBatch | GraphBatch:
         """The batch of a step."""
         if stage.phase == "graph":
-            return graph_batch(self.data, self.config, self.bank, rng)
+            return graph_batch(self.data, self.config, rng)
         return encoder_batch(
             self.data, self.config, rng, posts=self.posts, with_users=stage.phase == "encoders"
         )

@@ -8,19 +8,16 @@ from graphdb.folds import HELD_OUT_FOLDS, fold
 from tests.training.small_network import small_config, small_data, small_network
 from training.batches import connected_pairs, graph_batch, split_posts, user_batch
 from training.config import Edges
+from training.gate import NodeInputs, rows
 from training.pairs import draw_strangers, ends_of
+from training.trainer import Trainer
 from training.training_data import TrainingData, signatures, training_data
-from training.user_bank import UserBank
 
 EDGES: tuple[Edges, ...] = ("mutual", "follows")
 
 
 def data_of(edges: Edges) -> TrainingData:
     return small_data(small_config(edges=edges))
-
-
-def bank_of(data: TrainingData) -> UserBank:
-    return UserBank(data.num_users, image_width=16, text_width=16)
 
 
 def held_out_pairs() -> set[tuple[int, int]]:
@@ -70,7 +67,7 @@ def test_half_of_the_strangers_follow_the_degrees() -> None:
 def test_a_graph_batch_hides_its_targets_from_its_own_messages(edges: Edges) -> None:
     config = small_config(edges=edges, fan_outs=(100, 100))
     data = small_data(config)
-    batch = graph_batch(data, config, bank_of(data), np.random.default_rng(0))
+    batch = graph_batch(data, config, np.random.default_rng(0))
     assert 0 < batch.connected.sum() < len(batch.connected)
     signed = batch.connected.bool()
     targets = {
@@ -168,9 +165,36 @@ def test_signatures_are_a_function_of_the_key_and_nearly_orthogonal() -> None:
 def test_masked_nodes_are_a_share_of_all_and_the_same_seed_gives_the_same_batch() -> None:
     config = small_config()
     data = small_data(config)
-    first, again = (
-        graph_batch(data, config, bank_of(data), np.random.default_rng(5)) for _ in range(2)
-    )
+    first, again = (graph_batch(data, config, np.random.default_rng(5)) for _ in range(2))
     assert torch.equal(first.u, again.u)
     assert torch.equal(first.masked, again.masked)
     assert 0 < first.masked.float().mean() < 0.4
+
+
+def test_a_graph_step_reads_the_bank_when_it_computes_and_not_when_its_batch_is_drawn() -> None:
+    config = small_config(edges="follows", signature_width=8)
+    data = small_data(config)
+    trainer = Trainer(config, data, seed=0)
+    batch = graph_batch(data, config, np.random.default_rng(5))
+    trainer.refresh_bank()
+    users = batch.users.numpy()
+    logs = torch.log1p(torch.from_numpy(data.statistics[users]))
+    nodes = NodeInputs(
+        statistics=(logs - trainer.model.statistics_mean) / trainer.model.statistics_scale,
+        signature=torch.from_numpy(signatures(data.user_keys[users], 8)),
+        image=trainer.bank.image[users],
+        text=trainer.bank.text[users],
+        has_image=trainer.bank.has_image[users],
+        has_text=trainer.bank.has_text[users],
+    )
+    graph = trainer.model.graph(nodes, batch.blocks, batch.masked)
+    feature = trainer.model.node_feature_modelling(
+        graph, nodes.statistics[: len(graph)], batch.masked[: len(graph)]
+    )
+    structure = trainer.model.graph_structure_modelling(
+        rows(graph, batch.u), rows(graph, batch.v), batch.connected
+    )
+    losses = trainer.model(batch, trainer.bank)
+    assert nodes.has_text.any()
+    assert torch.equal(losses["node_feature"], feature)
+    assert torch.equal(losses["graph_structure"], structure)
