@@ -42,8 +42,29 @@ def user_input(representations: FloatArray) -> FloatArray:
 
 
 def pair_input(sources: FloatArray, targets: FloatArray, counts: FloatArray) -> FloatArray:
-    """Input of a head about a pair: R_u * R_v (B, D), then log(1 + counts) (B, C)."""
-    return np.concatenate([sources * targets, np.log1p(counts)], axis=1, dtype=np.float32)
+    """Input of a head about a pair (B, 3 D + C): R_u, R_v, R_u * R_v, then log(1 + counts)."""
+    parts = [sources, targets, sources * targets, np.log1p(counts)]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def evaluate_pairs(
+    head: Head, sources: FloatArray, targets: FloatArray, counts: FloatArray
+) -> FloatArray:
+    """Logits (B, O) of pairs from R_u (B, D), R_v (B, D) and counts (B, C).
+
+    A head of width D + C, as they were published once, reads the product and the counts alone.
+    Raises ArtifactCorrupt where the head is of neither width.
+    """
+    inputs = pair_input(sources, targets, counts)
+    width, found = sources.shape[1], len(head.mean)
+    if found == inputs.shape[1] - 2 * width:
+        inputs = inputs[:, 2 * width :]
+    elif found != inputs.shape[1]:
+        raise ArtifactCorrupt(
+            f"the head reads {found} numbers of a pair, and a pair of vectors of width {width} "
+            f"with {counts.shape[1]} counts has {inputs.shape[1]}: train and publish again"
+        )
+    return evaluate(head, inputs)
 
 
 def load_head(path: Path) -> Head:

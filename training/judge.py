@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.heads import Head, evaluate, pair_input
+from featurestore.heads import Head
 from graphdb.adjacency import SnapshotGraph
 from graphdb.folds import CHOOSING_FOLDS, HELD_OUT_FOLDS, JUDGING_FOLDS
 from graphdb.pair_counts import pair_counts
@@ -22,6 +22,7 @@ from training.link_head import (
     PairExamples,
     fit_head,
     pair_examples,
+    pair_rows,
     score_pairs,
     widened,
 )
@@ -182,7 +183,7 @@ class Judge:
         }
 
     def fit(self, R_ND: FloatArray, *, with_counts: bool) -> Head:
-        """A head over R, or R and counts, with the epoch that the choosing folds prefer."""
+        """A head over R, or R and counts, with the look that the choosing folds prefer."""
         return fit_pair_head(
             R_ND, self.examples, self.choosing, with_counts=with_counts, seed=self.seed
         )
@@ -251,18 +252,15 @@ def fit_pair_head(
     with_counts: bool,
     seed: int,
 ) -> Head:
-    """Learn from the examples; keep the epoch that the choosing folds prefer."""
+    """Learn from the examples; keep the look that the choosing folds prefer."""
     width = examples.counts.shape[1] if with_counts else 0
-    pairs = choosing.pairs
-    ends = R_ND[pairs.followers], R_ND[pairs.followees]
-    choosing_inputs = pair_input(*ends, choosing.counts[:, :width])
 
     def choose(head: Head) -> float:
-        return mean_auc(pairs, evaluate(head, choosing_inputs)[:, 0])
+        scores = choosing.score(head, R_ND, with_counts=with_counts)
+        return mean_auc(choosing.pairs, scores)
 
-    ends = R_ND[examples.followers], R_ND[examples.followees]
-    inputs = pair_input(*ends, examples.counts[:, :width])
-    return fit_head(inputs, examples.is_follow, choose, seed=seed)
+    rows = pair_rows(R_ND, examples.followers, examples.followees, examples.counts[:, :width])
+    return fit_head(rows, examples.is_follow, choose, seed=seed)
 
 
 def fans_figures(method: str, report: FansReport) -> dict[Figure, float]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from featurestore.heads import Head, evaluate, pair_input
+from featurestore.heads import Head, evaluate_pairs, pair_input
 from graphdb.adjacency import SnapshotGraph
 from graphdb.folds import HELD_OUT_FOLDS, NUM_FOLDS
 from graphdb.pair_counts import pair_counts
@@ -25,6 +25,9 @@ from training.threads import one_thread
 
 FloatArray = NDArray[np.float32]
 
+Rows = Callable[[NDArray[np.int64]], FloatArray]
+"""Inputs (B, I) of the examples with these numbers (B,)."""
+
 NUM_SLICES = 10
 MAX_EXAMPLE_FOLLOWS = 30_000
 NUM_OF_EACH_KIND = 2
@@ -32,13 +35,20 @@ NUM_OF_EACH_KIND = 2
 
 NUM_NETWORKS = 4
 NUM_HIDDEN = 32
-NUM_EPOCHS = 10
+NUM_LOOKS = 10
+"""How often the head is looked at, each time after an epoch, or MAX_STEPS of a longer one."""
+
 BATCH = 1024
 MIN_BATCH = 64
 MIN_STEPS = 64
 """Fewer examples are taken in smaller batches, so that an epoch is worth its name."""
 
-BLOCK = 32_768
+MAX_STEPS = 200
+"""So a million examples take hardly longer than 200,000."""
+
+MAX_MOMENTS = 100_000
+
+BLOCK = 16_384
 LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-2
 
@@ -106,25 +116,43 @@ def slice_examples(
     )
 
 
+def pair_rows(
+    R_ND: FloatArray,
+    followers: NDArray[np.int64],
+    followees: NDArray[np.int64],
+    counts: FloatArray,
+) -> Rows:
+    """Rows of `pair_input` when they are asked for: all at once, a million are gigabytes."""
+
+    def rows(numbers: NDArray[np.int64]) -> FloatArray:
+        return pair_input(R_ND[followers[numbers]], R_ND[followees[numbers]], counts[numbers])
+
+    return rows
+
+
 @one_thread()
 def fit_head(
-    inputs: FloatArray,
+    rows: Rows,
     is_follow: NDArray[np.bool_],
     choose: Callable[[Head], float],
     *,
     seed: int,
 ) -> Head:
-    """Train NUM_NETWORKS small networks at once and keep the epoch that `choose` likes best.
+    """Train NUM_NETWORKS small networks at once and keep the look that `choose` likes best.
 
-    Inputs are those of `pair_input`. Side by side, with their outputs averaged, the networks are
-    one network of one hidden layer, the form that serving evaluates.
+    Side by side, with their outputs averaged, the networks are one network of one hidden layer,
+    the form that serving evaluates.
     """
-    mean, std = moments(inputs)
-    networks = Networks(inputs.shape[1], torch.Generator().manual_seed(seed))
-    x = torch.from_numpy((inputs - mean) / np.where(std > 0, std, 1))
+    mean, std = moments(rows, len(is_follow))
+    networks = Networks(len(mean), torch.Generator().manual_seed(seed))
+    spread = np.where(std > 0, std, 1)
+
+    def standardised(numbers: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy((rows(numbers) - mean) / spread)
+
     y = torch.from_numpy(is_follow.astype(np.float32))
     best, best_score = networks.head(mean, std), -np.inf
-    for _ in networks.epochs(x, y):
+    for _ in networks.looks(standardised, y):
         head = networks.head(mean, std)
         score = choose(head)
         if score > best_score:
@@ -143,20 +171,20 @@ class Networks:
         self.out = drawn_within((wide,), NUM_HIDDEN, generator)
         self.out_bias = torch.zeros(NUM_NETWORKS, requires_grad=True)
 
-    def epochs(self, x: Tensor, y: Tensor) -> Iterator[None]:
-        """Train, under one rise and fall of the learning rate; yields after each epoch."""
-        batch = min(len(x), BATCH, max(MIN_BATCH, len(x) // MIN_STEPS))
-        num_steps = len(x) // batch
+    def looks(self, x: Callable[[NDArray[np.int64]], Tensor], y: Tensor) -> Iterator[None]:
+        """Train, under one rise and fall of the learning rate; yields NUM_LOOKS times."""
+        batch = min(len(y), BATCH, max(MIN_BATCH, len(y) // MIN_STEPS))
+        num_steps = min(len(y) // batch, MAX_STEPS)
         parameters = [self.weight, self.bias, self.out, self.out_bias]
         optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         rates = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, LEARNING_RATE, total_steps=NUM_EPOCHS * num_steps + 1
+            optimiser, LEARNING_RATE, total_steps=NUM_LOOKS * num_steps + 1
         )
-        for _ in range(NUM_EPOCHS):
-            order = torch.randperm(len(x), generator=self.generator)
+        for _ in range(NUM_LOOKS):
+            order = torch.randperm(len(y), generator=self.generator)
             for rows in order[: num_steps * batch].view(num_steps, batch):
                 optimiser.zero_grad()
-                self.loss(x[rows], y[rows]).backward()  # type: ignore[no-untyped-call]
+                self.loss(x(rows.numpy()), y[rows]).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 rates.step()
             yield
@@ -192,12 +220,23 @@ def drawn_within(shape: tuple[int, ...], width: int, generator: torch.Generator)
     return (drawn / width**0.5).requires_grad_()
 
 
-def moments(inputs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of each input, 0 where it hardly varies."""
-    mean = inputs.mean(axis=0, dtype=np.float64)
-    std = inputs.std(axis=0, dtype=np.float64)
+def moments(rows: Rows, num: int) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of each input, 0 where it hardly varies.
+
+    Of more than MAX_MOMENTS examples every second, third, … counts.
+    """
+    numbers = np.arange(0, num, -(-num // MAX_MOMENTS))
+    mean = sum(each.sum(axis=0, dtype=np.float64) for each in blocks(rows, numbers)) / len(numbers)
+    squares = (np.square(each - mean).sum(axis=0) for each in blocks(rows, numbers))
+    std = np.asarray(np.sqrt(sum(squares) / len(numbers)))
     std[std < 1e-6 * (1 + np.abs(mean))] = 0
     return mean.astype(np.float32), std.astype(np.float32)
+
+
+def blocks(rows: Rows, numbers: NDArray[np.int64]) -> Iterator[FloatArray]:
+    """These rows, BLOCK at a time."""
+    for start in range(0, len(numbers), BLOCK):
+        yield rows(numbers[start : start + BLOCK])
 
 
 def score_pairs(
@@ -211,17 +250,18 @@ def score_pairs(
     scores = np.empty(len(followers), np.float32)
     for start in range(0, len(followers), BLOCK):
         rows = slice(start, start + BLOCK)
-        inputs = pair_input(R_ND[followers[rows]], R_ND[followees[rows]], counts[rows])
-        scores[rows] = evaluate(head, inputs)[:, 0]
+        ends = R_ND[followers[rows]], R_ND[followees[rows]]
+        scores[rows] = evaluate_pairs(head, *ends, counts[rows])[:, 0]
     return scores
 
 
 def widened(head: Head, width: int) -> Head:
-    """A head over counts alone as one over R (width D) and counts, whose weights of R are 0."""
+    """A head over counts alone as one over R_u, R_v (width D) and counts that ignores R."""
     (weight, bias), *rest = head.layers
-    nothing = np.zeros((len(weight), width), np.float32)
+    nothing = np.zeros(3 * width, np.float32)
+    weight = np.concatenate([np.zeros((len(weight), 3 * width), np.float32), weight], axis=1)
     return Head(
-        mean=np.concatenate([np.zeros(width, np.float32), head.mean]),
-        std=np.concatenate([np.zeros(width, np.float32), head.std]),
-        layers=((np.concatenate([nothing, weight], axis=1), bias), *rest),
+        mean=np.concatenate([nothing, head.mean]),
+        std=np.concatenate([nothing, head.std]),
+        layers=((weight, bias), *rest),
     )

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from featurestore.errors import ArtifactCorrupt
 from featurestore.gate import sound
-from featurestore.heads import Head, evaluate, load_head, pair_input, save_head, user_input
+from featurestore.heads import (
+    Head,
+    evaluate,
+    evaluate_pairs,
+    load_head,
+    pair_input,
+    save_head,
+    user_input,
+)
 from featurestore.representation import fit_scales, representation
 
 
@@ -68,12 +76,33 @@ def test_a_constant_feature_is_only_centred() -> None:
     assert evaluate(head, np.array([[5.0, 4.0]], np.float32)).tolist() == [[2.0]]
 
 
-def test_a_pair_is_its_product_and_its_counts() -> None:
+def test_a_pair_is_both_ends_their_product_and_counts() -> None:
+    u, v = normal(4, 3), normal(4, 3, seed=1)
     counts = np.array([[0.0, 1.0]] * 4, np.float32)
-    found = pair_input(normal(4, 3), normal(4, 3, seed=1), counts)
-    np.testing.assert_array_equal(found[:, :3], normal(4, 3) * normal(4, 3, seed=1))
-    np.testing.assert_allclose(found[:, 3:], np.log1p(counts))
+    found = pair_input(u, v, counts)
+    np.testing.assert_array_equal(found[:, :9], np.concatenate([u, v, u * v], axis=1))
+    np.testing.assert_allclose(found[:, 9:], np.log1p(counts))
     assert found.dtype == np.float32
+
+
+def linear_head(width: int) -> Head:
+    return Head(
+        mean=np.zeros(width, np.float32),
+        std=np.ones(width, np.float32),
+        layers=((np.arange(1, width + 1, dtype=np.float32)[None], np.zeros(1, np.float32)),),
+    )
+
+
+def test_a_head_of_pairs_is_evaluated_in_the_form_that_it_was_published_in() -> None:
+    u, v = normal(4, 3), normal(4, 3, seed=1)
+    counts = np.array([[0.0, 1.0]] * 4, np.float32)
+    found = evaluate_pairs(linear_head(11), u, v, counts)
+    np.testing.assert_array_equal(found, evaluate(linear_head(11), pair_input(u, v, counts)))
+    product = np.concatenate([u * v, np.log1p(counts)], axis=1)
+    found = evaluate_pairs(linear_head(5), u, v, counts)
+    np.testing.assert_array_equal(found, evaluate(linear_head(5), product))
+    with pytest.raises(ArtifactCorrupt, match=r"reads 7 numbers of a pair.* width 3 with 2 counts"):
+        evaluate_pairs(linear_head(7), u, v, counts)
 
 
 def test_a_file_that_is_no_head_is_one_line(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from training.link_head import (
     fit_head,
     moments,
     pair_examples,
+    pair_rows,
     score_pairs,
     training_slices,
     widened,
@@ -74,7 +75,7 @@ def test_a_head_learns_and_is_what_torch_computed(tmp_path):
         seen.append(area_under_curve(test_labels, evaluate(head, test_inputs)[:, 0]))
         return seen[-1]
 
-    head = fit_head(inputs, labels, choose, seed=0)
+    head = fit_head(inputs.__getitem__, labels, choose, seed=0)
     assert choose(head) == max(seen) > 0.9
     save_head(head, tmp_path / "head.safetensors")
     loaded = load_head(tmp_path / "head.safetensors")
@@ -84,7 +85,7 @@ def test_a_head_learns_and_is_what_torch_computed(tmp_path):
 def test_the_same_seed_gives_the_same_head():
     inputs, labels = learnable(500)
     first, again, other = (
-        fit_head(inputs, labels, lambda head: 0.0, seed=seed) for seed in (3, 3, 4)
+        fit_head(inputs.__getitem__, labels, lambda head: 0.0, seed=seed) for seed in (3, 3, 4)
     )
     assert np.array_equal(first.layers[0][0], again.layers[0][0])
     assert not np.array_equal(first.layers[0][0], other.layers[0][0])
@@ -92,7 +93,7 @@ def test_the_same_seed_gives_the_same_head():
 
 def test_networks_side_by_side_are_one_head():
     inputs, _ = learnable(50)
-    mean, std = moments(inputs)
+    mean, std = moments(inputs.__getitem__, len(inputs))
     networks = Networks(6, torch.Generator().manual_seed(0))
     head = networks.head(mean, std)
     x = torch.from_numpy((inputs - mean) / np.where(std > 0, std, 1))
@@ -102,12 +103,14 @@ def test_networks_side_by_side_are_one_head():
 
 def test_fewer_examples_than_a_batch_are_enough():
     inputs, labels = learnable(30)
-    assert fit_head(inputs, labels, lambda head: 0.0, seed=0).layers[1][0].shape[0] == 1
+    assert fit_head(inputs.__getitem__, labels, lambda head: 0.0, seed=0).layers[1][0].shape[0] == 1
 
 
 def test_a_widened_head_reads_counts_alone(examples):
     counts = examples.counts[:200]
-    head = fit_head(np.log1p(counts), examples.is_follow[:200], lambda head: 0.0, seed=0)
+    head = fit_head(
+        np.log1p(counts).__getitem__, examples.is_follow[:200], lambda head: 0.0, seed=0
+    )
     R = np.random.default_rng(0).standard_normal((200, 5)).astype(np.float32)
     inputs = pair_input(R, R[::-1], counts)
     assert np.allclose(
@@ -120,8 +123,23 @@ def test_blocks_of_pairs_are_scored_like_all_at_once(examples, monkeypatch):
     R = np.random.default_rng(0).standard_normal((140, 4)).astype(np.float32)
     u, v = examples.followers[:100], examples.followees[:100]
     inputs = pair_input(R[u], R[v], counts)
-    assert inputs.shape == (100, 4 + len(COUNT_NAMES))
-    head = fit_head(inputs, examples.is_follow[:100], lambda head: 0.0, seed=0)
+    assert inputs.shape == (100, 3 * 4 + len(COUNT_NAMES))
+    rows = pair_rows(R, u, v, counts)
+    assert np.array_equal(rows(np.arange(30, 50)), inputs[30:50])
+    head = fit_head(rows, examples.is_follow[:100], lambda head: 0.0, seed=0)
     whole = evaluate(head, inputs)[:, 0]
     monkeypatch.setattr("training.link_head.BLOCK", 7)
     assert np.allclose(score_pairs(head, R, u, v, counts), whole, atol=1e-6)
+
+
+def test_many_examples_take_no_more_steps_than_a_few_hundred_thousand(monkeypatch):
+    monkeypatch.setattr("training.link_head.MAX_STEPS", 3)
+    inputs, labels = learnable(1500)
+    asked = []
+
+    def rows(numbers):
+        asked.append(len(numbers))
+        return inputs[numbers]
+
+    fit_head(rows, labels, lambda head: 0.0, seed=0)
+    assert asked[2:] == [64] * 30  # ten looks of three batches, after mean and deviation
