@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from graphdb.folds import NUM_FOLDS
 
+NO_FOLD = 255
+"""The fold of an edge that is not a follow."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Adjacency:
@@ -146,6 +149,17 @@ def graph_of_follows(
             num_nodes, out_keys[mutual], out_folds[mutual], keys, in_folds[place[mutual]]
         ),
     )
+
+
+def rows_of_pairs(
+    num_nodes: int,
+    rows: NDArray[np.integer],
+    columns: NDArray[np.integer],
+    user_keys: NDArray[np.uint64],
+) -> Adjacency:
+    """Arrange distinct pairs (E,) that are no follows, and so are of no fold, as rows."""
+    keys = np.sort(np.asarray(rows, dtype=np.int64) * num_nodes + columns)
+    return _rows_of_keys(num_nodes, keys, np.full(len(keys), NO_FOLD, np.uint8), user_keys)
 
 
 def _sorted_edges(

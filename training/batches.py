@@ -25,7 +25,7 @@ from training.neighbourhoods import (
 )
 from training.objectives.masked_language_modelling import mask_tokens
 from training.objectives.node_feature_modelling import mask_nodes
-from training.pairs import draw_strangers, ends_of
+from training.pairs import draw_strangers
 from training.training_data import PostArrays, TrainingData, signatures
 
 
@@ -161,7 +161,7 @@ def post_batch(
 def user_batch(data: TrainingData, config: RunConfig, rng: np.random.Generator) -> UserBatch:
     """Draw distinct seeds that have a neighbour, one neighbour each, and strangers of the bank."""
     schedule = config.schedule
-    sources, partners = connected_pairs(data, schedule.num_contrast_pairs, rng)
+    sources, partners = data.source.connected(schedule.num_contrast_pairs, rng)
     users, local = np.unique(np.concatenate([sources, partners]), return_inverse=True)
     bank_users = choose(np.arange(data.num_users), schedule.num_bank_negatives, rng)
     texts, text_owners = data.texts.sample(users, schedule.num_contrast_posts, rng)
@@ -180,47 +180,27 @@ def user_batch(data: TrainingData, config: RunConfig, rng: np.random.Generator) 
     )
 
 
-def connected_pairs(
-    data: TrainingData, num_pairs: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct users that have a neighbour, and a random neighbour of each.
-
-    A neighbour is one of any relation, so for directed edges whom they follow or who follows them.
-    """
-    degrees = np.stack([adjacency.degrees() for adjacency in data.relations])
-    total = degrees.sum(0)
-    sources = choose(np.flatnonzero(total), num_pairs, rng)
-    picks = (rng.random(len(sources)) * total[sources]).astype(np.int64)
-    partners = np.empty_like(sources)
-    for adjacency, own in zip(data.relations, degrees, strict=True):
-        here = (picks >= 0) & (picks < own[sources])
-        partners[here] = adjacency.indices[adjacency.indptr[sources[here]] + picks[here]]
-        picks = np.where(here, -1, picks - own[sources])
-    return sources, partners
-
-
 def stranger_mask(
     data: TrainingData, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> Tensor:
     """Which (row, column) pairs may be contrasted, in either direction."""
     u, v = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
-    allowed = data.strangers.allowed(u, v)
-    if data.directed:
-        allowed &= data.strangers.allowed(v, u)
+    allowed = data.source.allowed(u, v)
+    if data.source.is_directed:
+        allowed &= data.source.allowed(v, u)
     return torch.from_numpy(allowed.reshape(len(rows), len(columns)))
 
 
 def graph_batch(data: TrainingData, config: RunConfig, rng: np.random.Generator) -> GraphBatch:
     """Draw edges to hide and strangers, and sample the neighbourhood of their ends."""
-    edges, num_edges = data.edges, data.edges.num_edges
-    share = max(1, int(config.objectives.edge_mask_rate * num_edges))
-    chosen = choose(np.arange(num_edges), min(config.schedule.num_edge_targets, share), rng)
-    u, v = ends_of(edges, chosen)
-    not_u, not_v = draw_strangers(data.strangers, edges, u, v, rng)
+    source, objectives = data.source, config.objectives
+    share = max(1, int(objectives.edge_mask_rate * source.num_edges))
+    u, v = source.edges(min(config.schedule.num_edge_targets, share), rng)
+    not_u, not_v = draw_strangers(source, u, v, rng, hard=objectives.hard_strangers)
     all_u, all_v = np.concatenate([u, not_u]), np.concatenate([v, not_v])
     seeds, local = np.unique(np.concatenate([all_u, all_v]), return_inverse=True)
     around = neighbourhood(
-        data.relations,
+        source,
         seeds,
         config.graph.fan_outs,
         random_draw(rng),

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphdb.adjacency import SnapshotGraph
 from training.batches import blocks_of, pixel_rows, signature_rows, statistics_rows, token_rows
 from training.encoders import ImageEncoder, TextEncoder, mean_by_owner
+from training.graph_source import GraphSource
 from training.model import MMGA
-from training.neighbourhoods import fixed_draw, neighbourhood, relations
+from training.neighbourhoods import fixed_draw, neighbourhood
 from training.training_data import PostLists, TrainingData
 from training.user_bank import ModalVectors, UserBank
 
@@ -38,21 +38,21 @@ class UserVectors:
 def encode_users(
     model: MMGA,
     data: TrainingData,
-    graph: SnapshotGraph,
+    source: GraphSource,
     *,
     salt: bytes,
     bank: UserBank | None = None,
 ) -> UserVectors:
     """Vectors of all users, each a function of the weights, its posts and its neighbourhood.
 
-    `graph` is the one with held-out follows removed for evaluation, the whole one for publishing.
+    `source` has no held-out follow for evaluation, all follows for publishing.
     `salt` decides which neighbours stand for a user who has more than the fan-out. `bank` holds
     the modal vectors where they are known already.
     """
     bank = encode_modalities(model, data) if bank is None else bank
     vectors = bank.read(torch.arange(data.num_users))
     return UserVectors(
-        graph=encode_graph(model, data, bank, graph, salt=salt),
+        graph=encode_graph(model, data, bank, source, salt=salt),
         image=vectors.image.numpy(),
         text=vectors.text.numpy(),
         has_image=vectors.has_image.numpy(),
@@ -114,17 +114,16 @@ def _means(
 
 @torch.no_grad()
 def encode_graph(
-    model: MMGA, data: TrainingData, bank: UserBank, graph: SnapshotGraph, *, salt: bytes
+    model: MMGA, data: TrainingData, bank: UserBank, source: GraphSource, *, salt: bytes
 ) -> NDArray[np.float32]:
-    """R^G (N, Dg) over the fixed neighbourhoods of this graph."""
+    """R^G (N, Dg) over the fixed neighbourhoods of this source."""
     config = model.config
-    edges = relations(graph, config.graph.edges)
     training = model.training
     model.eval()
     parts = []
     for start in range(0, data.num_users, NUM_SEEDS_PER_CHUNK):
         seeds = np.arange(start, min(start + NUM_SEEDS_PER_CHUNK, data.num_users))
-        around = neighbourhood(edges, seeds, config.graph.fan_outs, fixed_draw(salt))
+        around = neighbourhood(source, seeds, config.graph.fan_outs, fixed_draw(salt))
         nodes = model.node_inputs(
             bank.read(torch.from_numpy(around.users)),
             statistics_rows(data, around.users),

@@ -1,6 +1,6 @@
 """Sampled neighbourhoods as the layers of the graph encoder read them.
 
-Shapes: N users, n nodes of a subgraph, E edges of a relation, B seeds.
+Shapes: n nodes of a subgraph, E edges of a relation, B seeds.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graphdb.adjacency import Adjacency, SnapshotGraph
-from graphdb.sampling import nearest_by_hash, sample_neighbours
-from training.config import Edges
+from training.graph_source import Drawn, GraphSource
 
-Draw = Callable[[Adjacency, NDArray[np.int64], int], tuple[NDArray[np.int64], NDArray[np.int64]]]
-"""(relation, distinct targets, fan-out) -> (neighbours as users, targets as positions) by edge."""
+Draw = Callable[[GraphSource, int, NDArray[np.int64], int], Drawn]
+"""(source, relation, distinct targets, fan-out) -> neighbours as users, places of targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +33,8 @@ class Neighbourhood:
     layers: Sequence[LayerEdges]
 
 
-def relations(graph: SnapshotGraph, edges: Edges) -> tuple[Adjacency, ...]:
-    """The edge types: mutual follows, or those a user follows and those who follow the user."""
-    return (graph.mutual,) if edges == "mutual" else (graph.followees, graph.followers)
-
-
 def neighbourhood(
-    adjacencies: Sequence[Adjacency],
+    source: GraphSource,
     seeds_B: NDArray[np.int64],
     fan_outs: Sequence[int],
     draw: Draw,
@@ -51,17 +44,18 @@ def neighbourhood(
     """Expand distinct seeds hop by hop, each hop with its own fan-out.
 
     The edges of a layer reach all of its targets, those of inner hops again, so that a user's
-    vector does not depend on which other users are in the batch. Edges whose `pair_keys` are in
-    `hidden_pairs` (ascending) carry no message, in either direction.
+    vector does not depend on which other users are in the batch. Follows whose `pair_keys` are in
+    `hidden_pairs` (ascending) carry no message, in either direction; mentions between the two do,
+    as they do where a held-out pair is judged.
     """
     users = np.asarray(seeds_B, dtype=np.int64)
     layers: list[LayerEdges] = []
     for fan_out in fan_outs:
         num_targets = len(users)
-        drawn = [draw(adjacency, users, fan_out) for adjacency in adjacencies]
+        drawn = [draw(source, number, users, fan_out) for number in range(source.num_relations)]
         if hidden_pairs is not None:
-            num_users = adjacencies[0].num_nodes
-            drawn = [without_pairs(edges, users, hidden_pairs, num_users) for edges in drawn]
+            for number in range(source.num_follow_relations):
+                drawn[number] = without_pairs(drawn[number], users, hidden_pairs, source.num_users)
         users = np.concatenate([users, newcomers(users, [edges[0] for edges in drawn])])
         place = positions(users)
         layers.append(
@@ -76,26 +70,16 @@ def neighbourhood(
 
 def random_draw(rng: np.random.Generator) -> Draw:
     """Neighbours at random without replacement, for training."""
-
-    def draw(
-        adjacency: Adjacency, targets: NDArray[np.int64], fan_out: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        sample = sample_neighbours(adjacency, targets, (fan_out,), rng)
-        return sample.nodes[sample.rows].astype(np.int64), sample.cols.astype(np.int64)
-
-    return draw
+    return lambda source, relation, targets, fan_out: source.neighbours(
+        relation, targets, fan_out, rng
+    )
 
 
 def fixed_draw(salt: bytes) -> Draw:
     """The neighbours of smallest hash(salt, user, neighbour), for inference."""
-
-    def draw(
-        adjacency: Adjacency, targets: NDArray[np.int64], fan_out: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        sample = nearest_by_hash(adjacency, targets, (fan_out,), salt)
-        return sample.nodes[sample.rows].astype(np.int64), sample.cols.astype(np.int64)
-
-    return draw
+    return lambda source, relation, targets, fan_out: source.nearest(
+        relation, targets, fan_out, salt
+    )
 
 
 def pair_keys(u: NDArray[np.integer], v: NDArray[np.integer], num_users: int) -> NDArray[np.int64]:
@@ -105,11 +89,11 @@ def pair_keys(u: NDArray[np.integer], v: NDArray[np.integer], num_users: int) ->
 
 
 def without_pairs(
-    edges: tuple[NDArray[np.int64], NDArray[np.int64]],
+    edges: Drawn,
     users: NDArray[np.int64],
     hidden_pairs: NDArray[np.int64],
     num_users: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> Drawn:
     """The drawn edges but those of hidden pairs."""
     neighbours, targets = edges
     kept = ~np.isin(pair_keys(neighbours, users[targets], num_users), hidden_pairs)

@@ -23,6 +23,7 @@ from training.caption_tokens import read_captions
 from training.config import RunConfig
 from training.encoding import UserVectors, encode_modalities, encode_users
 from training.errors import NothingToTrain
+from training.graph_source import SnapshotSource
 from training.model import MMGA, build
 from training.post_inputs import PostInputs, prepare_post_inputs
 from training.progress import Reporter
@@ -222,15 +223,16 @@ def seed_vectors(
         return load_vectors(path)
 
     def initial() -> UserVectors:
-        return encode_users(initial_model(run.config, data, seed), data, data.graph, salt=salt)
+        return encode_users(initial_model(run.config, data, seed), data, data.source, salt=salt)
 
     def trained() -> UserVectors:
-        return encode_users(trained_model(run, seed, data), data, data.graph, salt=salt)
+        return encode_users(trained_model(run, seed, data), data, data.source, salt=salt)
 
     def published() -> UserVectors:
         model = trained_model(run, seed, data)
         bank = encode_modalities(model, data)
-        return encode_users(model, data, snapshot.graph, salt=salt, bank=bank)
+        whole = SnapshotSource(snapshot, run.config.graph.edges, without_folds=())
+        return encode_users(model, data, whole, salt=salt, bank=bank)
 
     return SeedVectors(
         seed=seed,

@@ -194,8 +194,8 @@ def check_finite(losses: Mapping[str, float], step: int) -> None:
 
 def check_enough(data: TrainingData, posts: PostPools) -> None:
     """Raises NothingToTrain when a phase would have nothing to draw from."""
-    if not data.edges.num_edges:
-        kind = "follows" if data.directed else "mutual follows"
+    if not data.source.num_edges:
+        kind = "follows" if data.source.is_directed else "mutual follows"
         raise NothingToTrain(f"no {kind} are left to train on; ingest follows first")
     if not len(posts.captioned):
         raise NothingToTrain("no post has a caption; ingest posts first")

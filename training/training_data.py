@@ -9,12 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from graphdb.adjacency import Adjacency, SnapshotGraph
-from graphdb.folds import HELD_OUT_FOLDS
-from graphdb.id_column import IdColumn
 from training.config import Edges
-from training.neighbourhoods import relations
-from training.pairs import Strangers
+from training.graph_source import GraphOfUsers, GraphSource, SnapshotSource
 
 NUM_ENDS = 2
 """[CLS] and [SEP]: a caption of no more tokens is empty."""
@@ -39,13 +35,9 @@ class PostArrays(Protocol):
     def image_hashes(self) -> NDArray[np.uint64]: ...  # noqa: D102
 
 
-class SnapshotLike(Protocol):
+class SnapshotLike(GraphOfUsers, Protocol):
     """The part of a snapshot that training reads."""
 
-    @property
-    def graph(self) -> SnapshotGraph: ...  # noqa: D102
-    @property
-    def user_ids(self) -> IdColumn: ...  # noqa: D102
     @property
     def user_keys(self) -> NDArray[np.uint64]: ...  # noqa: D102
     @property
@@ -89,15 +81,11 @@ class PostLists:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
-    """A snapshot as training sees it. `graph` has no held-out follow; `strangers` knows all."""
+    """A snapshot as training sees it; `source` tells of no held-out follow."""
 
     statistics: NDArray[np.float32]
     user_keys: NDArray[np.uint64]
-    graph: SnapshotGraph
-    strangers: Strangers
-    edges: Adjacency
-    relations: tuple[Adjacency, ...]
-    directed: bool
+    source: GraphSource
     inputs: PostArrays
     texts: PostLists
     images: PostLists
@@ -108,18 +96,14 @@ class TrainingData:
         return len(self.statistics)
 
 
-def training_data(snapshot: SnapshotLike, inputs: PostArrays, edges: Edges) -> TrainingData:
-    """Remove the held-out follows and list the posts of each modality."""
-    graph = snapshot.graph.without_folds(HELD_OUT_FOLDS)
-    directed = edges == "follows"
+def training_data(
+    snapshot: SnapshotLike, inputs: PostArrays, edges: Edges, source: GraphSource | None = None
+) -> TrainingData:
+    """List the posts of each modality; edges are the snapshot's where no source is given."""
     return TrainingData(
         statistics=np.asarray(snapshot.statistics),
         user_keys=np.asarray(snapshot.user_keys),
-        graph=graph,
-        strangers=Strangers(snapshot.graph, snapshot.user_ids, directed=directed),
-        edges=graph.followees if directed else graph.mutual,
-        relations=relations(graph, edges),
-        directed=directed,
+        source=SnapshotSource(snapshot, edges) if source is None else source,
         inputs=inputs,
         texts=posts_where(np.asarray(inputs.token_counts) > NUM_ENDS, snapshot.post_indptr),
         images=posts_where(np.asarray(inputs.pixel_rows) >= 0, snapshot.post_indptr),

@@ -27,6 +27,7 @@ class SmallSnapshot:
     user_ids: IdColumn
     user_keys: np.ndarray
     statistics: np.ndarray
+    mentions: np.ndarray
     post_indptr: np.ndarray
     communities: np.ndarray
 
@@ -103,6 +104,7 @@ def small_network(
         user_ids=IdColumn.of(f"user-{number}" for number in range(num_users)),
         user_keys=rng.integers(0, 2**63, num_users).astype(np.uint64),
         statistics=small_statistics(communities, rng),
+        mentions=small_mentions(num_users, seed),
         post_indptr=np.arange(0, num_users * posts_per_user + 1, posts_per_user),
         communities=communities,
     )
@@ -124,6 +126,12 @@ def small_graph(communities: np.ndarray, rng: np.random.Generator) -> SnapshotGr
 def small_statistics(communities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     levels = np.array([1.0, 20.0, 400.0])[communities][:, None]
     return (levels * rng.uniform(0.8, 1.2, (len(communities), 16))).astype(np.float32)
+
+
+def small_mentions(num_users: int, seed: int) -> np.ndarray:
+    """Distinct pairs (author, mentioned), some of them of one user alone."""
+    rng = np.random.default_rng([seed, 1])
+    return np.unique(rng.integers(0, num_users, (3 * num_users, 2)), axis=0).astype(np.int32)
 
 
 def small_posts(

@@ -6,10 +6,11 @@ import torch
 
 from graphdb.folds import HELD_OUT_FOLDS, fold
 from tests.training.small_network import small_config, small_data, small_network
-from training.batches import connected_pairs, graph_batch, split_posts, user_batch
+from training.batches import graph_batch, split_posts, user_batch
 from training.config import Edges
 from training.gate import NodeInputs, rows
-from training.pairs import draw_strangers, ends_of
+from training.graph_source import ends_of
+from training.pairs import draw_strangers
 from training.trainer import Trainer
 from training.training_data import TrainingData, signatures, training_data
 
@@ -18,6 +19,11 @@ EDGES: tuple[Edges, ...] = ("mutual", "follows")
 
 def data_of(edges: Edges) -> TrainingData:
     return small_data(small_config(edges=edges))
+
+
+def all_edges(data: TrainingData) -> tuple[np.ndarray, np.ndarray]:
+    edges = data.source.follows[0]
+    return ends_of(edges, np.arange(edges.num_edges))
 
 
 def held_out_pairs() -> set[tuple[int, int]]:
@@ -31,7 +37,7 @@ def test_no_held_out_follow_is_an_edge_of_training(edges: Edges) -> None:
     data, held_out = data_of(edges), held_out_pairs()
     assert len(held_out) > 50
     for adjacency, backwards in zip(
-        (data.graph.followees, data.graph.followers, data.graph.mutual),
+        (data.source.graph.followees, data.source.graph.followers, data.source.graph.mutual),
         (False, True, None),
         strict=True,
     ):
@@ -44,8 +50,8 @@ def test_no_held_out_follow_is_an_edge_of_training(edges: Edges) -> None:
 def test_a_stranger_is_no_true_edge_and_of_no_held_out_fold(edges: Edges) -> None:
     data = data_of(edges)
     whole = small_network()[0].graph.followees
-    u, v = ends_of(data.edges, np.arange(data.edges.num_edges))
-    not_u, not_v = draw_strangers(data.strangers, data.edges, u, v, np.random.default_rng(0))
+    u, v = all_edges(data)
+    not_u, not_v = draw_strangers(data.source, u, v, np.random.default_rng(0))
     assert len(not_u) > 0.9 * len(u)
     assert not whole.contains(not_u, not_v).any()
     assert (not_u != not_v).all()
@@ -57,8 +63,8 @@ def test_a_stranger_is_no_true_edge_and_of_no_held_out_fold(edges: Edges) -> Non
 
 def test_half_of_the_strangers_follow_the_degrees() -> None:
     data = data_of("follows")
-    u, v = ends_of(data.edges, np.arange(data.edges.num_edges))
-    not_u, not_v = draw_strangers(data.strangers, data.edges, u, v, np.random.default_rng(0))
+    u, v = all_edges(data)
+    not_u, not_v = draw_strangers(data.source, u, v, np.random.default_rng(0))
     kept_one_end = np.isin(not_u * 1000, u * 1000) | np.isin(not_v, v)
     assert kept_one_end.mean() > 0.4
 
@@ -88,8 +94,8 @@ def test_each_seed_of_a_user_batch_comes_with_a_neighbour_and_true_strangers(edg
     batch = user_batch(data, config, np.random.default_rng(0))
     sources, partners = batch.users[batch.sources].numpy(), batch.users[batch.partners].numpy()
     assert len(set(sources.tolist())) == len(sources) == config.schedule.num_contrast_pairs
-    edge = data.graph.followees.contains(sources, partners)
-    back = data.graph.followees.contains(partners, sources)
+    edge = data.source.graph.followees.contains(sources, partners)
+    back = data.source.graph.followees.contains(partners, sources)
     assert (edge | back if edges == "follows" else edge & back).all()
     candidates = np.concatenate([partners, batch.bank_users.numpy()])
     rows, columns = np.nonzero(batch.negatives.numpy())
@@ -104,9 +110,12 @@ def test_connected_pairs_reach_all_neighbours_of_all_relations() -> None:
     seen: dict[int, set[int]] = {}
     rng = np.random.default_rng(0)
     for _ in range(300):
-        for source, partner in zip(*connected_pairs(data, 60, rng), strict=True):
+        for source, partner in zip(*data.source.connected(60, rng), strict=True):
             seen.setdefault(int(source), set()).add(int(partner))
-    own = data.graph.followees.neighbours(7).tolist() + data.graph.followers.neighbours(7).tolist()
+    own = (
+        data.source.graph.followees.neighbours(7).tolist()
+        + data.source.graph.followers.neighbours(7).tolist()
+    )
     assert seen[7] == set(own)
 
 

@@ -8,6 +8,7 @@ from tests.training.small_network import small_config, small_data, small_network
 from training import encoding
 from training.config import RunConfig
 from training.encoding import UserVectors, encode_users
+from training.graph_source import SnapshotSource
 from training.trainer import initial_model
 from training.training_data import TrainingData, training_data
 
@@ -16,7 +17,7 @@ PARTS = ("graph", "image", "text", "has_image", "has_text")
 
 def encode(config: RunConfig, data: TrainingData, **options: object) -> UserVectors:
     model = initial_model(config, data, 0)
-    return encode_users(model, data, options.pop("graph", data.graph), salt=b"g1", **options)
+    return encode_users(model, data, options.pop("source", data.source), salt=b"g1", **options)
 
 
 def same(first: UserVectors, second: UserVectors, atol: float = 0.0) -> None:
@@ -77,7 +78,8 @@ def test_publishing_reads_every_follow() -> None:
     config = small_config(fan_outs=(60, 60))
     snapshot, inputs = small_network()
     data = training_data(snapshot, inputs, "mutual")
-    published = encode(config, data, graph=snapshot.graph)
+    whole = SnapshotSource(snapshot, config.graph.edges, without_folds=())
+    published = encode(config, data, source=whole)
     assert not np.array_equal(published.graph, encode(config, data).graph)
     assert np.array_equal(published.text, encode(config, data).text)
 
@@ -87,7 +89,7 @@ def test_the_salt_decides_which_neighbours_stand_for_many() -> None:
     data = small_data(config)
     model = initial_model(config, data, 0)
     first, again, other = (
-        encode_users(model, data, data.graph, salt=salt).graph for salt in (b"a", b"a", b"b")
+        encode_users(model, data, data.source, salt=salt).graph for salt in (b"a", b"a", b"b")
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -1,16 +1,19 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from graphdb.adjacency import graph_of_follows
+from graphdb.adjacency import SnapshotGraph, graph_of_follows
+from graphdb.id_column import IdColumn
 from tests.training.small_network import small_config, small_network
 from training.batches import blocks_of
 from training.config import GraphEncoderConfig
 from training.gate import NodeInputs
 from training.graph_encoder import Block, GatedLayer, GraphEncoder
-from training.neighbourhoods import fixed_draw, neighbourhood, pair_keys, random_draw, relations
+from training.graph_source import SnapshotSource
+from training.neighbourhoods import fixed_draw, neighbourhood, pair_keys, random_draw
 from training.recipe import paper_literal
 
 NUM_FEATURES = 16
@@ -50,7 +53,7 @@ CONFIGS = {
 def test_a_user_vector_does_not_depend_on_the_batch(name: str) -> None:
     config = CONFIGS[name]
     encoder = make_encoder(config)
-    edges = relations(small_network()[0].graph, config.edges)
+    edges = SnapshotSource(small_network()[0], config.edges, without_folds=())
 
     def encode(seeds: list[int]) -> torch.Tensor:
         around = neighbourhood(edges, np.array(seeds), config.fan_outs, fixed_draw(b"salt"))
@@ -67,7 +70,7 @@ def test_a_user_vector_does_not_depend_on_the_batch(name: str) -> None:
 def test_a_masked_node_shows_neither_features_nor_modalities(name: str) -> None:
     config = CONFIGS[name]
     encoder = make_encoder(config)
-    edges = relations(small_network()[0].graph, config.edges)
+    edges = SnapshotSource(small_network()[0], config.edges, without_folds=())
     around = neighbourhood(edges, np.arange(10), config.fan_outs, fixed_draw(b"salt"))
     nodes = nodes_of(around.users, config.signature_width)
     masked = torch.arange(len(around.users)) == 5
@@ -84,13 +87,19 @@ def test_a_masked_node_shows_neither_features_nor_modalities(name: str) -> None:
     assert not torch.allclose(before, unmasked)
 
 
+def source_of(graph: SnapshotGraph) -> SnapshotSource:
+    ids = IdColumn.of(str(number) for number in range(graph.num_nodes))
+    snapshot = SimpleNamespace(graph=graph, user_ids=ids, mentions=np.empty((0, 2), np.int32))
+    return SnapshotSource(snapshot, "mutual", without_folds=())
+
+
 def test_hidden_pairs_carry_no_message_in_either_direction() -> None:
     graph = graph_of_follows(
         3, np.array([0, 1, 1, 2]), np.array([1, 0, 2, 1]), np.full(4, 50, np.uint8)
     )
     hidden = pair_keys(np.array([1]), np.array([0]), 3)
     around = neighbourhood(
-        (graph.mutual,),
+        source_of(graph),
         np.array([0, 1]),
         (5, 5),
         random_draw(np.random.default_rng(0)),
@@ -106,9 +115,8 @@ def test_hidden_pairs_carry_no_message_in_either_direction() -> None:
 def test_random_neighbourhoods_hold_edges_of_the_graph_alone_and_respect_the_fan_out() -> None:
     graph = small_network()[0].graph
     adjacency = graph.followees
-    around = neighbourhood(
-        (adjacency,), np.array([3, 8]), (4, 2), random_draw(np.random.default_rng(0))
-    )
+    source = SnapshotSource(small_network()[0], "follows", without_folds=())
+    around = neighbourhood(source, np.array([3, 8]), (4, 2), random_draw(np.random.default_rng(0)))
     assert around.users[:2].tolist() == [3, 8]
     assert len(set(around.users.tolist())) == len(around.users)
     for layer, fan_out in zip(around.layers, (2, 4), strict=True):
