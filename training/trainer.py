@@ -25,7 +25,7 @@ from training.errors import NotFinite, NothingToTrain
 from training.model import MMGA, build, weigh
 from training.schedule import Stage, learning_rate_factor, num_steps, stage_of
 from training.training_data import TrainingData
-from training.user_bank import UserBank
+from training.user_bank import bank_of
 
 HELD_OUT_POSTS = 0.05
 NUM_HELD_OUT_BATCHES = 8
@@ -47,9 +47,7 @@ class Trainer:
             self.network = nn.parallel.DistributedDataParallel(
                 self.model, find_unused_parameters=True, broadcast_buffers=False
             )
-        self.bank = UserBank(
-            data.num_users, image_width=config.image.width, text_width=config.text.width
-        )
+        self.bank = bank_of(data, config)
         schedule = config.schedule
         self.optimisers = {
             "encoders": optimiser(
@@ -65,7 +63,8 @@ class Trainer:
     def step(self, number: int) -> dict[str, Tensor]:
         """Do step `number` of the plan; return its losses, still on the device."""
         stage = stage_of(self.config.schedule, number)
-        if number == stage.first and (stage.phase == "graph" or not self.bank.has_text.any()):
+        self.bank.step = number
+        if number == stage.first and (stage.phase == "graph" or self.bank.is_empty):
             self.refresh_bank()
         torch.manual_seed(step_seed(self.seed, number, self.rank))
         rng = np.random.default_rng([self.seed, number, self.rank])
@@ -98,7 +97,7 @@ class Trainer:
     def refresh_bank(self) -> None:
         """Encode every user anew, each rank its share."""
         mine = np.arange(self.rank, self.data.num_users, self.num_ranks)
-        fresh = encode_modalities(self.model, self.data, users=mine)
+        fresh = encode_modalities(self.model, self.data, users=mine, step=self.bank.step)
         if self.num_ranks > 1:
             for tensor in fresh.state().values():
                 summed = tensor.to(torch.float32)

@@ -187,14 +187,15 @@ def test_a_graph_step_reads_the_bank_when_it_computes_and_not_when_its_batch_is_
     batch = graph_batch(data, config, np.random.default_rng(5))
     trainer.refresh_bank()
     users = batch.users.numpy()
+    vectors = trainer.bank.read(batch.users)
     logs = torch.log1p(torch.from_numpy(data.statistics[users]))
     nodes = NodeInputs(
         statistics=(logs - trainer.model.statistics_mean) / trainer.model.statistics_scale,
         signature=torch.from_numpy(signatures(data.user_keys[users], 8)),
-        image=trainer.bank.image[users],
-        text=trainer.bank.text[users],
-        has_image=trainer.bank.has_image[users],
-        has_text=trainer.bank.has_text[users],
+        image=vectors.image,
+        text=vectors.text,
+        has_image=vectors.has_image,
+        has_text=vectors.has_text,
     )
     graph = trainer.model.graph(nodes, batch.blocks, batch.masked)
     feature = trainer.model.node_feature_modelling(
