@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.batches import blocks_of, pixel_rows, signature_rows, statistics_rows, token_rows
-from training.encoders import ImageEncoder, TextEncoder, mean_by_owner
+from training.encoders import ImageEncoder, TextEncoder
 from training.graph_source import GraphSource
 from training.model import MMGA
 from training.neighbourhoods import fixed_draw, neighbourhood
+from training.pooling import Pooling
 from training.training_data import PostLists, TrainingData
-from training.user_bank import ModalVectors, UserBank, bank_of
+from training.user_bank import ModalVectors, UserBank
 
 NUM_POSTS_PER_CHUNK = 256
 NUM_USERS_PER_CHUNK = 4096
@@ -61,13 +62,12 @@ def encode_users(
 
 
 def encode_modalities(
-    model: MMGA, data: TrainingData, *, users: NDArray[np.int64] | None = None, step: int = 0
+    model: MMGA, data: TrainingData, *, users: NDArray[np.int64] | None = None
 ) -> UserBank:
-    """A bank filled at this step from the newest posts of the users (all of them by default)."""
+    """A bank filled from the newest posts of the users (all of them by default)."""
     users = np.arange(data.num_users) if users is None else users
     config = model.config
-    bank = bank_of(data, config)
-    bank.step = step
+    bank = UserBank(data.num_users, image_width=config.image.width, text_width=config.text.width)
     for start in range(0, len(users), NUM_USERS_PER_CHUNK):
         chunk = users[start : start + NUM_USERS_PER_CHUNK]
         bank.write(torch.from_numpy(chunk), modal_vectors(model, data, chunk))
@@ -75,28 +75,39 @@ def encode_modalities(
 
 
 def modal_vectors(model: MMGA, data: TrainingData, users: NDArray[np.int64]) -> ModalVectors:
-    """R^I and R^T of these users: means over their newest posts."""
+    """R^I and R^T of these users, pooled over their newest posts."""
     limit = model.config.schedule.num_inference_posts
-    image, has_image = _means(
-        model.image, data.images, users, limit, lambda posts: pixel_rows(data.inputs, posts)
+    image, has_image = _pooled(
+        model.image,
+        model.pool_image,
+        data.images,
+        users,
+        limit,
+        lambda posts: pixel_rows(data.inputs, posts),
     )
-    counts = data.inputs.token_counts
-    text, has_text = _means(
-        model.text, data.texts, users, limit, lambda posts: token_rows(data.inputs, posts), counts
+    text, has_text = _pooled(
+        model.text,
+        model.pool_text,
+        data.texts,
+        users,
+        limit,
+        lambda posts: token_rows(data.inputs, posts),
+        data.inputs.token_counts,
     )
     return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
 
 
 @torch.no_grad()
-def _means(
+def _pooled(
     encoder: TextEncoder | ImageEncoder,
+    pool: Pooling,
     lists: PostLists,
     users: NDArray[np.int64],
     limit: int,
     load: Callable[[NDArray[np.int64]], Tensor],
     lengths: NDArray[np.integer] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Mean vector of each user's newest posts; posts of equal length share a chunk."""
+    """One vector a user from the newest posts; posts of equal length share a chunk."""
     posts, owners = lists.newest(users, limit)
     order = np.arange(len(posts)) if lengths is None else np.argsort(lengths[posts], kind="stable")
     device = next(encoder.parameters()).device
@@ -110,7 +121,8 @@ def _means(
     values = torch.zeros(len(posts), encoder.config.width)
     if parts:
         values[torch.from_numpy(order)] = torch.cat(parts)
-    return mean_by_owner(values, torch.from_numpy(owners), len(users))
+    pooled, has_any = pool(values.to(device), torch.from_numpy(owners).to(device), len(users))
+    return pooled.cpu(), has_any.cpu()
 
 
 @torch.no_grad()

@@ -2,11 +2,13 @@
 
     TrainingError
     ├── RecipeUnknown        no recipe of that name, or options that exclude each other
+    ├── WeightsUnusable      pretrained weights cannot be had, or have other sizes than the run
     ├── NothingToTrain       the graph has too few users, posts or follows for a run
     ├── PostInputsUnusable   the caches of tokens or pixels cannot be written or read
     ├── EvaluationImpossible held-out follows or labels are too few to judge on
     ├── NotFinite            a loss stopped being a number
     ├── ClusterUnreachable   the Ray cluster that RAY_ADDRESS names does not answer
+    ├── ClusterTooSmall      the Ray cluster has fewer CPUs or GPUs than workers were asked for
     ├── RunFailed            the workers failed more often than allowed
     └── RunUnreadable        a run's files are of another format or damaged
 
@@ -20,6 +22,10 @@ class TrainingError(Exception):
 
 class RecipeUnknown(TrainingError):
     """No recipe of that name, or options that exclude each other."""
+
+
+class WeightsUnusable(TrainingError):
+    """Pretrained weights or their tokenizer cannot be had, or have other sizes than the run."""
 
 
 class NothingToTrain(TrainingError):
@@ -40,6 +46,10 @@ class NotFinite(TrainingError):
 
 class ClusterUnreachable(TrainingError):
     """The Ray cluster that RAY_ADDRESS names does not answer."""
+
+
+class ClusterTooSmall(TrainingError):
+    """The Ray cluster has fewer CPUs or GPUs than workers were asked for."""
 
 
 class RunFailed(TrainingError):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from training.batches import EncoderBatch, GraphBatch, PostBatch, UserBatch
 from training.config import RunConfig
-from training.encoders import ImageEncoder, TextEncoder, mean_by_owner
+from training.encoders import ImageEncoder, TextEncoder
 from training.gate import NodeInputs, rows
 from training.graph_encoder import GraphEncoder
 from training.objectives.graph_contrastive import NeighbourContrast, PairwiseContrast
@@ -20,6 +20,8 @@ from training.objectives.graph_structure_modelling import GraphStructureModellin
 from training.objectives.image_text_alignment import ImageTextAlignment
 from training.objectives.masked_language_modelling import MaskedLanguageModelling
 from training.objectives.node_feature_modelling import NodeFeatureModelling
+from training.pooling import post_pooling
+from training.pretrained import fill_image, fill_text
 from training.user_bank import ModalVectors, UserBank
 
 GRAPH_PARTS = ("graph", "node_feature_modelling", "graph_structure_modelling")
@@ -39,8 +41,10 @@ class MMGA(nn.Module):
         super().__init__()
         self.config = config
         widths = {"image_width": config.image.width, "text_width": config.text.width}
-        self.text = TextEncoder(config.text)
-        self.image = ImageEncoder(config.image)
+        self.text = TextEncoder(config.text, config.compute)
+        self.image = ImageEncoder(config.image, config.compute)
+        self.pool_text = post_pooling(config.users.post_pooling, config.text.width)
+        self.pool_image = post_pooling(config.users.post_pooling, config.image.width)
         self.graph = GraphEncoder(config.graph, num_features=num_features, **widths)
         options = config.objectives
         self.masked_language_modelling = MaskedLanguageModelling(
@@ -118,10 +122,10 @@ class MMGA(nn.Module):
         return losses
 
     def user_vectors(self, batch: UserBatch) -> ModalVectors:
-        """R^I and R^T of the batch's users: means over the posts drawn."""
+        """R^I and R^T of the batch's users, pooled over the posts drawn."""
         num_users = len(batch.users)
-        image, has_image = mean_by_owner(self.image(batch.pixels), batch.pixel_owners, num_users)
-        text, has_text = mean_by_owner(self.text(batch.tokens), batch.token_owners, num_users)
+        image, has_image = self.pool_image(self.image(batch.pixels), batch.pixel_owners, num_users)
+        text, has_text = self.pool_text(self.text(batch.tokens), batch.token_owners, num_users)
         return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
 
     def graph_losses(self, batch: GraphBatch, bank: UserBank) -> dict[str, Tensor]:
@@ -163,11 +167,11 @@ class MMGA(nn.Module):
         )
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """What phases 0 and A move: both encoders and the heads of their objectives."""
+        """What phases 0 and A move: the encoders but their frozen layers, pooling and heads."""
         return (
             parameter
             for name, parameter in self.named_parameters()
-            if name.partition(".")[0] not in GRAPH_PARTS
+            if parameter.requires_grad and name.partition(".")[0] not in GRAPH_PARTS
         )
 
 
@@ -203,7 +207,18 @@ def contrast_loss(
 
 
 def build(config: RunConfig, num_features: int, seed: int) -> MMGA:
-    """The network at its initial weights, a function of (config, seed)."""
+    """The network at its initial weights, a function of (config, seed, pretrained weights).
+
+    Raises WeightsUnusable.
+    """
+    model = blank(config, num_features, seed)
+    fill_text(model.text)
+    fill_image(model.image)
+    return model
+
+
+def blank(config: RunConfig, num_features: int, seed: int = 0) -> MMGA:
+    """The network at random weights alone, for whoever loads all of its weights next."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MMGA(config, num_features)

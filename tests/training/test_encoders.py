@@ -1,7 +1,8 @@
 import torch
 
 from tests.training.small_network import small_config
-from training.encoders import ImageEncoder, TextEncoder, masked_mean, mean_by_owner
+from training.encoders import ImageEncoder, TextEncoder, masked_mean
+from training.pooling import mean_by_owner
 from training.recipe import recipe
 
 
