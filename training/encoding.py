@@ -18,7 +18,7 @@ from training.model import MMGA
 from training.neighbourhoods import fixed_draw, neighbourhood
 from training.pooling import Pooling
 from training.training_data import PostLists, TrainingData
-from training.user_bank import ModalVectors, UserBank
+from training.user_bank import ModalVectors, UserBank, bank_of
 
 NUM_POSTS_PER_CHUNK = 256
 NUM_USERS_PER_CHUNK = 4096
@@ -62,12 +62,13 @@ def encode_users(
 
 
 def encode_modalities(
-    model: MMGA, data: TrainingData, *, users: NDArray[np.int64] | None = None
+    model: MMGA, data: TrainingData, *, users: NDArray[np.int64] | None = None, step: int = 0
 ) -> UserBank:
-    """A bank filled from the newest posts of the users (all of them by default)."""
+    """A bank filled at this step from the newest posts of the users (all of them by default)."""
     users = np.arange(data.num_users) if users is None else users
     config = model.config
-    bank = UserBank(data.num_users, image_width=config.image.width, text_width=config.text.width)
+    bank = bank_of(data, config)
+    bank.step = step
     for start in range(0, len(users), NUM_USERS_PER_CHUNK):
         chunk = users[start : start + NUM_USERS_PER_CHUNK]
         bank.write(torch.from_numpy(chunk), modal_vectors(model, data, chunk))
