@@ -5,9 +5,10 @@ beside it (`paper_literal`). Widths are in floats, `num_` are counts, rates are 
 """
 
 import json
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_type_hints
 
+from training.bounds import check_bounds
 from training.errors import RecipeUnknown
 
 GateInput = Literal["distance", "concat"]
@@ -53,6 +54,10 @@ class TextEncoderConfig:
     pretrained: str | None = None
     num_trained_layers: int | None = None
 
+    def __post_init__(self) -> None:
+        check_bounds(self, "text")
+        check_layers(self, "text")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageEncoderConfig:
@@ -68,6 +73,15 @@ class ImageEncoderConfig:
     initializer_range: float = 0.02
     pretrained: str | None = None
     num_trained_layers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "image")
+        check_layers(self, "image")
+        if self.image_size % self.patch_size:
+            raise RecipeUnknown(
+                f"image.patch_size {self.patch_size} does not divide image.image_size "
+                f"{self.image_size}; take one that does"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +111,15 @@ class GraphEncoderConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        check_bounds(self, "graph")
         if self.gate_normalisation == "softmax" and self.gate_input == "concat":
             raise RecipeUnknown(
                 "gate_normalisation softmax with gate_input concat gives every target the same "
                 "weights; take gate_input distance"
+            )
+        if self.literal_gate and self.gate_input != "concat":
+            raise RecipeUnknown(
+                "literal_gate is eq. 5 as printed, which has no distances; take gate_input concat"
             )
 
     @property
@@ -136,6 +155,9 @@ class UserConfig:
     fusion: Fusion = "concat"
     modality_dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_bounds(self, "users")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveConfig:
@@ -161,6 +183,9 @@ class ObjectiveConfig:
     weight_contrast: float = 3.0
     weight_node_feature: float = 0.25
     weight_graph_structure: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "objectives")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +218,9 @@ class ScheduleConfig:
     max_gradient_norm: float = 1.0
     num_steps_per_checkpoint: int = 25
 
+    def __post_init__(self) -> None:
+        check_bounds(self, "schedule")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeConfig:
@@ -200,12 +228,18 @@ class ComputeConfig:
 
     `num_ahead` batches are drawn while earlier ones are computed. `compiled` runs the encoders
     through torch.compile, `checkpointed` computes their activations again in the backward pass.
+    Every `num_steps_per_gradient_norm` steps, which then take one more backward pass, the gradient
+    of each term is measured alone (0: never).
     """
 
     precision: Precision = "fp32"
     compiled: bool = False
     checkpointed: bool = False
     num_ahead: int = 2
+    num_steps_per_gradient_norm: int = 25
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "compute")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,18 +263,40 @@ def to_json(config: RunConfig) -> str:
 
 
 def from_json(document: str) -> RunConfig:
-    """The config that `to_json` wrote."""
-    parsed: RunConfig = _build(RunConfig, json.loads(document))
+    """The config that `to_json` wrote; options that it did not know yet have their defaults.
+
+    Raises RecipeUnknown where it holds an option that this software does not know, or lacks one.
+    """
+    parsed: RunConfig = _build(RunConfig, json.loads(document), "")
     return parsed
 
 
-def _build(kind: Any, values: dict[str, Any]) -> Any:
+def check_layers(part: TextEncoderConfig | ImageEncoderConfig, name: str) -> None:
+    """Raises RecipeUnknown for heads that do not share the width, or layers that are not there."""
+    if part.width % part.num_heads:
+        raise RecipeUnknown(
+            f"{name}.num_heads {part.num_heads} does not divide {name}.width {part.width}; "
+            "take one that does"
+        )
+    if (part.num_trained_layers or 0) > part.num_layers:
+        raise RecipeUnknown(
+            f"{name}.num_trained_layers is {part.num_trained_layers} of {part.num_layers} layers; "
+            "take fewer, or none to train all"
+        )
+
+
+def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
     hints = get_type_hints(kind)
+    known = {entry.name: entry for entry in fields(kind)}
+    if unknown := [name for name in values if name not in known]:
+        raise RecipeUnknown(f"no option {prefix}{unknown[0]}: a newer version wrote this config")
     given: dict[str, Any] = {}
-    for entry in fields(kind):
-        value = values[entry.name]
-        nested = hints[entry.name]
-        if is_dataclass(nested):
-            value = _build(nested, value)
-        given[entry.name] = tuple(value) if isinstance(value, list) else value
+    for name, entry in known.items():
+        if name in values:
+            value, nested = values[name], hints[name]
+            if is_dataclass(nested):
+                value = _build(nested, value, f"{prefix}{name}.")
+            given[name] = tuple(value) if isinstance(value, list) else value
+        elif entry.default is MISSING and entry.default_factory is MISSING:
+            raise RecipeUnknown(f"option {prefix}{name} is missing: an older version wrote this")
     return kind(**given)
