@@ -1,10 +1,14 @@
 """One run's network, optimisers and bank, and what a step does to them.
 
-A step is a function of this state and of random numbers that come from (seed, step, rank) alone,
-so a run that resumes from a checkpoint repeats exactly what an undisturbed one does.
+A step is a function of this state and of random numbers that come from (seed, step, rank,
+microbatch) alone, so a run that resumes from a checkpoint repeats exactly what an undisturbed one
+does. Batches are functions of the same numbers, so they are drawn ahead.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -21,11 +25,23 @@ from training.batches import (
 )
 from training.config import RunConfig
 from training.encoding import encode_modalities
-from training.errors import NotFinite, NothingToTrain
-from training.model import MMGA, build, weigh
-from training.schedule import Stage, learning_rate_factor, num_steps, stage_of
+from training.errors import NotFinite, NothingToTrain, RecipeUnknown
+from training.loading import BatchLoader, moved
+from training.model import MMGA, build
+from training.optimisation import (
+    gradient_norms,
+    load_optimiser,
+    optimiser,
+    optimiser_state,
+    parameters_of,
+    set_learning_rate,
+)
+from training.ranks import data_parallel, share_rows, sum_over_ranks
+from training.schedule import MOVERS, Mover, Stage, learning_rate_factor, num_steps, plan, stage_of
+from training.step_record import StepRecord
 from training.training_data import TrainingData
 from training.user_bank import bank_of
+from training.weighting import PHASE_TERMS, Batch, WeighedNetwork, weights
 
 HELD_OUT_POSTS = 0.05
 NUM_HELD_OUT_BATCHES = 8
@@ -35,74 +51,162 @@ class Trainer:
     """The state of a run on one worker, of `num_ranks` that average their gradients."""
 
     def __init__(
-        self, config: RunConfig, data: TrainingData, *, seed: int, rank: int = 0, num_ranks: int = 1
+        self,
+        config: RunConfig,
+        data: TrainingData,
+        *,
+        seed: int,
+        rank: int = 0,
+        num_ranks: int = 1,
+        device: torch.device | None = None,
     ) -> None:
         self.config, self.data = config, data
         self.seed, self.rank, self.num_ranks = seed, rank, num_ranks
+        self.device = torch.device("cpu") if device is None else device
         self.posts, self.held_out = split_posts(data, held_out_share=HELD_OUT_POSTS)
         check_enough(data, self.posts)
-        self.model = initial_model(config, data, seed)
-        self.network: nn.Module = self.model
-        if num_ranks > 1:
-            self.network = nn.parallel.DistributedDataParallel(
-                self.model, find_unused_parameters=True, broadcast_buffers=False
-            )
-        self.bank = bank_of(data, config)
+        check_weights(config)
+        self.model = initial_model(config, data, seed).to(self.device)
+        self.weighed = WeighedNetwork(self.model, config).to(self.device)
+        self.network = data_parallel(self.weighed, num_ranks, self.device)
+        self.bank = bank_of(data, config, self.device)
         schedule = config.schedule
+        rates: dict[Mover, float] = {
+            "encoders": schedule.encoder_learning_rate,
+            "graph": schedule.graph_learning_rate,
+        }
         self.optimisers = {
-            "encoders": optimiser(
-                self.model.encoder_parameters(),
-                schedule.encoder_learning_rate,
-                schedule.weight_decay,
-            ),
-            "graph": optimiser(
-                self.model.graph_parameters(), schedule.graph_learning_rate, schedule.weight_decay
-            ),
+            mover: optimiser(self.weighed.parameters_of(mover), rate, schedule.weight_decay)
+            for mover, rate in rates.items()
         }
 
+    def steps(self, first: int) -> Iterator[StepRecord]:
+        """Do the plan's steps from `first` to its end, batches drawn ahead."""
+        each = self.config.schedule.num_microbatches
+        loader = BatchLoader(
+            lambda index: self.draw(*divmod(index, each)),
+            range(first * each, self.num_steps * each),
+            device=self.device,
+            num_ahead=self.config.compute.num_ahead,
+        )
+        waits: list[float] = []
+
+        def batches() -> Iterator[Batch]:
+            for _, batch in loader:
+                waits.append(loader.waited_seconds)
+                yield batch
+
+        drawn = batches()
+        for number in range(first, self.num_steps):
+            record = self._do(number, islice(drawn, each))
+            yield replace(record, waited_seconds=sum(waits))
+            waits.clear()
+
     def step(self, number: int) -> dict[str, Tensor]:
-        """Do step `number` of the plan; return its losses, still on the device."""
+        """Do one step of the plan; return its losses, still on the device."""
+        each = self.config.schedule.num_microbatches
+        drawn = (moved(self.draw(number, index), self.device) for index in range(each))
+        return self._do(number, drawn).losses
+
+    def draw(self, number: int, microbatch: int = 0) -> Batch:
+        """The batch of a step, or one of its batches; on the CPU, a function of the numbers."""
+        words = [self.seed, number, self.rank]
+        rng = np.random.default_rng([*words, microbatch] if microbatch else words)
+        phase = stage_of(self.config.schedule, number).phase
+        batch: Batch = ()
+        if "encoders" in MOVERS[phase]:
+            users = phase != "phase0"
+            batch += (
+                encoder_batch(self.data, self.config, rng, posts=self.posts, with_users=users),
+            )
+        if "graph" in MOVERS[phase]:
+            batch += (graph_batch(self.data, self.config, rng),)
+        return batch
+
+    def _do(self, number: int, batches: Iterator[Batch]) -> StepRecord:
         stage = stage_of(self.config.schedule, number)
         self.bank.step = number
-        if number == stage.first and (stage.phase == "graph" or self.bank.is_empty):
+        if number == stage.first and ("graph" in stage.movers or self.bank.is_empty):
             self.refresh_bank()
         torch.manual_seed(step_seed(self.seed, number, self.rank))
-        rng = np.random.default_rng([self.seed, number, self.rank])
-        losses: dict[str, Tensor] = self.network(self.draw(stage, rng), self.bank)
-        total = weigh(losses, self.config)
-        self.descend(stage, number, total)
-        return {name: loss.detach() for name, loss in (losses | {"total": total}).items()}
-
-    def draw(self, stage: Stage, rng: np.random.Generator) -> EncoderBatch | GraphBatch:
-        """The batch of a step."""
-        if stage.phase == "graph":
-            return graph_batch(self.data, self.config, rng)
-        return encoder_batch(
-            self.data, self.config, rng, posts=self.posts, with_users=stage.phase == "encoders"
+        for mover in stage.movers:
+            self.optimisers[mover].zero_grad(set_to_none=True)
+        share = 1 / self.config.schedule.num_microbatches
+        losses: dict[str, Tensor] = {}
+        norms: dict[str, Tensor] = {}
+        staleness = None
+        for index, batch in enumerate(batches):
+            staleness = self._staleness(batch, number) if index == 0 else staleness
+            with self._averaging(index):
+                values, terms = self._forward(batch)
+                if self._measures_terms(number, index):
+                    norms |= gradient_norms(terms, self._moved(stage))
+                (share * values["total"]).backward()  # type: ignore[no-untyped-call]
+            for name, value in values.items():
+                losses[name] = losses.get(name, 0.0) + share * value.detach()
+            if self.num_ranks > 1:
+                self._share(batch)
+        norms["total"], rates = self._descend(stage, number)
+        return StepRecord(
+            number=number,
+            phase=stage.phase,
+            losses=losses,
+            gradient_norms=norms,
+            learning_rates=rates,
+            staleness=staleness,
         )
 
-    def descend(self, stage: Stage, number: int, total: Tensor) -> None:
-        """Follow the gradient of a step's total loss with the optimiser of its phase."""
+    def _forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses with their total, which alone has a gradient, and the weighed terms."""
+        losses, terms = self.network(batch, self.bank)
+        return losses | {"total": torch.stack(list(terms.values())).sum()}, terms
+
+    def _descend(self, stage: Stage, number: int) -> tuple[Tensor, dict[Mover, float]]:
+        """Follow the gradient, cut to its greatest length; its length, and the learning rates."""
         schedule = self.config.schedule
-        chosen = self.optimisers["graph" if stage.phase == "graph" else "encoders"]
-        factor = learning_rate_factor(schedule, stage, number)
-        for group in chosen.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-        chosen.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        parameters = [each for group in chosen.param_groups for each in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, schedule.max_gradient_norm)
-        chosen.step()
+        norms, rates = [], {}
+        for mover in stage.movers:
+            chosen = self.optimisers[mover]
+            factor = learning_rate_factor(schedule, mover, number)
+            rates[mover] = set_learning_rate(chosen, factor)
+            parameters = parameters_of(chosen)
+            norms.append(nn.utils.clip_grad_norm_(parameters, schedule.max_gradient_norm))
+            chosen.step()
+        return torch.linalg.vector_norm(torch.stack(norms)), rates
+
+    def _measures_terms(self, number: int, microbatch: int) -> bool:
+        every = self.config.compute.num_steps_per_gradient_norm
+        return every > 0 and number % every == 0 and microbatch == 0
+
+    def _moved(self, stage: Stage) -> list[nn.Parameter]:
+        return [each for mover in stage.movers for each in parameters_of(self.optimisers[mover])]
+
+    def _averaging(self, microbatch: int) -> AbstractContextManager[None]:
+        """Ranks average the gradient that the last batch of a step completes."""
+        last = microbatch == self.config.schedule.num_microbatches - 1
+        if isinstance(self.network, nn.parallel.DistributedDataParallel) and not last:
+            no_sync: AbstractContextManager[None] = self.network.no_sync()
+            return no_sync
+        return nullcontext()
+
+    def _staleness(self, batch: Batch, number: int) -> Tensor | None:
+        for part in batch:
+            if isinstance(part, GraphBatch):
+                return self.bank.staleness(part.users, number)
+        return None
+
+    def _share(self, batch: Batch) -> None:
+        """Bring what this rank has encoded to the others' banks, and theirs to this one's."""
+        for part in batch:
+            if isinstance(part, EncoderBatch) and part.users is not None:
+                share_rows(self.bank, part.users.users, self.num_ranks)
 
     def refresh_bank(self) -> None:
         """Encode every user anew, each rank its share."""
         mine = np.arange(self.rank, self.data.num_users, self.num_ranks)
         fresh = encode_modalities(self.model, self.data, users=mine, step=self.bank.step)
         if self.num_ranks > 1:
-            for tensor in fresh.state().values():
-                summed = tensor.to(torch.float32)
-                torch.distributed.all_reduce(summed)
-                tensor.copy_(summed)
+            sum_over_ranks(fresh.state(), self.device)
         self.bank.load(fresh.state())
 
     @torch.no_grad()
@@ -112,32 +216,34 @@ class Trainer:
         sums: dict[str, list[float]] = {}
         for number in range(NUM_HELD_OUT_BATCHES):
             rng = np.random.default_rng([number])
-            batch = post_batch(self.data, self.config, rng, self.held_out)
-            for name, loss in self.model.post_losses(batch).items():
+            batch = moved(post_batch(self.data, self.config, rng, self.held_out), self.device)
+            with self.weighed.precision(encoders=True):
+                losses = self.model.post_losses(batch)
+            for name, loss in losses.items():
                 sums.setdefault(name, []).append(float(loss))
         self.model.train()
         return {name: sum(values) / len(values) for name, values in sums.items()}
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that a later step depends on, as tensors by name."""
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"bank.{name}": tensor for name, tensor in self.bank.state().items()}
-        for name, chosen in self.optimisers.items():
-            for index, moments in chosen.state_dict()["state"].items():
-                tensors |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
-        return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+        """Everything that a later step depends on, as tensors by name, copied to the CPU."""
+        parts = {
+            "model": self.model.state_dict(),
+            "weighting": self.weighed.weighting.state_dict(),
+            "bank": self.bank.state(),
+        } | {mover: optimiser_state(chosen) for mover, chosen in self.optimisers.items()}
+        return {
+            f"{prefix}.{name}": tensor.detach().to("cpu", copy=True).contiguous()
+            for prefix, tensors in parts.items()
+            for name, tensor in tensors.items()
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over a state that `state` gave."""
         self.model.load_state_dict(part(state, "model"))
+        self.weighed.weighting.load_state_dict(part(state, "weighting"))
         self.bank.load(part(state, "bank"))
-        for name, chosen in self.optimisers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in part(state, name).items():
-                index, _, moment = key.partition(".")
-                moments.setdefault(int(index), {})[moment] = tensor
-            groups = chosen.state_dict()["param_groups"]
-            chosen.load_state_dict({"state": moments, "param_groups": groups})
+        for mover, chosen in self.optimisers.items():
+            load_optimiser(chosen, part(state, mover))
 
     @property
     def num_steps(self) -> int:
@@ -150,20 +256,6 @@ def initial_model(config: RunConfig, data: TrainingData, seed: int) -> MMGA:
     model = build(config, data.statistics.shape[1], seed)
     model.fit_statistics(torch.tensor(data.statistics))
     return model
-
-
-def optimiser(
-    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    """AdamW; vectors (biases, norms, tokens) do not decay."""
-    parameters = list(parameters)
-    groups = [
-        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
-    ]
-    for group in groups:
-        group["initial_lr"] = learning_rate
-    return torch.optim.AdamW(groups, lr=learning_rate)
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
@@ -198,3 +290,15 @@ def check_enough(data: TrainingData, posts: PostPools) -> None:
         raise NothingToTrain(f"no {kind} are left to train on; ingest follows first")
     if not len(posts.captioned):
         raise NothingToTrain("no post has a caption; ingest posts first")
+
+
+def check_weights(config: RunConfig) -> None:
+    """Raises RecipeUnknown when all terms of a phase weigh nothing."""
+    weight = weights(config.objectives)
+    for stage in plan(config.schedule):
+        terms = PHASE_TERMS[stage.phase]
+        if not any(weight[name] for name in terms):
+            raise RecipeUnknown(
+                f"phase {stage.phase} has no objective with a weight ({', '.join(terms)}); "
+                "give one a weight or take its steps out of the schedule"
+            )

@@ -1,0 +1,72 @@
+"""Optimisers, learning rates and the size of gradients."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def optimiser(
+    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """AdamW over what is not frozen, fused on CUDA.
+
+    Vectors (biases, norms, tokens) do not decay.
+    """
+    moved = [each for each in parameters if each.requires_grad]
+    groups = [
+        {"params": [each for each in moved if each.ndim > 1], "weight_decay": weight_decay},
+        {"params": [each for each in moved if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+    for group in groups:
+        group["initial_lr"] = learning_rate
+    on_cuda = all(each.is_cuda for each in moved)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True if moved and on_cuda else None)
+
+
+def parameters_of(chosen: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """What an optimiser moves."""
+    return [each for group in chosen.param_groups for each in group["params"]]
+
+
+def set_learning_rate(chosen: torch.optim.Optimizer, factor: float) -> float:
+    """Scale the first learning rate by a factor; return what it is now."""
+    for group in chosen.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+    return float(chosen.param_groups[0]["lr"])
+
+
+def gradient_norms(
+    terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]
+) -> dict[str, Tensor]:
+    """The length of each term's own gradient, as it is weighed; the terms' graph is kept.
+
+    Costs one backward pass a term and no forward pass. Of several workers each measures its own.
+    """
+    return {name: _norm(term, parameters) for name, term in terms.items()}
+
+
+def _norm(term: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
+    if not term.requires_grad:
+        return torch.zeros_like(term)
+    found = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+    return nn.utils.get_total_norm([each for each in found if each is not None])
+
+
+def optimiser_state(chosen: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Moments of an optimiser by `index.name`."""
+    return {
+        f"{index}.{name}": value
+        for index, moments in chosen.state_dict()["state"].items()
+        for name, value in moments.items()
+    }
+
+
+def load_optimiser(chosen: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Take over the moments that `optimiser_state` gave."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        index, _, name = key.partition(".")
+        moments.setdefault(int(index), {})[name] = tensor
+    groups = chosen.state_dict()["param_groups"]
+    chosen.load_state_dict({"state": moments, "param_groups": groups})
