@@ -17,6 +17,7 @@ from torch import Tensor
 
 from training.config import RunConfig
 from training.graph_encoder import Block
+from training.graph_source import choose_below
 from training.neighbourhoods import (
     Neighbourhood,
     neighbourhood,
@@ -27,6 +28,9 @@ from training.objectives.masked_language_modelling import mask_tokens
 from training.objectives.node_feature_modelling import mask_nodes
 from training.pairs import draw_strangers
 from training.training_data import PostArrays, TrainingData, signatures
+
+MAX_GROUPS = 4
+MIN_CAPTIONS_OF_GROUP = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +50,14 @@ class PostBatch:
 class UserBatch:
     """Connected users with some posts of each, and bank users to contrast them with.
 
+    `tokens` are groups of captions of like length, each cut to its longest, to pad little.
     Owners, sources and partners are positions in `users`. `negatives[i, j]` tells whether candidate
     j (the partners, then the bank users) is a stranger of source i, `negatives_back` the same for
     partner i and the sources.
     """
 
     users: Int[Tensor, " U"]
-    tokens: Int[Tensor, "C T"]
+    tokens: list[Int[Tensor, "_ _"]]
     token_owners: Int[Tensor, " C"]
     pixels: UInt8[Tensor, "M 3 S S"]
     pixel_owners: Int[Tensor, " M"]
@@ -163,20 +168,22 @@ def user_batch(data: TrainingData, config: RunConfig, rng: np.random.Generator) 
     schedule = config.schedule
     sources, partners = data.source.connected(schedule.num_contrast_pairs, rng)
     users, local = np.unique(np.concatenate([sources, partners]), return_inverse=True)
-    bank_users = choose(np.arange(data.num_users), schedule.num_bank_negatives, rng)
+    bank_users = choose_below(data.num_users, schedule.num_bank_negatives, rng)
     texts, text_owners = data.texts.sample(users, schedule.num_contrast_posts, rng)
+    ascending = np.argsort(data.inputs.token_counts[texts], kind="stable")
     images, image_owners = data.images.sample(users, schedule.num_contrast_posts, rng)
+    among = stranger_mask(data, sources, partners)
     return UserBatch(
         users=torch.from_numpy(users),
-        tokens=token_rows(data.inputs, texts),
-        token_owners=torch.from_numpy(text_owners),
+        tokens=token_groups(data.inputs, texts[ascending]),
+        token_owners=torch.from_numpy(text_owners[ascending]),
         pixels=pixel_rows(data.inputs, images),
         pixel_owners=torch.from_numpy(image_owners),
         sources=torch.from_numpy(local[: len(sources)]),
         partners=torch.from_numpy(local[len(sources) :]),
         bank_users=torch.from_numpy(bank_users),
-        negatives=stranger_mask(data, sources, np.concatenate([partners, bank_users])),
-        negatives_back=stranger_mask(data, partners, np.concatenate([sources, bank_users])),
+        negatives=torch.cat([among, stranger_mask(data, sources, bank_users)], dim=1),
+        negatives_back=torch.cat([among.T, stranger_mask(data, partners, bank_users)], dim=1),
     )
 
 
@@ -247,6 +254,12 @@ def token_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(inputs.tokens[posts, :longest].astype(np.int64))
 
 
+def token_groups(inputs: PostArrays, posts: NDArray[np.int64]) -> list[Tensor]:
+    """Tokens of these posts, which ascend by length, in order, in up to MAX_GROUPS groups."""
+    num_groups = min(MAX_GROUPS, max(1, len(posts) // MIN_CAPTIONS_OF_GROUP))
+    return [token_rows(inputs, group) for group in np.array_split(posts, num_groups)]
+
+
 def pixel_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
     """Pixels (M, 3, S, S) of these posts, which all have an image."""
     return torch.from_numpy(np.asarray(inputs.pixels[inputs.pixel_rows[posts]]))
@@ -254,7 +267,4 @@ def pixel_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
 
 def choose(values: NDArray[np.int64], limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Up to `limit` distinct values in random order."""
-    if limit * 4 < len(values):  # no permutation of a long array for a short draw
-        drawn = np.unique(rng.integers(0, len(values), 2 * limit))
-        return values[rng.permutation(drawn)[:limit]]
-    return values[rng.permutation(len(values))[:limit]]
+    return values[choose_below(len(values), limit, rng)]

@@ -124,8 +124,9 @@ class MMGA(nn.Module):
     def user_vectors(self, batch: UserBatch) -> ModalVectors:
         """R^I and R^T of the batch's users, pooled over the posts drawn."""
         num_users = len(batch.users)
+        texts = torch.cat([self.text(tokens) for tokens in batch.tokens])
         image, has_image = self.pool_image(self.image(batch.pixels), batch.pixel_owners, num_users)
-        text, has_text = self.pool_text(self.text(batch.tokens), batch.token_owners, num_users)
+        text, has_text = self.pool_text(texts, batch.token_owners, num_users)
         return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
 
     def graph_losses(self, batch: GraphBatch, bank: UserBank) -> dict[str, Tensor]:

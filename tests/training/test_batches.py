@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graphdb.folds import HELD_OUT_FOLDS, fold
-from tests.training.small_network import small_config, small_data, small_network
+from tests.training.small_network import small_config, small_data, small_network, with_schedule
 from training.batches import graph_batch, split_posts, user_batch
 from training.config import Edges
 from training.gate import NodeInputs, rows
@@ -103,6 +103,48 @@ def test_each_seed_of_a_user_batch_comes_with_a_neighbour_and_true_strangers(edg
     assert not whole.contains(sources[rows], candidates[columns]).any()
     assert not whole.contains(candidates[columns], sources[rows]).any()
     assert not batch.negatives.numpy()[np.arange(len(sources)), np.arange(len(sources))].any()
+
+
+@pytest.mark.parametrize("edges", EDGES)
+def test_strangers_of_a_user_batch_are_those_of_every_pair_asked_alone(edges: Edges) -> None:
+    config = small_config(edges=edges)
+    data = small_data(config)
+    batch = user_batch(data, config, np.random.default_rng(0))
+    sources, partners = batch.users[batch.sources], batch.users[batch.partners]
+    for anchors, candidates, mask in (
+        (sources, torch.cat([partners, batch.bank_users]), batch.negatives),
+        (partners, torch.cat([sources, batch.bank_users]), batch.negatives_back),
+    ):
+        for row, allowed in zip(anchors.tolist(), mask.tolist(), strict=True):
+            for column, told in zip(candidates.tolist(), allowed, strict=True):
+                u, v = np.array([row, column]), np.array([column, row])
+                assert told == bool(data.source.allowed(u, v).all())
+
+
+def test_captions_of_a_user_batch_stand_in_groups_of_like_length_with_their_owners() -> None:
+    config = with_schedule(small_config(), num_contrast_pairs=40, num_contrast_posts=4)
+    snapshot, inputs = small_network()
+    rng = np.random.default_rng(1)
+    length = rng.integers(3, 13, len(inputs.tokens))
+    inputs.tokens[:] = rng.integers(5, 65, inputs.tokens.shape)
+    inputs.tokens[np.arange(inputs.tokens.shape[1]) >= length[:, None]] = 0
+    inputs = dataclasses.replace(inputs, token_counts=length)
+    data = training_data(snapshot, inputs, "mutual")
+    batch = user_batch(data, config, np.random.default_rng(0))
+    assert len(batch.tokens) == 4
+    assert [group.shape[1] for group in batch.tokens] == [
+        int((group != 0).sum(1).max()) for group in batch.tokens
+    ]
+    lengths = [(group != 0).sum(1) for group in batch.tokens]
+    assert torch.cat(lengths).diff().min() == 0  # ascending
+    captions: dict[tuple[int, ...], int] = {
+        tuple(row[row != 0].tolist()): post // 4 for post, row in enumerate(inputs.tokens)
+    }
+    drawn = [tuple(row[row != 0].tolist()) for group in batch.tokens for row in group]
+    owners = batch.users[batch.token_owners].tolist()
+    assert [captions[row] for row in drawn] == owners
+    posts_of = np.bincount(owners)
+    assert (posts_of[np.unique(owners)] == 4).all()
 
 
 def test_connected_pairs_reach_all_neighbours_of_all_relations() -> None:
