@@ -12,6 +12,7 @@ from benchmarks.turn import begin, committed
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
 from ingest.ingestion import Ingestion
+from ingest.interpreter import prepare_for_stream
 from ingest.letters import open_letters
 from ingest.pipeline import BatchReport, Pipeline
 from ingest.progress import LineProgress
@@ -53,6 +54,7 @@ def main() -> None:
             retire=nothing,
             observer=Commits(),
         )
+        prepare_for_stream()
         run.run(follow=True)
 
 

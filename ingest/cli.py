@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
@@ -21,6 +20,7 @@ from ingest.errors import SourceMissing
 from ingest.files import FileSource
 from ingest.home import prepare_home, record_media_root
 from ingest.ingestion import Ingestion, Observer, enforce_retention, rewind
+from ingest.interpreter import prepare_for_stream
 from ingest.labels import LabelDecoder
 from ingest.letters import Replay, all_letters, open_letters, replay_letters
 from ingest.pipeline import Pipeline
@@ -99,6 +99,7 @@ def ingest(
             retire=partial(enforce_retention, settings, graph, letters),
             observer=observer,
         )
+        prepare_for_stream()
         totals = run.run(follow=follow)
     click.echo(json.dumps(totals.document()) if as_json else str(totals))
 
@@ -183,9 +184,10 @@ def statistics(follow: bool) -> None:
     with closing(_open_graph()) as graph, open_consumer(graph, os.environ) as consumer, consumer:
         report = consumer.catch_up(progress_lines(partial(click.echo, err=True)))
         if follow:
-            with StopRequest().listening():
+            stop = StopRequest()
+            with stop.listening():
                 while True:
-                    time.sleep(settings.poll_seconds)
+                    stop.sleep(settings.poll_seconds)
                     consumer.catch_up()
     click.echo(f"statistics: {report.num_written:,} users written, {report.num_deleted:,} deleted")
 

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -116,14 +115,13 @@ class Ingestion:
         while True:
             interval = self._settings.statistics_interval_seconds if follow else math.inf
             found = self._catch_up(interval)
-            if self._stop.requested:
-                return
+            self._stop.check()
             if not follow:
                 self._patiently(self._project_unless_busy)
             elif found or not self._is_projected:
                 self._project_if_possible()
             if time.monotonic() - self._retired >= self._settings.retention_interval_seconds:
-                self._patiently(self._retire, shield=self._stop.shield)
+                self._patiently(self._retire)
                 self._retired = time.monotonic()
             if not follow:
                 for warning in self._pipeline.warnings:
@@ -145,8 +143,7 @@ class Ingestion:
         The other one may have looked before the last commit here, so it is tried again later.
         """
         try:
-            with self._stop.shield():  # a driver that is cut off in an answer may wait for ever
-                self._project()
+            self._project()
         except StageBusy as busy:
             if not self._is_left_to_another:
                 self._progress.note(f"statistics are left to another process ({busy})")
@@ -160,14 +157,13 @@ class Ingestion:
         end = time.monotonic() + limit_seconds
         num_batches = 0
         while not self._stop.requested and time.monotonic() < end:
-            batch = self._patiently(self._pipeline.read)
+            batch = self._patiently(partial(self._pipeline.read, self._stop.check))
             if batch is None:
                 if self._observer is not None:
                     self._observer.passed(self._pipeline.extent)
                 break
             started = time.monotonic()
-            commit = partial(self._pipeline.commit, batch)
-            report = self._patiently(commit, shield=self._stop.shield)
+            report = self._patiently(partial(self._pipeline.commit, batch))
             if report is not None:
                 num_batches += 1
                 self._count(report, time.monotonic() - started)
@@ -181,17 +177,11 @@ class Ingestion:
         if self._observer is not None:
             self._observer.observe(report, seconds, extent)
 
-    def _patiently(
-        self,
-        call: Callable[[], T],
-        *,
-        shield: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> T:
-        """Call until the servers answer; a signal ends the waiting, never what is shielded."""
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Call until the servers answer; a signal ends the waiting between two tries."""
         while True:
             try:
-                with shield():
-                    result = call()
+                result = call()
             except PASSING as error:
                 self._outage.wait(error)
             else:

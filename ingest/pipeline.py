@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -67,17 +68,17 @@ class Pipeline:
         self._ahead.seek(self._graph.positions() if self._keeps_positions else [])
         self._is_lost = False
 
-    def read(self) -> ReadBatch | None:
+    def read(self, check: Callable[[], None] = lambda: None) -> ReadBatch | None:
         """The next batch; None when there is nothing to read for now.
 
-        Raises SourceChanged; GraphUnreachable and BrokerUnreachable, after which it may be called
-        again.
+        `check` is called now and then while it waits, and may raise. Raises SourceChanged;
+        GraphUnreachable and BrokerUnreachable, after which it may be called again.
         """
         while True:
             if self._is_lost:
                 self.resume()
             try:
-                found = self._ahead.take()
+                found = self._ahead.take(check)
             except PartitionsMoved as moved:
                 logger.info("dropped what was read ahead: %s", moved)
                 self._is_lost = True

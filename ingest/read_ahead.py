@@ -15,6 +15,7 @@ Decode = Callable[[Sequence[bytes], int], Decoded]
 
 MAX_BATCHES_AHEAD = 2
 KEEP_ALIVE_SECONDS = 1.0
+POLL_SECONDS = 0.1
 CLOSE_SECONDS = 10.0
 
 
@@ -72,15 +73,13 @@ class ReadAhead:
             self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
             self._thread.start()
 
-    def take(self) -> ReadBatch | EndOfSource:
-        """The next batch, or the end for now. Raises what the source has raised."""
-        with self._changed:
-            if not self._ready:
-                self._rests = False
-            self._changed.notify_all()
-            while not self._ready:
-                self._changed.wait()
-            item = self._ready.popleft()
+    def take(self, check: Callable[[], None] = lambda: None) -> ReadBatch | EndOfSource:
+        """The next batch, or the end for now. Raises what the source has raised.
+
+        While it waits, `check` is called now and then; what that raises ends the waiting.
+        """
+        while (item := self._next(POLL_SECONDS)) is None:
+            check()
         if isinstance(item, Exception):
             raise item
         return item
@@ -98,6 +97,18 @@ class ReadAhead:
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
             self._thread = None
+
+    def _next(self, seconds: float) -> Item | None:
+        with self._changed:
+            if not self._ready:
+                self._rests = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._ready, seconds)
+            if not self._ready:
+                return None
+            item = self._ready.popleft()
+            self._changed.notify_all()
+            return item
 
     def _run(self) -> None:
         while True:

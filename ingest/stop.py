@@ -1,4 +1,4 @@
-"""Ending on a signal without cutting a batch in two."""
+"""Ending on a signal between two pieces of work, never in the midst of one."""
 
 import signal
 import time
@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+POLL_SECONDS = 0.1
+"""How long who waits may take to notice a signal."""
+
 
 class StopRequest:
-    """Set by SIGINT and SIGTERM.
+    """Set by SIGINT and SIGTERM; a second signal raises KeyboardInterrupt wherever it comes.
 
-    Within `shield` the work goes on to its end, unless a second signal comes; elsewhere
-    KeyboardInterrupt is raised at once.
+    The first one is only noted, and raised by `check`, where nothing is cut in two: an exception
+    out of nowhere may leave a lock held for ever, or a driver in the middle of an answer.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._shielded = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -31,23 +33,23 @@ class StopRequest:
             for number, handler in zip(signals, former, strict=True):
                 signal.signal(number, handler)
 
-    @contextmanager
-    def shield(self) -> Iterator[None]:
-        """Finish the block before a signal takes effect."""
-        self._shielded = True
-        try:
-            yield
-        finally:
-            self._shielded = False
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, outside of any shield; a signal that has come or comes ends the block."""
+    def check(self) -> None:
+        """Raise KeyboardInterrupt when a signal has come."""
         if self.requested:
             raise KeyboardInterrupt
-        time.sleep(seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; a signal that has come or comes ends the waiting, by KeyboardInterrupt."""
+        end = time.monotonic() + seconds
+        while True:
+            self.check()
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, POLL_SECONDS))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again = self.requested
         self.requested = True
-        if again or not self._shielded:
+        if again:
             raise KeyboardInterrupt

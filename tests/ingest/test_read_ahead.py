@@ -156,3 +156,22 @@ def test_the_end_tells_how_far_reading_has_come() -> None:
     assert isinstance(found, EndOfSource)
     assert found.extent == Extent(done=0, total=0)
     ahead.close()
+
+
+def test_waiting_for_a_batch_ends_when_the_check_says_so():
+    class Told(Exception):
+        pass
+
+    def check():
+        raise Told
+
+    class Silent(Counting):
+        def read(self, max_events):
+            time.sleep(0.01)
+            return []
+
+    ahead = ReadAhead(Silent(1), decode, 10)
+    ahead.seek([])
+    with pytest.raises(Told):
+        ahead.take(check)
+    ahead.close()
