@@ -4,7 +4,7 @@ A store is chosen by the scheme of its URL (`open_graph`). Identity is our own: 
 are strings; ids that a database makes never leave its backend.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from graphdb.facts import Batch, Position, SubjectKind
 
 Direction = Literal["followers", "followees", "mutual"]
+
+Relation = Literal["followers", "followees", "mutual", "either", "mentions", "mentioned_by"]
+"""Who is a neighbour of a user. `either` counts each live follow, at whichever end the user is;
+`mentions` are those whom a live post of the user names, `mentioned_by` the authors of such posts,
+each once and never the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +184,35 @@ class GraphStore(Protocol):
 
     def neighbours(self, user_id: str, direction: Direction) -> list[str]:
         """Users at the other end of the live follows of one user, ascending."""
+
+    def sample(
+        self,
+        user_ids: Sequence[str],
+        relation: Relation,
+        fan_out: int,
+        *,
+        without_folds: Collection[int] = (),
+        seed: int,
+    ) -> list[list[str]]:
+        """Up to `fan_out` neighbours of each user, uniform without replacement (-1: all).
+
+        Follows of `without_folds` do not count (a mutual one needs both of its own); mentions have
+        no folds. Users are independent of each other, one asked twice of itself too. The seed and
+        the graph decide the draw, but for mentions on Neo4j. Unknown users have no neighbours.
+        """
+
+    def degrees(
+        self, user_ids: Sequence[str], relation: Relation, *, without_folds: Collection[int] = ()
+    ) -> NDArray[np.int64]:
+        """Number of neighbours of each user, 0 for an unknown one."""
+
+    def follows_among(
+        self, follower_ids: Sequence[str], followee_ids: Sequence[str]
+    ) -> NDArray[np.int64]:
+        """Live follows from any of these to any of those: places in both sequences (F, 2).
+
+        The followees are distinct; the order of the rows is free.
+        """
 
     def follows(self) -> Follows:
         """Bulk export of the live follows, consistent in itself."""

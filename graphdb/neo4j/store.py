@@ -1,12 +1,15 @@
 """The graph store on a Neo4j server: the `GraphStore` contract on one of its databases."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from graphdb.errors import GraphUnavailable
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
-from graphdb.neo4j import reading, statements
+from graphdb.neo4j import reading, sampling, statements
 from graphdb.neo4j.address import Address
 from graphdb.neo4j.connection import Database, Transaction
 from graphdb.neo4j.deletions import Piece, ahead_of, apply_user_deletions
@@ -37,6 +40,7 @@ from graphdb.store import (
     Label,
     Post,
     Profile,
+    Relation,
 )
 
 Result = TypeVar("Result")
@@ -219,6 +223,34 @@ class Neo4jGraph:
     def neighbours(self, user_id: str, direction: Direction) -> list[str]:
         """Users at the other end of the live follows of one user, ascending."""
         return reading.read_neighbours(self._database, user_id, direction)
+
+    def sample(
+        self,
+        user_ids: Sequence[str],
+        relation: Relation,
+        fan_out: int,
+        *,
+        without_folds: Collection[int] = (),
+        seed: int,
+    ) -> list[list[str]]:
+        """Up to `fan_out` neighbours of each user, uniform without replacement (-1: all)."""
+        return sampling.read_sample(
+            self._database, user_ids, relation, fan_out, without_folds=without_folds, seed=seed
+        )
+
+    def degrees(
+        self, user_ids: Sequence[str], relation: Relation, *, without_folds: Collection[int] = ()
+    ) -> NDArray[np.int64]:
+        """Number of neighbours of each user, 0 for an unknown one."""
+        return sampling.read_degrees(
+            self._database, user_ids, relation, without_folds=without_folds
+        )
+
+    def follows_among(
+        self, follower_ids: Sequence[str], followee_ids: Sequence[str]
+    ) -> NDArray[np.int64]:
+        """Live follows from any of these to any of those: places in both sequences (F, 2)."""
+        return sampling.read_follows_among(self._database, follower_ids, followee_ids)
 
     def follows(self) -> Follows:
         """Bulk export of the live follows, ascending by both ends.

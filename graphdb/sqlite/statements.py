@@ -108,6 +108,17 @@ SELECT_VOID_MENTIONS = """
     FROM mentions CROSS JOIN posts ON posts.key = mentions.post
     CROSS JOIN users ON users.key = author
     WHERE mentions.user = ? AND time <= ? LIMIT ?"""
+SELECT_MENTION_ENDS = {
+    "mentions": """
+    SELECT DISTINCT mentions.user
+    FROM posts CROSS JOIN mentions ON mentions.post = posts.key
+    CROSS JOIN users ON users.key = mentions.user AND NOT users.is_stub
+    WHERE posts.author = ?1 AND mentions.user <> ?1 ORDER BY mentions.user""",
+    "mentioned_by": """
+    SELECT DISTINCT posts.author
+    FROM mentions CROSS JOIN posts ON posts.key = mentions.post
+    WHERE mentions.user = ?1 AND posts.author <> ?1 ORDER BY posts.author""",
+}
 COUNT_MENTIONS = "SELECT count(*) FROM mentions WHERE user = ?"
 VOID_MENTION = "DELETE FROM mentions WHERE post = ? AND user = ?"
 

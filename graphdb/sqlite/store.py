@@ -6,14 +6,17 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from graphdb.errors import FormatTooNew, GraphError, GraphUnavailable
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
 from graphdb.rules.batches import num_facts, post_ids
 from graphdb.rules.draft import Draft
-from graphdb.sqlite import reading, statements
+from graphdb.sqlite import reading, sampling, statements
 from graphdb.sqlite.connection import Database
 from graphdb.sqlite.deletions import (
     Piece,
@@ -47,6 +50,7 @@ from graphdb.store import (
     Label,
     Post,
     Profile,
+    Relation,
 )
 
 logger = logging.getLogger(__name__)
@@ -221,6 +225,37 @@ class SqliteGraph:
         """Users at the other end of the live follows of one user, ascending."""
         with self._database.reading() as connection:
             return reading.read_neighbours(connection, user_id, direction)
+
+    def sample(
+        self,
+        user_ids: Sequence[str],
+        relation: Relation,
+        fan_out: int,
+        *,
+        without_folds: Collection[int] = (),
+        seed: int,
+    ) -> list[list[str]]:
+        """Up to `fan_out` neighbours of each user, uniform without replacement (-1: all)."""
+        with self._database.reading() as connection:
+            return sampling.read_sample(
+                connection, user_ids, relation, fan_out, without_folds=without_folds, seed=seed
+            )
+
+    def degrees(
+        self, user_ids: Sequence[str], relation: Relation, *, without_folds: Collection[int] = ()
+    ) -> NDArray[np.int64]:
+        """Number of neighbours of each user, 0 for an unknown one."""
+        with self._database.reading() as connection:
+            return sampling.read_degrees(
+                connection, user_ids, relation, without_folds=without_folds
+            )
+
+    def follows_among(
+        self, follower_ids: Sequence[str], followee_ids: Sequence[str]
+    ) -> NDArray[np.int64]:
+        """Live follows from any of these to any of those: places in both sequences (F, 2)."""
+        with self._database.reading() as connection:
+            return sampling.read_follows_among(connection, follower_ids, followee_ids)
 
     def follows(self) -> Follows:
         """Bulk export of the live follows, of one version, ascending by both ends."""

@@ -5,7 +5,7 @@
         def open_store(self) -> Iterator[OpenStore]: ...
 
 The rules stand in modules of their own: `state_rules`, `deletion_rules`, `feed_rules`,
-`position_rules`, `read_rules`, `durability_rules`.
+`position_rules`, `read_rules`, `sampling_rules`, `durability_rules`.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from tests.graphdb.feed_rules import FeedRules, TrimRules
 from tests.graphdb.orders import OpenStore
 from tests.graphdb.position_rules import PositionRules
 from tests.graphdb.read_rules import DigestRules, ReadRules
+from tests.graphdb.sampling_rules import SamplingRules
 from tests.graphdb.state_rules import ExistenceRules, RegisterRules
 
 
@@ -33,6 +34,7 @@ class GraphStoreConformance(
     PositionRules,
     ReadRules,
     DigestRules,
+    SamplingRules,
     DurabilityRules,
 ):
     """All rules of the contract, as tests."""

@@ -21,6 +21,7 @@ pytest.register_assert_rewrite(
             "orders",
             "position_rules",
             "read_rules",
+            "sampling_rules",
             "state_rules",
         )
     )

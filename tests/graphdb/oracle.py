@@ -6,14 +6,17 @@ has grown.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphdb.errors import ChangesTrimmed, PositionConflict
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
+from graphdb.folds import fold
 from graphdb.store import (
     Change,
     Commit,
@@ -24,6 +27,7 @@ from graphdb.store import (
     Label,
     Post,
     Profile,
+    Relation,
 )
 from tests.graphdb import specification
 from tests.graphdb.specification import (
@@ -170,6 +174,63 @@ class GraphOracle:
             "mutual": followers & followees,
         }
         return list(sorted_unique(ends[direction]))
+
+    def sample(
+        self,
+        user_ids: Sequence[str],
+        relation: Relation,
+        fan_out: int,
+        *,
+        without_folds: Collection[int] = (),
+        seed: int,
+    ) -> list[list[str]]:
+        random = Random(seed)
+        around = {
+            user_id: self._around(user_id, relation, without_folds) for user_id in set(user_ids)
+        }
+        return [
+            random.sample(around[user_id], len(around[user_id]))[: None if fan_out < 0 else fan_out]
+            for user_id in user_ids
+        ]
+
+    def degrees(
+        self, user_ids: Sequence[str], relation: Relation, *, without_folds: Collection[int] = ()
+    ) -> NDArray[np.int64]:
+        found = [len(self._around(user_id, relation, without_folds)) for user_id in user_ids]
+        return np.array(found, dtype=np.int64)
+
+    def follows_among(
+        self, follower_ids: Sequence[str], followee_ids: Sequence[str]
+    ) -> NDArray[np.int64]:
+        pairs = [
+            (i, j)
+            for i, follower in enumerate(follower_ids)
+            for j, followee in enumerate(followee_ids)
+            if (follower, followee) in self.state.follows
+        ]
+        return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+    def _around(
+        self, user_id: str, relation: Relation, without_folds: Collection[int]
+    ) -> list[str]:
+        if relation in ("mentions", "mentioned_by"):
+            named = {
+                (post.user_id, name)
+                for post in self.state.posts.values()
+                for name in post.mentions
+                if name in self.state.profiles and name != post.user_id
+            }
+            pairs = named if relation == "mentions" else {(b, a) for a, b in named}
+            return list(sorted_unique(b for a, b in pairs if a == user_id))
+        kept = {pair for pair in self.state.follows if fold(*pair) not in without_folds}
+        followees = sorted_unique(b for a, b in kept if a == user_id)
+        followers = sorted_unique(a for a, b in kept if b == user_id)
+        return {
+            "followees": list(followees),
+            "followers": list(followers),
+            "mutual": [each for each in followees if each in followers],
+            "either": [*followees, *followers],
+        }[relation]
 
     def follows(self) -> Follows:
         user_ids = list(sorted_unique(self.state.profiles))

@@ -18,6 +18,7 @@ from tests.graphdb.neo4j_database import TestDatabase
 from tests.graphdb.orders import OpenStore
 from tests.graphdb.position_rules import PositionRules
 from tests.graphdb.read_rules import ANN, FULL, DigestRules
+from tests.graphdb.sampling_rules import SamplingRules
 from tests.graphdb.specification import Fact, digest, graph_state
 from tests.graphdb.strategies import cut, facts
 from tests.graphdb.test_state_machine import GraphMachine
@@ -61,7 +62,9 @@ class TestNeo4j(GraphStoreConformance):
         winding.close()
 
 
-class TestNeo4jCalendar(FeedRules, TrimRules, PositionRules, DigestRules, ErasureRules):
+class TestNeo4jCalendar(
+    FeedRules, TrimRules, PositionRules, DigestRules, ErasureRules, SamplingRules
+):
     """On the newest release by date, rules that together use every statement."""
 
     @pytest.fixture

@@ -1,0 +1,97 @@
+"""Neighbours at random, degrees and follows among users, one query for a hop of a batch."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphdb.neo4j import statements
+from graphdb.neo4j.connection import Database, Transaction
+from graphdb.sampling import ALL
+from graphdb.store import Relation
+
+PRIME = 2**31 - 1
+NUM_KEYS = 2
+USERS_A_READ = 2_000
+_NO_LIMIT = 2**31 - 1
+
+
+def read_sample(
+    database: Database,
+    user_ids: Sequence[str],
+    relation: Relation,
+    fan_out: int,
+    *,
+    without_folds: Collection[int],
+    seed: int,
+) -> list[list[str]]:
+    """Up to `fan_out` neighbours of each user, uniform without replacement."""
+    rng = np.random.default_rng(seed)
+    keys = rng.integers(1, PRIME, NUM_KEYS).tolist()
+    salts = rng.integers(0, PRIME, len(user_ids)).tolist()
+    neighbours: list[list[str]] = [[] for _ in user_ids]
+    for part in _parts(len(user_ids)):
+        for place, found in _ask(
+            database,
+            statements.SAMPLE[relation],
+            ids=list(user_ids[part]),
+            salts=salts[part],
+            keys=keys,
+            folds=sorted(without_folds),
+            fan_out=_NO_LIMIT if fan_out == ALL else fan_out,
+        ):
+            neighbours[part.start + place] = found
+    return neighbours
+
+
+def read_degrees(
+    database: Database,
+    user_ids: Sequence[str],
+    relation: Relation,
+    *,
+    without_folds: Collection[int],
+) -> NDArray[np.int64]:
+    """Number of neighbours of each user."""
+    degrees = np.zeros(len(user_ids), dtype=np.int64)
+    for part in _parts(len(user_ids)):
+        rows = _ask(
+            database,
+            statements.COUNT_NEIGHBOURS[relation],
+            ids=list(user_ids[part]),
+            folds=sorted(without_folds),
+        )
+        places, counts = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        degrees[part.start + places] = counts
+    return degrees
+
+
+def read_follows_among(
+    database: Database, follower_ids: Sequence[str], followee_ids: Sequence[str]
+) -> NDArray[np.int64]:
+    """(place of the follower, place of the followee) of each live follow, (F, 2)."""
+    places = {user_id: place for place, user_id in enumerate(followee_ids)}
+    pairs = [np.empty((0, 2), dtype=np.int64)]
+    for part in _parts(len(follower_ids)):
+        rows, columns = _ask(
+            database,
+            statements.SELECT_FOLLOWS_AMONG,
+            followers=list(follower_ids[part]),
+            places=places,
+        )
+        found = np.array([rows, columns], dtype=np.int64).T
+        found[:, 0] += part.start
+        pairs.append(found)
+    return np.concatenate(pairs)
+
+
+def _parts(count: int) -> Iterator[slice]:
+    for start in range(0, count, USERS_A_READ):
+        yield slice(start, min(start + USERS_A_READ, count))
+
+
+def _ask(database: Database, statement: str, **parameters: Any) -> Any:
+    def unit(tx: Transaction) -> Any:
+        return tx.ask(statement, **parameters)
+
+    return database.read(unit)
