@@ -3,12 +3,33 @@
 import json
 import os
 from contextlib import closing
+from typing import get_args
 
 import click
 
+from training.config import RunConfig, Sampler, to_json
+from training.options import options, with_options
+from training.recipe import RECIPES, paper_literal, recipe
 
-@click.command()
-@click.option("--recipe", "recipe_name", default="tiny", show_default=True, help="What to train.")
+
+def choices() -> str:
+    """The options that take one of a few words, for the help."""
+    listed = [
+        f"  {option.name}: {', '.join(option.choices)}"
+        for option in options(recipe("tiny")).values()
+        if option.choices
+    ]
+    return "\b\nOptions of --set that take one of a few words:\n" + "\n".join(listed)
+
+
+@click.command(epilog=choices())
+@click.option(
+    "--recipe",
+    "recipe_name",
+    default="tiny",
+    show_default=True,
+    help=f"What to train: {', '.join(sorted(RECIPES))}.",
+)
 @click.option(
     "--seeds",
     "num_seeds",
@@ -24,14 +45,45 @@ import click
     show_default=True,
     help="Processes that share each training step.",
 )
-@click.option("--paper-literal", is_flag=True, help="Every form as the paper prints it.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any option of the run, such as objectives.weight_lm=0.5 or graph.edges=mutual; may be "
+    "given several times. --show prints all names.",
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(get_args(Sampler)),
+    help="Where neighbours come from: the frozen snapshot, or queries to the graph's database. "
+    "Short for --set sampler=….",
+)
+@click.option(
+    "--text-encoder",
+    metavar="NAME_OR_FOLDER",
+    help="Pretrained BERT to begin at, with its sizes and tokenizer: a folder, "
+    "package:NAME/FOLDER inside an installed package, or a name on the hub.",
+)
+@click.option(
+    "--image-encoder",
+    metavar="NAME_OR_FOLDER",
+    help="Pretrained ViT to begin at, with its sizes.",
+)
+@click.option("--paper-literal", "literal", is_flag=True, help="Every form as the paper prints it.")
+@click.option("--show", is_flag=True, help="Print the run's options as JSON and train nothing.")
 @click.option("--no-publish", is_flag=True, help="Train and evaluate, and leave it at that.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
 def train(
     recipe_name: str,
     num_seeds: int,
     workers: int,
-    paper_literal: bool,
+    assignments: tuple[str, ...],
+    sampler: str | None,
+    text_encoder: str | None,
+    image_encoder: str | None,
+    literal: bool,
+    show: bool,
     no_publish: bool,
     as_json: bool,
 ) -> None:
@@ -42,24 +94,43 @@ def train(
     seed's vectors, over all follows, become a generation. A run that was interrupted goes on where
     it was when the same command is given again.
     """
+    config = recipe(recipe_name)
+    config = paper_literal(config) if literal else config
+    config = with_encoders(config, text_encoder, image_encoder)
+    own = (f"sampler={sampler}",) if sampler else ()
+    config = with_options(config, assignments + own)
+    if show:
+        click.echo(to_json(config))
+        return
+    run(config, num_seeds, workers, publishing=not no_publish, as_json=as_json)
+
+
+def with_encoders(config: RunConfig, text: str | None, image: str | None) -> RunConfig:
+    """The config with these pretrained encoders, where given."""
+    if text is None and image is None:
+        return config
+    from training.pretrained_sizes import with_image_encoder, with_text_encoder
+
+    config = config if text is None else with_text_encoder(config, text)
+    return config if image is None else with_image_encoder(config, image)
+
+
+def run(
+    config: RunConfig, num_seeds: int, workers: int, *, publishing: bool, as_json: bool
+) -> None:
+    """Train as the environment's settings say, and print the report."""
     # Torch, Ray and transformers take seconds to import: not for `--help`, nor for a typing error.
     from featurestore.settings import FeatureStoreSettings
     from graphdb import open_graph
     from graphdb.settings import GraphSettings
     from graphdb.stage import StageLock
-    from training import recipe
     from training.progress import ConsoleReporter
     from training.run import RunRequest
     from training.run_report import train_and_publish
     from training.settings import TrainingSettings
 
     settings = TrainingSettings.from_environ(os.environ)
-    config = recipe.recipe(recipe_name)
-    request = RunRequest(
-        config=recipe.paper_literal(config) if paper_literal else config,
-        seeds=tuple(range(num_seeds)),
-        workers=workers,
-    )
+    request = RunRequest(config=config, seeds=tuple(range(num_seeds)), workers=workers)
     graph_url = GraphSettings.from_environ(os.environ).graph_url
     with (
         StageLock(settings.home, "train"),
@@ -72,6 +143,6 @@ def train(
             store,
             request,
             reporter,
-            publishing=not no_publish,
+            publishing=publishing,
         )
     click.echo(json.dumps(report.document()) if as_json else str(report))
