@@ -195,7 +195,8 @@ class ScheduleConfig:
     Phase 0 trains the encoders on language modelling and alignment alone. Then, `alternating`,
     `num_rounds` times: (A) the encoders with the graph contrastive loss, (B) the graph encoder;
     or, `joint`, `num_rounds * num_encoder_steps` steps of all objectives at once. Each step is
-    the mean of `num_microbatches` batches.
+    the mean of `num_microbatches` batches. Encoders that began at pretrained weights move at
+    `pretrained_learning_rate`, the heads on them at the encoders'.
     """
 
     num_phase0_steps: int
@@ -213,6 +214,7 @@ class ScheduleConfig:
     num_inference_posts: int = 32
     encoder_learning_rate: float = 1e-3
     graph_learning_rate: float = 1e-3
+    pretrained_learning_rate: float = 2e-5
     weight_decay: float = 0.01
     warmup_rate: float = 0.1
     max_gradient_norm: float = 1.0

@@ -175,6 +175,12 @@ class MMGA(nn.Module):
             if parameter.requires_grad and name.partition(".")[0] not in GRAPH_PARTS
         )
 
+    def pretrained_parameters(self) -> Iterator[nn.Parameter]:
+        """Those of the encoders that began at pretrained weights."""
+        for encoder in (self.text, self.image):
+            if encoder.config.pretrained is not None:
+                yield from encoder.parameters()
+
 
 def contrast(config: RunConfig, width: int) -> nn.Module:
     """The form of the graph contrastive loss that the run asks for."""

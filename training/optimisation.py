@@ -7,19 +7,29 @@ from torch import Tensor, nn
 
 
 def optimiser(
-    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
+    weight_decay: float,
+    *,
+    pretrained: Iterable[nn.Parameter] = (),
+    pretrained_learning_rate: float = 0.0,
 ) -> torch.optim.Optimizer:
     """AdamW over what is not frozen, fused on CUDA.
 
-    Vectors (biases, norms, tokens) do not decay.
+    Vectors (biases, norms, tokens) do not decay. Of the parameters, `pretrained` ones have a
+    learning rate of their own.
     """
     moved = [each for each in parameters if each.requires_grad]
+    slow = {id(each) for each in pretrained}
     groups = [
-        {"params": [each for each in moved if each.ndim > 1], "weight_decay": weight_decay},
-        {"params": [each for each in moved if each.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [e for e in moved if (id(e) in slow) == is_slow and (e.ndim > 1) == decays],
+            "weight_decay": weight_decay if decays else 0.0,
+            "initial_lr": rate,
+        }
+        for is_slow, rate in ((False, learning_rate), (True, pretrained_learning_rate))
+        for decays in (True, False)
     ]
-    for group in groups:
-        group["initial_lr"] = learning_rate
     on_cuda = all(each.is_cuda for each in moved)
     return torch.optim.AdamW(groups, lr=learning_rate, fused=True if moved and on_cuda else None)
 

@@ -1,9 +1,10 @@
-"""WordPiece tokenizers that are a function of their captions, byte for byte.
+"""WordPiece tokenizers: learned from captions, byte for byte the same, or of pretrained weights.
 
 Captions are lower-cased and stripped of accents (BERT's own normaliser). Before that every URL
 becomes the word `httpurl` and every @handle the word `atuser` (as BERTweet does): shortened links
 carry no meaning, and whom a post mentions is an edge of the graph; spelling it out in the text
 would also let the text encoder learn names of users that are erased later. Hashtags stay words.
+Before a pretrained tokenizer the two words are `link` and `someone`, which its vocabulary has.
 """
 
 import hashlib
@@ -14,7 +15,11 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from training.config import TextEncoderConfig
+from training.errors import WeightsUnusable
+from training.pretrained import from_cache_or_hub, one_line, source
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
@@ -46,6 +51,45 @@ def train_tokenizer(captions: Sequence[str], *, vocabulary_size: int) -> PreTrai
     return wrap(tokenizer)
 
 
+def pretrained_tokenizer(config: TextEncoderConfig) -> PreTrainedTokenizerFast:
+    """The tokenizer beside the pretrained weights that the config names, our replacements first.
+
+    Raises WeightsUnusable, also where its ids are not those of the config.
+    """
+    name = str(config.pretrained)
+    with one_line(name):
+        found = from_cache_or_hub(AutoTokenizer, source(name))
+    backend = getattr(found, "backend_tokenizer", None)
+    if backend is None or set(SPECIAL_TOKENS) - set(backend.get_vocab()):
+        raise WeightsUnusable(
+            f"the tokenizer of {name} is not BERT's ({', '.join(SPECIAL_TOKENS)}); "
+            "name weights with one that is"
+        )
+    backend = Tokenizer.from_str(backend.to_str())
+    own = [backend.normalizer] if backend.normalizer else []
+    backend.normalizer = normalizers.Sequence(replacements(url="link", handle="someone") + own)
+    backend.no_truncation()
+    backend.no_padding()
+    tokenizer = wrap(backend)
+    check_ids(tokenizer, config)
+    return tokenizer
+
+
+def check_ids(tokenizer: PreTrainedTokenizerFast, config: TextEncoderConfig) -> None:
+    """Raises WeightsUnusable where the tokenizer's ids are not those that the config says."""
+    pairs = {
+        "pad_id": (tokenizer.pad_token_id, config.pad_id),
+        "mask_id": (tokenizer.mask_token_id, config.mask_id),
+        "vocabulary_size": (max(tokenizer.get_vocab().values()) + 1, config.vocabulary_size),
+    }
+    for name, (there, here) in pairs.items():
+        if there != here:
+            raise WeightsUnusable(
+                f"the tokenizer of {config.pretrained} has {name} {there}, not {here}; "
+                f"set text.{name} to {there}"
+            )
+
+
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """A tokenizer from the JSON that `tokenizer_json` gave."""
     return wrap(Tokenizer.from_file(str(path)))
@@ -69,14 +113,15 @@ def blank_tokenizer(model: WordPiece) -> Tokenizer:
     """The normalisation and word splitting of this module round a model."""
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(
-        [
-            normalizers.Replace(URL, " httpurl "),
-            normalizers.Replace(HANDLE, " atuser "),
-            normalizers.BertNormalizer(),
-        ]
+        [*replacements(url="httpurl", handle="atuser"), normalizers.BertNormalizer()]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     return tokenizer
+
+
+def replacements(*, url: str, handle: str) -> list[normalizers.Normalizer]:
+    """One word for every URL and one for every handle."""
+    return [normalizers.Replace(URL, f" {url} "), normalizers.Replace(HANDLE, f" {handle} ")]
 
 
 def most_frequent_characters(captions: Sequence[str], tokenizer: Tokenizer) -> list[str]:

@@ -76,7 +76,13 @@ class Trainer:
             "graph": schedule.graph_learning_rate,
         }
         self.optimisers = {
-            mover: optimiser(self.weighed.parameters_of(mover), rate, schedule.weight_decay)
+            mover: optimiser(
+                self.weighed.parameters_of(mover),
+                rate,
+                schedule.weight_decay,
+                pretrained=self.model.pretrained_parameters(),
+                pretrained_learning_rate=schedule.pretrained_learning_rate,
+            )
             for mover, rate in rates.items()
         }
 
