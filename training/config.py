@@ -142,6 +142,13 @@ class GraphEncoderConfig:
         """Edge types that have a linear map and a gate channel of their own."""
         return (2 if self.is_directed else 1) + (2 if self.has_mentions else 0)
 
+    @property
+    def reverse_relations(self) -> tuple[int, ...]:
+        """For each relation the one whose edges are its own the other way round."""
+        follows = (1, 0) if self.is_directed else (0,)
+        first = len(follows)
+        return follows + ((first + 1, first) if self.has_mentions else ())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserConfig:

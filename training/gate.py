@@ -5,7 +5,7 @@ D widths.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize
 
 from training.config import GateNormalisation, GraphEncoderConfig
+from training.pooling import softmax_by_owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,11 @@ class NodeInputs:
     has_image: Bool[Tensor, " n"]
     has_text: Bool[Tensor, " n"]
     signature: Float[Tensor, "n S"]
+
+    def first(self, num_nodes: int) -> "NodeInputs":
+        """The first of the nodes alone."""
+        columns = {each.name: getattr(self, each.name) for each in fields(self)}
+        return NodeInputs(**{name: values[:num_nodes] for name, values in columns.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +55,9 @@ class MGate(nn.Module):
 
     `concat` is eq. 5 on projected and LayerNorm-ed inputs: W [X_u | X_v | R^I_u | R^T_u | R^I_v |
     R^T_v]. `distance` adds |R_u - R_v| and the cosine of each modality and one hidden layer, since
-    eq. 5 is a term of u plus a term of v and cannot tell closeness. `literal` drops projection and
-    LayerNorm. One output channel a relation.
+    eq. 5 is a term of u plus a term of v and cannot tell closeness (the order of its layers is
+    GATv2's, Brody et al. 2022). `literal` drops projection and LayerNorm. One output channel a
+    relation: the kind of a relationship sets the weight too (section 2.3).
     """
 
     def __init__(
@@ -135,13 +142,15 @@ def normalise(
     num_targets: int,
     how: GateNormalisation,
 ) -> Float[Tensor, " E"]:
-    """Weights from scores: `sigmoid` each alone, `softmax` over N(u), `raw` as they are."""
+    """Weights from scores: `sigmoid` each alone, `softmax` over N(u) (GAT), `raw` as they are.
+
+    `tanh`, which may be negative, is each alone too; over sqrt(d_u d_v) it is FAGCN's (Bo et al.
+    2021), and the graph encoder, which knows the degrees, divides.
+    """
     if how == "sigmoid":
         return torch.sigmoid(scores_E)
-    if how == "raw":
-        return scores_E
-    peak = scores_E.new_full((num_targets,), -torch.inf)
-    peak = peak.scatter_reduce(0, targets_E, scores_E.detach(), "amax")
-    weights_E = torch.exp(scores_E - peak[targets_E])
-    sums = scores_E.new_zeros(num_targets).index_add(0, targets_E, weights_E)
-    return weights_E / sums[targets_E]
+    if how == "tanh":
+        return torch.tanh(scores_E)
+    if how == "softmax":
+        return softmax_by_owner(scores_E, targets_E, num_targets)
+    return scores_E

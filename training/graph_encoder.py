@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from training.config import GraphEncoderConfig
-from training.gate import MGate, NodeInputs, normalise, rows
+from training.gate import GateTerms, MGate, NodeInputs, normalise, rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class GraphEncoder(nn.Module):
     Node features are [X | R^I | R^T | signature], each projected and LayerNorm-ed and then added
     (`X` alone in the literal form). Each layer is eq. 6: h_u + sum over v of a_uv h_v, with a
     linear map of h_v, LayerNorm after the sum and an activation between layers, unless
-    `literal_propagation`. The same a_uv weighs an edge in every layer.
+    `literal_propagation`. The same a_uv weighs an edge in every layer, unless `per_layer_gates`.
     """
 
     def __init__(
@@ -41,9 +41,12 @@ class GraphEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.gate = MGate(
-            config, num_features=num_features, image_width=image_width, text_width=text_width
-        )
+        sizes = {
+            "num_features": num_features,
+            "image_width": image_width,
+            "text_width": text_width,
+        }
+        self.gate = MGate(config, **sizes)
         widths = {"statistics": num_features}
         if config.node_features == "X+R":
             widths |= {"image": image_width, "text": text_width}
@@ -67,6 +70,9 @@ class GraphEncoder(nn.Module):
         self.layers = nn.ModuleList(
             GatedLayer(config, activate=number < last) for number in range(config.num_layers)
         )
+        self.later_gates = nn.ModuleList(
+            MGate(config, **sizes) for _ in range(last if config.per_layer_gates else 0)
+        )
 
     def forward(
         self,
@@ -82,16 +88,32 @@ class GraphEncoder(nn.Module):
         if masked_n is None:
             masked_n = torch.zeros_like(nodes.has_text)
         h_nD = self._features(nodes, masked_n)
-        terms = self.gate.terms(nodes, masked_n)
-        for layer, block in zip(self.layers, blocks, strict=True):
-            scores = [
-                self.gate(terms, neighbours, targets)[:, relation]
-                for relation, (neighbours, targets) in enumerate(
-                    zip(block.neighbours, block.targets, strict=True)
-                )
-            ]
-            h_nD = layer(h_nD, block, scores)
+        gate, terms = self.gate, self.gate.terms(nodes, masked_n)
+        outer: Block | None = None
+        for number, (layer, block) in enumerate(zip(self.layers, blocks, strict=True)):
+            if number and self.later_gates:
+                gate = self.later_gates[number - 1]
+                terms = gate.terms(nodes.first(len(h_nD)), masked_n[: len(h_nD)])
+            h_nD = layer(h_nD, block, self._weights(gate, terms, block, outer))
+            outer = block
         return h_nD
+
+    def _weights(
+        self, gate: MGate, terms: GateTerms, block: Block, outer: Block | None
+    ) -> list[Tensor]:
+        how = self.config.gate_normalisation
+        weights = [
+            normalise(
+                gate(terms, neighbours, targets)[:, relation], targets, block.num_targets, how
+            )
+            for relation, (neighbours, targets) in enumerate(
+                zip(block.neighbours, block.targets, strict=True)
+            )
+        ]
+        if how != "tanh":
+            return weights
+        products = degree_products(block, outer, self.config.reverse_relations)
+        return [weight * product.rsqrt() for weight, product in zip(weights, products, strict=True)]
 
     def _features(self, nodes: NodeInputs, masked_n: Tensor) -> Tensor:
         total = torch.zeros_like(masked_n, dtype=nodes.statistics.dtype).unsqueeze(1)
@@ -113,7 +135,6 @@ class GatedLayer(nn.Module):
     def __init__(self, config: GraphEncoderConfig, *, activate: bool) -> None:
         super().__init__()
         self.literal = config.literal_propagation
-        self.normalisation = config.gate_normalisation
         if self.literal:
             return
         linears = [
@@ -130,18 +151,48 @@ class GatedLayer(nn.Module):
         )
 
     def forward(
-        self, h_nD: Float[Tensor, "n D"], block: Block, scores: Sequence[Float[Tensor, " E"]]
+        self,
+        h_nD: Float[Tensor, "n D"],
+        block: Block,
+        weights: Sequence[Float[Tensor, " E"]],
     ) -> Float[Tensor, "m D"]:
-        """Vectors of the block's m targets."""
+        """Vectors of the block's m targets, for the weights a_uv of each relation's edges."""
         total = h_nD[: block.num_targets]
         for relation, (neighbours, targets) in enumerate(
             zip(block.neighbours, block.targets, strict=True)
         ):
-            weights = normalise(scores[relation], targets, block.num_targets, self.normalisation)
             source = h_nD if self.literal else self.maps[relation](h_nD)
-            messages = rows(source, neighbours) * weights.unsqueeze(1)
+            messages = rows(source, neighbours) * weights[relation].unsqueeze(1)
             total = total.index_add(0, targets, messages)
         if self.literal:
             return total
         out: Tensor = self.finish(total)
         return out
+
+
+def degree_products(
+    block: Block, outer: Block | None, reverse_relations: Sequence[int]
+) -> list[Float[Tensor, " E"]]:
+    """d_u d_v of each edge of a block, by relation, counted among the sampled edges.
+
+    Training edges that are hidden and edges beyond a fan-out count nowhere, so a degree is at most
+    the fan-out, tells nothing of what is to be predicted, and depends on no other user of the
+    batch. d_u is the number of edges of the relation at u in this block. d_v is the number of
+    edges of the reverse relation at v in the block before, where v is a target (u follows v:
+    whom u follows against who follows v). In the outermost block, for whose neighbours nothing was
+    drawn, d_u stands for d_v.
+    """
+    products = []
+    for relation, targets in enumerate(block.targets):
+        own = count(targets, block.num_targets)[targets]
+        other = own
+        if outer is not None:
+            back = outer.targets[reverse_relations[relation]]
+            other = count(back, outer.num_targets)[block.neighbours[relation]]
+        products.append(own * other)
+    return products
+
+
+def count(targets_E: Int[Tensor, " E"], num_targets: int) -> Float[Tensor, " m"]:
+    """How many edges each target has, at least 1."""
+    return torch.bincount(targets_E, minlength=num_targets).clamp(min=1).to(torch.float32)

@@ -37,8 +37,9 @@ def gap_between_neighbours(gate: MGate, target: int) -> float:
     return float((scores[0, 0] - scores[1, 0]).detach())
 
 
-def test_the_weight_of_a_neighbour_depends_on_who_looks() -> None:
-    gate = make_gate(small_config().graph)
+@pytest.mark.parametrize("edges", ["mutual", "follows", "follows+mentions"])
+def test_the_weight_of_a_neighbour_depends_on_who_looks(edges: str) -> None:
+    gate = make_gate(small_config(edges=edges).graph)
     assert abs(gap_between_neighbours(gate, 0) - gap_between_neighbours(gate, 1)) > 1e-4
 
 
@@ -97,3 +98,4 @@ def test_weights_by_sigmoid_are_independent_of_the_other_neighbours() -> None:
     scores, targets = torch.tensor([1.0, 2.0]), torch.tensor([0, 0])
     assert torch.equal(normalise(scores, targets, 1, "sigmoid"), torch.sigmoid(scores))
     assert torch.equal(normalise(scores, targets, 1, "raw"), scores)
+    assert torch.equal(normalise(scores, targets, 1, "tanh"), torch.tanh(scores))

@@ -11,7 +11,7 @@ from tests.training.small_network import small_config, small_network
 from training.batches import blocks_of
 from training.config import GraphEncoderConfig
 from training.gate import NodeInputs
-from training.graph_encoder import Block, GatedLayer, GraphEncoder
+from training.graph_encoder import Block, GatedLayer, GraphEncoder, degree_products
 from training.graph_source import SnapshotSource
 from training.neighbourhoods import fixed_draw, neighbourhood, pair_keys, random_draw
 from training.recipe import paper_literal
@@ -45,6 +45,11 @@ CONFIGS = {
     "softmax": small_config(gate_normalisation="softmax").graph,
     "three hops": small_config(fan_outs=(4, 3, 2)).graph,
     "X alone": small_config(node_features="X").graph,
+    "tanh": small_config(gate_normalisation="tanh").graph,
+    "tanh, follows": small_config(gate_normalisation="tanh", edges="follows").graph,
+    "mutual+mentions": small_config(edges="mutual+mentions", gate_normalisation="tanh").graph,
+    "follows+mentions": small_config(edges="follows+mentions").graph,
+    "per layer": small_config(per_layer_gates=True, fan_outs=(4, 3, 2)).graph,
     "paper_literal": paper_literal(small_config()).graph,
 }
 
@@ -135,3 +140,89 @@ def test_the_literal_layer_is_equation_six() -> None:
     weights = torch.tensor([0.5, 2.0, -1.0])
     expected = torch.stack([h[0] + 0.5 * h[2], h[1] + 2.0 * h[0] - 1.0 * h[2]])
     torch.testing.assert_close(layer(h, block, [weights]), expected)
+
+
+def test_degrees_are_those_of_the_edges_drawn_and_of_the_reverse_relation() -> None:
+    outer = Block(  # three targets; the second follows two, and three follow the third
+        num_targets=3,
+        neighbours=[torch.tensor([0, 3]), torch.tensor([0, 1, 3])],
+        targets=[torch.tensor([1, 1]), torch.tensor([2, 2, 2])],
+    )
+    inner = Block(  # the first follows the second and the third, and the second follows the first
+        num_targets=1,
+        neighbours=[torch.tensor([1, 2]), torch.tensor([1])],
+        targets=[torch.tensor([0, 0]), torch.tensor([0])],
+    )
+    follows, followers = degree_products(inner, outer, (1, 0))
+    assert follows.tolist() == [2 * 1, 2 * 3]
+    assert followers.tolist() == [1 * 2]
+    outermost, _ = degree_products(outer, None, (1, 0))
+    assert outermost.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("edges", "reverse"),
+    [
+        ("mutual", (0,)),
+        ("follows", (1, 0)),
+        ("mutual+mentions", (0, 2, 1)),
+        ("follows+mentions", (1, 0, 3, 2)),
+    ],
+)
+def test_every_relation_has_its_reverse(edges: str, reverse: tuple[int, ...]) -> None:
+    config = small_config(edges=edges).graph
+    assert config.reverse_relations == reverse
+    assert len(reverse) == config.num_relations
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_tanh_gate_can_push_neighbours_away_and_weighs_each_of_many_less(sign: float) -> None:
+    encoder = make_encoder(small_config(gate_normalisation="tanh").graph)
+    block = Block(
+        num_targets=2,
+        neighbours=[torch.tensor([2, 3, 4, 5, 6])],
+        targets=[torch.tensor([0, 1, 1, 1, 1])],
+    )
+    terms = encoder.gate.terms(nodes_of(np.arange(8)), torch.zeros(8, dtype=torch.bool))
+    with torch.no_grad():
+        encoder.gate.output.bias.fill_(sign * 1000.0)  # every tanh is at its end
+        (weights,) = encoder._weights(encoder.gate, terms, block, None)
+    assert weights.tolist() == [sign, *[sign / 4] * 4]
+
+
+def test_each_layer_has_its_own_gate_where_asked() -> None:
+    shared, own = (
+        make_encoder(small_config(per_layer_gates=each, fan_outs=(4, 3, 2)).graph)
+        for each in (False, True)
+    )
+    assert len(shared.later_gates) == 0
+    assert len(own.later_gates) == 2
+    source = SnapshotSource(small_network()[0], "mutual", without_folds=())
+    around = neighbourhood(source, np.arange(5), (4, 3, 2), fixed_draw(b"salt"))
+    blocks = blocks_of(around)
+    before = own(nodes_of(around.users), blocks)
+    with torch.no_grad():
+        own.later_gates[1].output.bias.add_(1.0)
+    assert not torch.allclose(before, own(nodes_of(around.users), blocks))
+    own(nodes_of(around.users), blocks).sum().backward()
+    assert all(gate.output.weight.grad.abs().sum() > 0 for gate in (own.gate, *own.later_gates))
+
+
+@pytest.mark.parametrize("edges", ["mutual+mentions", "follows+mentions"])
+def test_a_mention_is_a_message_with_a_weight_of_its_own(edges: str) -> None:
+    config = small_config(edges=edges).graph
+    encoder = make_encoder(config)
+    source = SnapshotSource(small_network()[0], config.edges, without_folds=())
+    around = neighbourhood(source, np.arange(20), config.fan_outs, fixed_draw(b"salt"))
+    nodes, blocks = nodes_of(around.users), blocks_of(around)
+    first = source.num_follow_relations
+    assert sum(len(targets) for targets in blocks[-1].targets[first:]) > 0
+    with torch.no_grad():
+        before = encoder(nodes, blocks)
+        encoder.gate.output.bias[first:] -= 100.0  # sigmoid: weight 0
+        closed = encoder(nodes, blocks)
+        encoder.layers[0].maps[first].weight.mul_(2.0)
+        encoder.layers[1].maps[first].weight.mul_(2.0)
+        unheard = encoder(nodes, blocks)
+    assert not torch.allclose(before, closed)
+    torch.testing.assert_close(closed, unheard)
