@@ -1,18 +1,19 @@
 """MMGA: image encoder, text encoder, gated graph encoder and the heads of the five objectives.
 
-Shapes: N users, U users of a batch, n nodes of a subgraph, F statistics, S signature width,
-D width.
+Shapes: N users, U users of a batch, n nodes of a subgraph, B seeds of it, F statistics,
+S signature width, D width.
 """
 
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from training.batches import EncoderBatch, GraphBatch, PostBatch, UserBatch
 from training.config import RunConfig
 from training.encoders import ImageEncoder, TextEncoder
+from training.fusion import GatedFusion, drop_modalities
 from training.gate import NodeInputs, rows
 from training.graph_encoder import GraphEncoder
 from training.objectives.graph_contrastive import NeighbourContrast, PairwiseContrast
@@ -24,7 +25,7 @@ from training.pooling import post_pooling
 from training.pretrained import fill_image, fill_text
 from training.user_bank import ModalVectors, UserBank
 
-GRAPH_PARTS = ("graph", "node_feature_modelling", "graph_structure_modelling")
+GRAPH_PARTS = ("graph", "fusion", "node_feature_modelling", "graph_structure_modelling")
 
 
 class MMGA(nn.Module):
@@ -46,6 +47,8 @@ class MMGA(nn.Module):
         self.pool_text = post_pooling(config.users.post_pooling, config.text.width)
         self.pool_image = post_pooling(config.users.post_pooling, config.image.width)
         self.graph = GraphEncoder(config.graph, num_features=num_features, **widths)
+        if config.users.fusion == "gated":
+            self.fusion = GatedFusion(graph_width=config.graph.width, **widths)
         options = config.objectives
         self.masked_language_modelling = MaskedLanguageModelling(
             config.text, options.lm_label_smoothing
@@ -132,16 +135,37 @@ class MMGA(nn.Module):
     def graph_losses(self, batch: GraphBatch, bank: UserBank) -> dict[str, Tensor]:
         """Node feature modelling and graph structure modelling in one pass."""
         nodes = self.node_inputs(bank.read(batch.users), batch.statistics, batch.signature)
+        if self.training and self.config.users.modality_dropout:
+            nodes = drop_modalities(nodes, self.config.users.modality_dropout)
         graph = self.graph(nodes, batch.blocks, batch.masked)
         num_seeds = len(graph)
+        fused = self.fused(graph, nodes.first(num_seeds), batch.masked[:num_seeds])
         return {
             "node_feature": self.node_feature_modelling(
                 graph, nodes.statistics[:num_seeds], batch.masked[:num_seeds]
             ),
             "graph_structure": self.graph_structure_modelling(
-                rows(graph, batch.u), rows(graph, batch.v), batch.connected
+                rows(fused, batch.u), rows(fused, batch.v), batch.connected
             ),
         }
+
+    def fused(
+        self,
+        graph_BD: Float[Tensor, "B D"],
+        seeds: NodeInputs,
+        masked_B: Bool[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B D"]:
+        """The fused vectors R of seeds with these R^G; R^G itself where nothing is fused.
+
+        Of masked seeds the modalities are not read, as in the graph encoder.
+        """
+        if self.config.users.fusion == "concat":
+            return graph_BD
+        shown_B = torch.ones_like(seeds.has_text) if masked_B is None else ~masked_B
+        fused: Tensor = self.fusion(
+            graph_BD, seeds.image, seeds.text, seeds.has_image & shown_B, seeds.has_text & shown_B
+        )
+        return fused
 
     def node_inputs(
         self,

@@ -90,6 +90,10 @@ def with_schedule(config: RunConfig, **schedule: object) -> RunConfig:
     return replace(config, schedule=replace(config.schedule, **schedule))
 
 
+def with_users(config: RunConfig, **users: object) -> RunConfig:
+    return replace(config, users=replace(config.users, **users))
+
+
 def with_objectives(config: RunConfig, **objectives: object) -> RunConfig:
     return replace(config, objectives=replace(config.objectives, **objectives))
 

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import numpy as np
@@ -11,12 +12,15 @@ from tests.training.small_network import (
     small_network,
     with_objectives,
     with_schedule,
+    with_users,
 )
+from training.batches import GraphBatch
 from training.config import RunConfig
 from training.errors import NotFinite, NothingToTrain
 from training.recipe import paper_literal
 from training.trainer import Trainer, check_finite
 from training.training_data import training_data
+from training.user_bank import UserBank
 
 CONFIGS: dict[str, RunConfig] = {
     "mutual": small_config(),
@@ -24,6 +28,18 @@ CONFIGS: dict[str, RunConfig] = {
     "softmax": small_config(gate_normalisation="softmax"),
     "pairwise": with_objectives(small_config(), contrast="pairwise"),
     "paper_literal": paper_literal(small_config()),
+    "options": with_users(
+        small_config(
+            edges="follows+mentions",
+            gate_normalisation="tanh",
+            per_layer_gates=True,
+            fan_outs=(8, 4),
+            signature_width=8,
+        ),
+        post_pooling="attention",
+        fusion="gated",
+        modality_dropout=0.3,
+    ),
 }
 
 
@@ -48,8 +64,11 @@ def test_each_phase_moves_its_own_parameters_and_all_of_them(name: str) -> None:
     assert graph | encoders == set(names.values())
     assert not graph & encoders
     contrast_heads = {each for each in encoders if each.startswith("contrast_")}
-    assert moved(trainer, 0) == encoders - contrast_heads
-    assert encoders - moved(trainer, 4) <= contrast_heads  # a dead last ReLU may keep its own
+    pooling = {each for each in encoders if each.startswith("pool_")}
+    assert moved(trainer, 0) == encoders - contrast_heads - pooling
+    # A dead last ReLU may keep its own, and keys wait for a query that is not zero.
+    keys = {each for each in pooling if each.endswith("keys.bias")}
+    assert encoders - moved(trainer, 4) <= contrast_heads | keys
     assert moved(trainer, 7) == graph
 
 
@@ -62,7 +81,71 @@ def test_the_losses_of_each_phase_have_their_names() -> None:
     assert set(trainer.step(7)) == {"node_feature", "graph_structure", "total"}
 
 
-@pytest.mark.parametrize("name", ["mutual", "follows"])
+def test_frozen_layers_stay_as_they_are_and_run_without_gradient() -> None:
+    config = small_config()
+    text = dataclasses.replace(config.text, num_layers=3, num_trained_layers=1, dropout=0.1)
+    config = dataclasses.replace(
+        config, text=text, image=dataclasses.replace(config.image, num_trained_layers=0)
+    )
+    trainer = Trainer(config, small_data(config), seed=0)
+    names = {id(each): name for name, each in trainer.model.named_parameters()}
+    encoders = {names[id(each)] for each in trainer.model.encoder_parameters()}
+    changed = moved(trainer, 4)
+    assert changed <= encoders
+    assert {name for name in changed if name.startswith("text.")} == {
+        name for name in names.values() if name.startswith("text.bert.encoder.layer.2.")
+    }
+    assert not any(name.startswith("image.") for name in encoders)
+    layers = trainer.model.text.bert.encoder.layer
+    assert [layer.training for layer in layers] == [False, False, True]
+    assert not trainer.model.image(torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).requires_grad
+
+
+def secrets(batch: GraphBatch, bank: UserBank, users: torch.Tensor) -> tuple[GraphBatch, UserBank]:
+    """The same batch and bank with a value of its own in all that is known of some users."""
+    other = dataclasses.replace(
+        batch,
+        statistics=batch.statistics.index_fill(0, users, 31337.0),
+        signature=batch.signature.index_fill(0, users, 31337.0),
+    )
+    known = bank.read(batch.users[users])
+    changed = copy.deepcopy(bank)
+    changed.write(
+        batch.users[users],
+        dataclasses.replace(
+            known,
+            image=torch.full_like(known.image, 31337.0),
+            text=torch.full_like(known.text, 31337.0),
+        ),
+    )
+    return other, changed
+
+
+@pytest.mark.parametrize("name", ["mutual", "follows", "paper_literal", "options"])
+def test_what_is_known_of_a_masked_user_reaches_no_vector(name: str) -> None:
+    config = CONFIGS[name]
+    trainer = Trainer(config, small_data(config), seed=0)
+    trainer.refresh_bank()
+    model = trainer.model.eval()
+    (batch,) = trainer.draw(7)
+    assert isinstance(batch, GraphBatch)
+    seeds = int(batch.blocks[-1].num_targets)
+
+    def outputs(batch: GraphBatch, bank: UserBank) -> torch.Tensor:
+        nodes = model.node_inputs(bank.read(batch.users), batch.statistics, batch.signature)
+        graph = model.graph(nodes, batch.blocks, batch.masked)
+        return torch.cat([graph, model.fused(graph, nodes.first(seeds), batch.masked[:seeds])])
+
+    with torch.no_grad():
+        before = outputs(batch, trainer.bank)
+        masked = torch.nonzero(batch.masked).squeeze(1)
+        assert (masked < seeds).any()
+        assert torch.equal(before, outputs(*secrets(batch, trainer.bank, masked)))
+        shown = torch.nonzero(~batch.masked).squeeze(1)[:1]
+        assert not torch.equal(before, outputs(*secrets(batch, trainer.bank, shown)))
+
+
+@pytest.mark.parametrize("name", ["mutual", "follows", "options"])
 def test_training_does_not_depend_on_the_held_out_follows(name: str) -> None:
     """Not through message passing, gates, targets, negatives nor statistics: bit for bit."""
     config = CONFIGS[name]
