@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from graphdb.adjacency import Adjacency, SnapshotGraph, rows_of_pairs
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.id_column import IdColumn
+from graphdb.open import open_graph
 from graphdb.sampling import nearest_by_hash, sample_neighbours
-from training.config import Edges
+from graphdb.snapshot import Snapshot
+from training.config import Edges, RunConfig
 from training.strangers import Strangers
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -74,6 +76,9 @@ class GraphSource(Protocol):
     @property
     def versions(self) -> GraphVersions | None:
         """What was read of a graph that changes; None where nothing changes."""
+
+    def close(self) -> None:
+        """Release what it holds open."""
 
     def edges(self, count: int, rng: np.random.Generator) -> Pairs:
         """Up to `count` distinct training edges, uniform over all."""
@@ -141,6 +146,9 @@ class SnapshotSource:
     def num_relations(self) -> int:
         """Number of relations."""
         return len(self.relations)
+
+    def close(self) -> None:
+        """Nothing: files stay mapped as long as they are used."""
 
     def edges(self, count: int, rng: np.random.Generator) -> Pairs:
         """Up to `count` distinct training edges, uniform over all."""
@@ -217,3 +225,21 @@ def choose_below(total: int, limit: int, rng: np.random.Generator) -> NDArray[np
     if limit * 4 < total:  # no permutation of a long array for a short draw
         return rng.permutation(np.unique(rng.integers(0, total, 2 * limit)))[:limit]
     return rng.permutation(total)[:limit]
+
+
+def open_source(config: RunConfig, snapshot: Snapshot, graph_url: str) -> GraphSource:
+    """The source that `config.sampler` names; call it in the process that draws the batches.
+
+    Raises GraphUnavailable when the database cannot be opened, NothingToTrain when it holds
+    another graph than the snapshot.
+    """
+    if config.sampler == "snapshot":
+        return SnapshotSource(snapshot, config.graph.edges)
+    from training.database_source import DatabaseSource
+
+    store = open_graph(graph_url, read_only=True)
+    try:
+        return DatabaseSource(snapshot, config.graph.edges, store)
+    except BaseException:
+        store.close()
+        raise

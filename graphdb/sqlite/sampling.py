@@ -6,6 +6,7 @@ computed in that order and no further than the fan-out asks for.
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from graphdb.sqlite.follows import live_among, pairs_from, pairs_to
 from graphdb.sqlite.json_keys import json_keys
 from graphdb.store import Relation
 
-NAMES_A_READ = 256
+SPARE_NAMES = 8
+"""Read beyond twice the fan-out, since some may be of a fold that is left out."""
 
 
 class Neighbourhoods:
@@ -37,6 +39,7 @@ class Neighbourhoods:
         rows = connection.execute(
             statements.FIND_USERS, (json_keys(list(dict.fromkeys(user_ids))),)
         )
+        self.pairs = cache(self._pairs)
         self.keys = {user_id: key for user_id, key, is_stub in rows if not is_stub}
 
     def sample(self, user_id: str, fan_out: int, rng: np.random.Generator) -> list[str]:
@@ -44,7 +47,7 @@ class Neighbourhoods:
         pairs = rng.permutation(self.pairs(user_id))
         limit = len(pairs) if fan_out == ALL else fan_out
         found: list[str] = []
-        step = max(NAMES_A_READ, limit)
+        step = 2 * limit + SPARE_NAMES
         for start in range(0, len(pairs), step):
             if len(found) >= limit:
                 break
@@ -56,7 +59,7 @@ class Neighbourhoods:
         pairs = self.pairs(user_id)
         return len(self._kept(user_id, pairs)) if self.without_folds else len(pairs)
 
-    def pairs(self, user_id: str) -> Int64:
+    def _pairs(self, user_id: str) -> Int64:
         """Keys of the pairs between the user and each neighbour, as (follower, followee)."""
         key = self.keys.get(user_id)
         if key is None:
