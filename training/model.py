@@ -16,6 +16,7 @@ from training.encoders import ImageEncoder, TextEncoder
 from training.fusion import GatedFusion, drop_modalities
 from training.gate import NodeInputs, rows
 from training.graph_encoder import GraphEncoder
+from training.objectives.causal_language_modelling import CausalLanguageModelling
 from training.objectives.graph_contrastive import NeighbourContrast, PairwiseContrast
 from training.objectives.graph_structure_modelling import GraphStructureModelling
 from training.objectives.image_text_alignment import ImageTextAlignment
@@ -50,16 +51,18 @@ class MMGA(nn.Module):
         if config.users.fusion == "gated":
             self.fusion = GatedFusion(graph_width=config.graph.width, **widths)
         options = config.objectives
-        self.masked_language_modelling = MaskedLanguageModelling(
-            config.text, options.lm_label_smoothing
-        )
+        smoothing = options.lm_label_smoothing
+        if options.language_modelling == "causal":
+            self.causal_language_modelling = CausalLanguageModelling(config.text, smoothing)
+        else:
+            self.masked_language_modelling = MaskedLanguageModelling(config.text, smoothing)
         self.image_text_alignment = ImageTextAlignment(
             **widths, width=options.alignment_width, temperature=options.alignment_temperature
         )
         self.contrast_image = contrast(config, config.image.width)
         self.contrast_text = contrast(config, config.text.width)
         self.node_feature_modelling = NodeFeatureModelling(
-            width=config.graph.width, num_features=num_features
+            width=config.graph.width, num_features=num_features, loss=options.node_feature_loss
         )
         self.graph_structure_modelling = GraphStructureModelling(
             width=config.graph.width, directed=config.graph.is_directed
@@ -82,12 +85,9 @@ class MMGA(nn.Module):
         return losses if batch.users is None else losses | self.contrast_losses(batch.users, bank)
 
     def post_losses(self, batch: PostBatch) -> dict[str, Tensor]:
-        """Masked language modelling and image-text alignment."""
-        hidden = self.text.hidden(batch.lm_corrupted)
+        """Language modelling and image-text alignment."""
         return {
-            "language_modelling": self.masked_language_modelling(
-                hidden, batch.lm_tokens, batch.lm_targets, self.text.word_embeddings
-            ),
+            "language_modelling": self.language_modelling_loss(batch),
             "alignment": self.image_text_alignment(
                 self.image(batch.aligned_pixels),
                 self.text(batch.aligned_tokens),
@@ -96,14 +96,34 @@ class MMGA(nn.Module):
             ),
         }
 
+    def language_modelling_loss(self, batch: PostBatch) -> Tensor:
+        """The masked tokens from all others, or each token from those before it."""
+        words = self.text.word_embeddings
+        if self.config.objectives.language_modelling == "causal":
+            hidden = self.text.hidden(batch.lm_tokens, causal=True)
+            return self.causal_language_modelling.predict(hidden, batch.lm_tokens, words)
+        hidden = self.text.hidden(batch.lm_corrupted)
+        loss: Tensor = self.masked_language_modelling(
+            hidden, batch.lm_tokens, batch.lm_targets, words
+        )
+        return loss
+
     def contrast_losses(self, batch: UserBatch, bank: UserBank) -> dict[str, Tensor]:
         """The graph contrastive loss in each modality, over users that have it (eq. 7, 8).
 
         Writes the users' new vectors to the bank.
         """
         vectors = self.user_vectors(batch)
+        losses = self.contrasts(vectors, batch, bank)
+        bank.write(batch.users, vectors)
+        return losses
+
+    def contrasts(
+        self, vectors: ModalVectors, batch: UserBatch, bank: UserBank
+    ) -> dict[str, Tensor]:
+        """The same losses of vectors that are known."""
         stale = bank.read(batch.bank_users)
-        losses = {
+        return {
             "contrast_image": contrast_loss(
                 self.contrast_image,
                 vectors.image,
@@ -121,8 +141,6 @@ class MMGA(nn.Module):
                 batch,
             ),
         }
-        bank.write(batch.users, vectors)
-        return losses
 
     def user_vectors(self, batch: UserBatch) -> ModalVectors:
         """R^I and R^T of the batch's users, pooled over the posts drawn."""
@@ -210,7 +228,7 @@ def contrast(config: RunConfig, width: int) -> nn.Module:
     """The form of the graph contrastive loss that the run asks for."""
     if config.objectives.contrast == "infonce":
         return NeighbourContrast(config.objectives.contrast_temperature)
-    return PairwiseContrast(width, last_relu=config.objectives.contrast == "paper_literal")
+    return PairwiseContrast(width, literal=config.objectives.contrast == "paper_literal")
 
 
 def contrast_loss(

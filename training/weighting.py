@@ -104,7 +104,7 @@ class WeighedNetwork(nn.Module):
         options = config.objectives
         learned = options.weighting == "uncertainty"
         self.weighting = UncertaintyWeights(options) if learned else FixedWeights(options)
-        self.half = config.compute.precision == "bf16"
+        self.in_bf16 = config.compute.precision == "bf16"
 
     def forward(self, batch: Batch, bank: UserBank) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Every loss, without gradient, and the weighed terms to sum."""
@@ -117,7 +117,7 @@ class WeighedNetwork(nn.Module):
     def precision(self, *, encoders: bool) -> torch.autocast:
         """The encoders' matrix products in bf16 where the run asks for it, all else in float32."""
         device = self.model.statistics_mean.device.type
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.half and encoders)
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.in_bf16 and encoders)
 
     def parameters_of(self, mover: Mover) -> list[nn.Parameter]:
         """What a phase of this mover moves, frozen parameters included."""

@@ -165,8 +165,8 @@ def test_mutual_edges_have_no_order_and_follows_have_one() -> None:
 
 CONTRASTS: dict[str, Callable[[], nn.Module]] = {
     "infonce": lambda: NeighbourContrast(0.2),
-    "pairwise": lambda: PairwiseContrast(WIDTH, last_relu=False),
-    "paper_literal": lambda: PairwiseContrast(WIDTH, last_relu=True),
+    "pairwise": lambda: PairwiseContrast(WIDTH, literal=False),
+    "paper_literal": lambda: PairwiseContrast(WIDTH, literal=True),
 }
 
 
@@ -210,7 +210,7 @@ def test_the_last_relu_of_equation_seven_can_stop_all_learning() -> None:
     everyone = ~torch.eye(8, dtype=torch.bool)
     gradients = {}
     for last_relu in (True, False):
-        head = PairwiseContrast(WIDTH, last_relu=last_relu)
+        head = PairwiseContrast(WIDTH, literal=last_relu)
         nn.init.constant_(head.head[-1].bias, -100.0)
         loss = head(u, v, torch.zeros(0, WIDTH), everyone, everyone)
         loss.backward()

@@ -4,7 +4,7 @@ Shapes: B pairs of connected users, C candidates (the B partners, then the bank)
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, nll_loss, normalize, relu
 
@@ -27,8 +27,9 @@ class NeighbourContrast(nn.Module):
         """Mean of both directions; a pair that is in neither mask is no negative."""
         bank_MD = normalize(bank_MD, dim=1)
         seeds_BD, partners_BD = normalize(seeds_BD, dim=1), normalize(partners_BD, dim=1)
-        forth = self._one_way(seeds_BD, torch.cat([partners_BD, bank_MD]), negatives_BC)
-        back = self._one_way(partners_BD, torch.cat([seeds_BD, bank_MD]), negatives_back_BC)
+        with torch.autocast(seeds_BD.device.type, enabled=False):  # few products, and a cold one
+            forth = self._one_way(seeds_BD, torch.cat([partners_BD, bank_MD]), negatives_BC)
+            back = self._one_way(partners_BD, torch.cat([seeds_BD, bank_MD]), negatives_back_BC)
         return (forth + back) / 2
 
     def _one_way(self, anchors_BD: Tensor, candidates_CD: Tensor, negatives_BC: Tensor) -> Tensor:
@@ -43,12 +44,13 @@ class NeighbourContrast(nn.Module):
 class PairwiseContrast(nn.Module):
     """Connected or stranger, from [R_u | R_v] (eq. 7, 8), one stranger a pair.
 
-    `last_relu` is eq. 7 as printed; without it, both logits may be negative and still learn.
+    `literal` is eq. 7 as printed, whose last ReLU can stop all learning: with both logits negative
+    it gives 0.5 and no gradient. Without it, the mean over both orders of a pair, which has none.
     """
 
-    def __init__(self, width: int, *, last_relu: bool) -> None:
+    def __init__(self, width: int, *, literal: bool) -> None:
         super().__init__()
-        self.last_relu = last_relu
+        self.literal = literal
         self.head = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, 2))
 
     def forward(
@@ -59,11 +61,11 @@ class PairwiseContrast(nn.Module):
         negatives_BC: Bool[Tensor, "B C"],
         negatives_back_BC: Bool[Tensor, "B C"],
     ) -> Float[Tensor, ""]:
-        """Mean over pairs and strangers; the first allowed candidate of a seed is its stranger."""
+        """Mean over pairs and strangers, of which a seed has one where it has any candidate."""
         candidates_CD = torch.cat([partners_BD, bank_MD])
         has_stranger_B = negatives_BC.any(1)
-        strangers_BD = candidates_CD[negatives_BC.to(torch.int8).argmax(1)]
         pairs = [self._logits(seeds_BD, partners_BD)]
+        strangers_BD = candidates_CD[next_stranger(negatives_BC)]
         pairs.append(self._logits(seeds_BD, strangers_BD)[has_stranger_B])
         logits = torch.cat(pairs)
         labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
@@ -71,5 +73,19 @@ class PairwiseContrast(nn.Module):
         return nll_loss(log_softmax(logits, dim=1), labels)
 
     def _logits(self, u_BD: Tensor, v_BD: Tensor) -> Tensor:
-        logits: Tensor = self.head(torch.cat([u_BD, v_BD], dim=1))
-        return relu(logits) if self.last_relu else logits
+        forth: Tensor = self.head(torch.cat([u_BD, v_BD], dim=1))
+        if self.literal:
+            return relu(forth)
+        back: Tensor = self.head(torch.cat([v_BD, u_BD], dim=1))
+        return (forth + back) / 2
+
+
+def next_stranger(negatives_BC: Bool[Tensor, "B C"]) -> Int[Tensor, " B"]:
+    """The allowed candidate that comes first after a seed's own place, in a circle.
+
+    Each seed begins elsewhere, so that no one candidate is everybody's stranger.
+    """
+    num_seeds, num_candidates = negatives_BC.shape
+    places_C = torch.arange(num_candidates, device=negatives_BC.device)
+    distance_BC = (places_C - places_C[:num_seeds, None] - 1) % num_candidates
+    return distance_BC.masked_fill(~negatives_BC, num_candidates).argmin(1)

@@ -41,7 +41,8 @@ class ImageTextAlignment(nn.Module):
         image_BA = normalize(self.image(image_BD), dim=1)
         text_BA = normalize(self.text(text_BD), dim=1)
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
-        logits_BB = scale * image_BA @ text_BA.T
+        with torch.autocast(image_BA.device.type, enabled=False):  # a scale of 100 needs all digits
+            logits_BB = scale * image_BA.float() @ text_BA.float().T
         twins_BB = same(image_hashes_B) | same(caption_hashes_B)
         twins_BB = twins_BB & ~torch.eye(len(twins_BB), dtype=torch.bool, device=twins_BB.device)
         logits_BB = logits_BB.masked_fill(twins_BB, -torch.inf)

@@ -7,14 +7,23 @@ Shapes: B seeds, F features, D width.
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import huber_loss
+from torch.nn.functional import cosine_similarity, huber_loss
+
+from training.config import NodeFeatureLoss
+
+COSINE_POWER = 2
 
 
 class NodeFeatureModelling(nn.Module):
-    """Huber loss between a linear map of the masked users' vectors and their z-scored X."""
+    """The error between a linear map of the masked users' vectors and their z-scored X.
 
-    def __init__(self, *, width: int, num_features: int) -> None:
+    `huber`: mean over the features. `scaled_cosine`: (1 - cosine)^2 of the whole row, which suits
+    wide sparse features (Hou et al. 2022, GraphMAE).
+    """
+
+    def __init__(self, *, width: int, num_features: int, loss: NodeFeatureLoss = "huber") -> None:
         super().__init__()
+        self.loss = loss
         self.decoder = nn.Linear(width, num_features)
 
     def forward(
@@ -23,11 +32,20 @@ class NodeFeatureModelling(nn.Module):
         statistics_BF: Float[Tensor, "B F"],
         masked_B: Bool[Tensor, " B"],
     ) -> Float[Tensor, ""]:
-        """Mean over the masked seeds and features; 0 where none is masked."""
+        """Mean over the masked seeds; 0 where none is masked."""
         weights_B = masked_B.to(graph_BD.dtype)
-        error_BF = huber_loss(self.decoder(graph_BD), statistics_BF, reduction="none")
-        total: Tensor = (error_BF.mean(1) * weights_B).sum() / weights_B.sum().clamp(min=1.0)
+        error_B = feature_errors(self.decoder(graph_BD), statistics_BF, self.loss)
+        total: Tensor = (error_B * weights_B).sum() / weights_B.sum().clamp(min=1.0)
         return total
+
+
+def feature_errors(
+    predicted_BF: Float[Tensor, "B F"], statistics_BF: Float[Tensor, "B F"], loss: NodeFeatureLoss
+) -> Float[Tensor, " B"]:
+    """The error of each row."""
+    if loss == "huber":
+        return huber_loss(predicted_BF, statistics_BF, reduction="none").mean(1)
+    return (1 - cosine_similarity(predicted_BF, statistics_BF, dim=1)) ** COSINE_POWER
 
 
 def mask_nodes(num_nodes: int, rate: float, generator: torch.Generator) -> Bool[Tensor, " n"]:
