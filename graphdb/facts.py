@@ -134,7 +134,8 @@ class PositionMove:
 class Batch:
     """Facts and the stream positions that they advance, committed together or not at all.
 
-    A batch without moves is idempotent and may be repeated.
+    A batch without moves is idempotent and may be repeated. `prepared` is what a store that
+    `Prepares` has made of it.
     """
 
     follows: FollowColumns = field(default_factory=FollowColumns)
@@ -145,3 +146,4 @@ class Batch:
     user_deletions: Sequence[UserDeletion] = ()
     post_deletions: Sequence[PostDeletion] = ()
     moves: Sequence[PositionMove] = ()
+    prepared: object = field(default=None, compare=False, repr=False)

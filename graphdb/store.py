@@ -6,7 +6,7 @@ are strings; ids that a database makes never leave its backend.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +123,14 @@ class GraphCounts:
     posts: int
     follows: int
     mutual_follows: int
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A store that can do a part of its work on a batch before the batch's turn."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The same batch, which `apply` will be quicker with; may be called in any thread."""
 
 
 class GraphStore(Protocol):

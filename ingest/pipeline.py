@@ -3,11 +3,12 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from graphdb.errors import CommitUnknown, PositionConflict
-from graphdb.store import GraphStore
+from graphdb.facts import Batch
+from graphdb.store import GraphStore, Prepares
 from ingest.dead_letters import DeadLetter, DeadLetters, Payload, rejected
 from ingest.decoding import Decoded, decode
 from ingest.errors import PartitionsMoved
@@ -31,8 +32,8 @@ class BatchReport:
 class Pipeline:
     """Streams a source into a graph. One batch is, in this order:
 
-    1. read from the source, and decoded and checked: an event at fault costs nothing but itself;
-       this runs ahead in a thread of its own;
+    1. read from the source, decoded and checked, where an event at fault costs nothing but itself,
+       and prepared for the graph; this runs ahead in a thread of its own;
     2. dead letters kept for good;
     3. facts and positions committed in one transaction.
 
@@ -53,7 +54,8 @@ class Pipeline:
         decode: Decode = decode,
         keeps_positions: bool = True,
     ) -> None:
-        self._ahead = ReadAhead(source, decode, batch_size)
+        prepare = graph.prepare if isinstance(graph, Prepares) else _as_it_is
+        self._ahead = ReadAhead(source, decode, batch_size, prepare=prepare)
         self._graph = graph
         self._dead_letters = dead_letters
         self._keeps_positions = keeps_positions
@@ -101,9 +103,9 @@ class Pipeline:
         if not batch.letters_kept:
             self._dead_letters.append(letters)
             batch.letters_kept = True
-        moves = [run.move for run in batch.runs] if self._keeps_positions else []
+        facts = batch.batch if self._keeps_positions else replace(batch.batch, moves=())
         try:
-            commit = self._graph.apply(batch.decoded.batch(moves))
+            commit = self._graph.apply(facts)
         except (PositionConflict, CommitUnknown) as conflict:
             logger.warning("dropped a batch and read the positions again: %s", conflict)
             self._is_lost = True
@@ -115,9 +117,10 @@ class Pipeline:
             num_dead_letters=len(letters),
             version=commit.version,
         )
-        self._ahead.committed([move.next for move in moves])
+        reached = [move.next for move in facts.moves]
+        self._ahead.committed(reached)
         seconds = time.perf_counter() - started
-        logger.info("%s in %.3f s, up to %s", report, seconds, [move.next for move in moves])
+        logger.info("%s in %.3f s, up to %s", report, seconds, reached)
         return report
 
     def step(self) -> BatchReport | None:
@@ -131,6 +134,10 @@ class Pipeline:
     def close(self) -> None:
         """End reading ahead; source and graph stay open."""
         self._ahead.close()
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
 
 
 def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:

@@ -1,4 +1,4 @@
-"""Reading and decoding the next batch while the last one is being committed."""
+"""Reading, decoding and preparing the next batch while the last one is being committed."""
 
 import threading
 import time
@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from graphdb.facts import Position
+from graphdb.facts import Batch, Position
 from ingest.decoding import Decoded
 from ingest.errors import PartitionsMoved
 from ingest.sources import Extent, Records, Source
 
 Decode = Callable[[Sequence[bytes], int], Decoded]
+Prepare = Callable[[Batch], Batch]
 
 MAX_BATCHES_AHEAD = 2
 KEEP_ALIVE_SECONDS = 1.0
@@ -25,6 +26,7 @@ class ReadBatch:
 
     runs: list[Records]
     decoded: Decoded
+    batch: Batch
     extent: Extent
     letters_kept: bool = False
 
@@ -44,13 +46,22 @@ class ReadAhead:
     """A thread that owns a source and reads ahead of whoever takes its batches.
 
     At most two batches wait; then the source is only kept alive, which is the back-pressure. After
-    anything but a batch the thread rests until it is asked again. No graph is touched here: where
-    positions are needed, the taker reads them and calls `seek`.
+    anything but a batch the thread rests until it is asked again. No graph is touched here: what
+    `prepare` does is a function of the batch, and where positions are needed, the taker reads them
+    and calls `seek`.
     """
 
-    def __init__(self, source: Source, decode: Decode, max_events: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        decode: Decode,
+        max_events: int,
+        *,
+        prepare: Prepare = lambda batch: batch,
+    ) -> None:
         self._source = source
         self._decode = decode
+        self._prepare = prepare
         self._max_events = max_events
         self._changed = threading.Condition()
         self._ready: deque[Item] = deque()
@@ -149,7 +160,8 @@ class ReadAhead:
             return None
         lines = [line for run in runs for line in run.lines]
         decoded = self._decode(lines, time.time_ns() // 1000)
-        return ReadBatch(runs=runs, decoded=decoded, extent=self._source.extent())
+        batch = self._prepare(decoded.batch([run.move for run in runs]))
+        return ReadBatch(runs=runs, decoded=decoded, batch=batch, extent=self._source.extent())
 
     def _put(self, item: Item, epoch: int) -> None:
         with self._changed:

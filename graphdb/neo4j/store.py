@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -77,6 +78,10 @@ class Neo4jGraph:
         """Random identity of this graph."""
         return self._graph_id
 
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch with its follows sorted out."""
+        return replace(batch, prepared=FollowPlan.of(batch.follows))
+
     def apply(self, batch: Batch) -> Commit:
         """Commit facts and positions in one transaction, as one new version.
 
@@ -92,7 +97,8 @@ class Neo4jGraph:
         for piece in self._ahead_of(batch):
             while self._write(batch.moves, piece, ahead=True)[1]:
                 pass
-        follows = FollowPlan.of(batch.follows)
+        follows = batch.prepared or FollowPlan.of(batch.follows)
+        assert isinstance(follows, FollowPlan)
         write, _, head = self._write(batch.moves, lambda write: _apply_facts(write, batch, follows))
         return Commit(
             version=head.version,
