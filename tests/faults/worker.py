@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -60,20 +59,15 @@ class Worker:
         return self._process.wait(TERMINATE_SECONDS)
 
     def terminate(self) -> None:
-        """End it in good order (SIGTERM); fails when it ends in another one.
-
-        It has been seen, once in some hundred times, not to end: then it is killed, as its users
-        would, and a warning shows what its threads were doing. What it leaves is checked as ever.
-        """
+        """End it in good order (SIGTERM); fails when it ends in another one, or not at all."""
         assert self.is_running, self.said
         self._process.terminate()
         try:
             assert self.wait() == 0, self.said
         except subprocess.TimeoutExpired:
-            self._process.send_signal(signal.SIGABRT)
-            self.wait()
-            warnings.warn(f"did not end when told: {self.said[-6000:]}", stacklevel=2)
-            return
+            self._process.send_signal(signal.SIGABRT)  # its threads tell where they are
+            self._process.wait()
+            raise AssertionError(f"did not end when told: {self.said[-6000:]}") from None
         assert "Traceback" not in self.said, self.said
 
     def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
