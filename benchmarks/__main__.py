@@ -24,6 +24,8 @@ BENCHMARKS = (
     "sampling",
     "features",
     "training",
+    "scale",
+    "gpu",
     "serving",
     "redis",
     "streaming",
