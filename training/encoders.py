@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedModel, ViTConfig, ViTModel
 
 from training.config import ComputeConfig, ImageEncoderConfig, TextEncoderConfig
-from training.errors import RecipeUnknown
 
 ON_ONE_MACHINE = ComputeConfig()
 
@@ -48,7 +47,7 @@ class Encoder(nn.Module):
         for part in self._frozen:
             part.requires_grad_(False)
         if compute.checkpointed:
-            network.gradient_checkpointing_enable({"use_reentrant": False})
+            network.activation_checkpointing_enable({"use_reentrant": False})
         if compute.compiled:
             for layer in layers:  # all layers share what is compiled for the first
                 layer.compile()
@@ -130,6 +129,7 @@ def bert_config(config: TextEncoderConfig) -> BertConfig:
         type_vocab_size=1,
         initializer_range=config.initializer_range,
         pad_token_id=config.pad_id,
+        use_cache=False,
         attn_implementation="sdpa",
     )
 
@@ -155,15 +155,10 @@ def frozen_parts(
 ) -> tuple[nn.Module, ...]:
     """What training leaves as it is: the embeddings and all but the last layers.
 
-    Nothing for None, the whole network for 0. Raises RecipeUnknown for more layers than there are.
+    Nothing for None, the whole network for 0.
     """
     if num_trained_layers is None:
         return ()
-    if not 0 <= num_trained_layers <= len(layers):
-        raise RecipeUnknown(
-            f"num_trained_layers is {num_trained_layers} of an encoder of {len(layers)} layers; "
-            f"take 0 to {len(layers)}, or null for all and the embeddings"
-        )
     if not num_trained_layers:
         return (network,)
     return (network.embeddings, *layers[: len(layers) - num_trained_layers])

@@ -6,6 +6,7 @@ S signature width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -92,7 +93,7 @@ class GraphEncoder(nn.Module):
         outer: Block | None = None
         for number, (layer, block) in enumerate(zip(self.layers, blocks, strict=True)):
             if number and self.later_gates:
-                gate = self.later_gates[number - 1]
+                gate = cast(MGate, self.later_gates[number - 1])
                 terms = gate.terms(nodes.first(len(h_nD)), masked_n[: len(h_nD)])
             h_nD = layer(h_nD, block, self._weights(gate, terms, block, outer))
             outer = block

@@ -1,9 +1,37 @@
+import dataclasses
+
+import pytest
 import torch
 
 from tests.training.small_network import small_config
+from training.config import ComputeConfig
 from training.encoders import ImageEncoder, TextEncoder, masked_mean
 from training.pooling import mean_by_owner
 from training.recipe import recipe
+
+TOKENS = torch.tensor([[2, 7, 8, 9, 3], [2, 11, 12, 3, 0]])
+PIXELS = torch.arange(2 * 3 * 16 * 16).reshape(2, 3, 16, 16).remainder(251).to(torch.uint8)
+
+
+def encoders(compute: ComputeConfig, dropout: float = 0.0) -> tuple[TextEncoder, ImageEncoder]:
+    config = small_config()
+    torch.manual_seed(0)
+    return (
+        TextEncoder(dataclasses.replace(config.text, num_layers=2, dropout=dropout), compute),
+        ImageEncoder(dataclasses.replace(config.image, num_layers=2, dropout=dropout), compute),
+    )
+
+
+def passes(compute: ComputeConfig, dropout: float = 0.0) -> tuple[list[torch.Tensor], list[str]]:
+    """Vectors and then gradients of both encoders, and the names of their weights."""
+    results, names = [], []
+    for encoder, inputs in zip(encoders(compute, dropout), (TOKENS, PIXELS), strict=True):
+        torch.manual_seed(1)
+        vectors = encoder(inputs)
+        (vectors * torch.linspace(-1, 1, vectors.shape[1])).sum().backward()
+        results += [vectors.detach(), *(each.grad for each in encoder.parameters())]
+        names += list(encoder.state_dict())
+    return results, names
 
 
 def test_padding_changes_no_caption_vector() -> None:
@@ -18,6 +46,18 @@ def test_mean_pooling_reads_no_padding_either() -> None:
     values = torch.tensor([[[1.0], [3.0], [100.0]], [[5.0], [100.0], [100.0]]])
     mask = torch.tensor([[True, True, False], [True, False, False]])
     assert masked_mean(values, mask).tolist() == [[2.0], [5.0]]
+
+
+def test_a_causal_encoder_reads_nothing_that_comes_later() -> None:
+    encoder = TextEncoder(small_config().text).eval()
+    other = TOKENS.clone()
+    other[:, 2:] = torch.tensor([[20, 21, 22], [23, 24, 0]])
+    seen, changed = encoder.hidden(TOKENS, causal=True), encoder.hidden(other, causal=True)
+    torch.testing.assert_close(seen[:, :2], changed[:, :2])
+    assert not torch.allclose(seen[:, 2:], changed[:, 2:])
+    assert not torch.allclose(encoder.hidden(TOKENS)[:, :2], encoder.hidden(other)[:, :2])
+    shorter = encoder.hidden(TOKENS[1:, :4], causal=True)
+    torch.testing.assert_close(seen[1:, :4], shorter, atol=1e-5, rtol=1e-4)
 
 
 def test_images_of_bytes_become_vectors() -> None:
@@ -36,3 +76,39 @@ def test_a_user_vector_is_the_mean_of_their_posts_and_absent_without_any() -> No
 def test_the_tiny_text_encoder_fits_a_cpu() -> None:
     encoder = TextEncoder(recipe("tiny").text)
     assert sum(each.numel() for each in encoder.parameters()) < 2_000_000
+
+
+def test_activations_that_are_computed_again_give_the_same_gradients() -> None:
+    plain, _ = passes(ComputeConfig(), dropout=0.2)
+    again, _ = passes(ComputeConfig(checkpointed=True), dropout=0.2)
+    assert all(torch.equal(one, other) for one, other in zip(plain, again, strict=True))
+    text, image = encoders(ComputeConfig(checkpointed=True))
+    assert all(
+        layer.gradient_checkpointing for layer in (*text.bert.encoder.layer, *image.vit.layers)
+    )
+
+
+@pytest.mark.slow
+def test_compiled_encoders_compute_the_same_under_the_same_names() -> None:
+    plain, names = passes(ComputeConfig())
+    compiled, compiled_names = passes(ComputeConfig(compiled=True, checkpointed=True))
+    assert names == compiled_names
+    for one, other in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_under_autocast_vectors_are_float32_and_near() -> None:
+    for encoder, inputs in zip(encoders(ComputeConfig()), (TOKENS, PIXELS), strict=True):
+        encoder.eval()
+        with torch.no_grad():
+            exact = encoder(inputs)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                rounded = encoder(inputs)
+        assert rounded.dtype == torch.float32
+        assert not torch.equal(exact, rounded)
+        torch.testing.assert_close(exact, rounded, atol=0.1, rtol=0.1)
+
+
+def test_attention_is_torchs_own() -> None:
+    text, image = encoders(ComputeConfig())
+    assert text.bert.config._attn_implementation == image.vit.config._attn_implementation == "sdpa"
