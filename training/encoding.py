@@ -3,26 +3,55 @@
 Shapes: N users, P posts, Dg, Di, Dt widths.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from training.batches import blocks_of, pixel_rows, signature_rows, statistics_rows, token_rows
 from training.encoders import ImageEncoder, TextEncoder
 from training.graph_source import GraphSource
+from training.loading import moved
 from training.model import MMGA
 from training.neighbourhoods import fixed_draw, neighbourhood
 from training.pooling import Pooling
 from training.training_data import PostLists, TrainingData
 from training.user_bank import ModalVectors, UserBank, bank_of
 
-NUM_POSTS_PER_CHUNK = 256
-NUM_USERS_PER_CHUNK = 4096
-NUM_SEEDS_PER_CHUNK = 512
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunks:
+    """How much is encoded at once; up to rounding, this changes no vector.
+
+    `num_users` bounds the users whose posts are read together, `num_posts` those that pass an
+    encoder together, `num_seeds` the users whose neighbourhoods are read together. The seeds of
+    one chunk belong to one chunk of users.
+    """
+
+    num_users: int = 4096
+    num_posts: int = 256
+    num_seeds: int = 512
+
+    def of_users(self, users: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """These users, a chunk at a time."""
+        return pieces(users, self.num_users)
+
+    def of_seeds(self, users: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """These users as seeds, a chunk at a time."""
+        return (seeds for chunk in self.of_users(users) for seeds in pieces(chunk, self.num_seeds))
+
+
+def pieces(users: NDArray[np.int64], length: int) -> Iterator[NDArray[np.int64]]:
+    """An array cut into pieces of a length."""
+    return (users[start : start + length] for start in range(0, len(users), length))
+
+
+DEFAULT = Chunks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,28 +65,70 @@ class UserVectors:
     has_text: NDArray[np.bool_]
 
 
+class ModalSource(Protocol):
+    """Where the graph encoder reads R^I and R^T: a bank, arrays, or files."""
+
+    def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
+        """Vectors of these users."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownVectors:
+    """R^I and R^T of all users in arrays."""
+
+    image: NDArray[np.float32]
+    text: NDArray[np.float32]
+    has_image: NDArray[np.bool_]
+    has_text: NDArray[np.bool_]
+
+    def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
+        """Vectors of these users."""
+        users = users_B.numpy()
+        return ModalVectors(
+            image=torch.from_numpy(self.image[users]),
+            text=torch.from_numpy(self.text[users]),
+            has_image=torch.from_numpy(self.has_image[users]),
+            has_text=torch.from_numpy(self.has_text[users]),
+        )
+
+
 def encode_users(
     model: MMGA,
     data: TrainingData,
     source: GraphSource,
     *,
     salt: bytes,
-    bank: UserBank | None = None,
+    known: KnownVectors | None = None,
+    chunks: Chunks = DEFAULT,
 ) -> UserVectors:
     """Vectors of all users, each a function of the weights, its posts and its neighbourhood.
 
     `source` has no held-out follow for evaluation, all follows for publishing.
-    `salt` decides which neighbours stand for a user who has more than the fan-out. `bank` holds
+    `salt` decides which neighbours stand for a user who has more than the fan-out. `known` holds
     the modal vectors where they are known already.
     """
-    bank = encode_modalities(model, data) if bank is None else bank
-    vectors = bank.read(torch.arange(data.num_users))
+    users = np.arange(data.num_users)
+    if known is None:
+        known = encode_posts(model, data, users, chunks=chunks)
     return UserVectors(
-        graph=encode_graph(model, data, bank, source, salt=salt),
-        image=vectors.image.numpy(),
-        text=vectors.text.numpy(),
-        has_image=vectors.has_image.numpy(),
-        has_text=vectors.has_text.numpy(),
+        graph=encode_graph(model, data, known, source, users=users, salt=salt, chunks=chunks),
+        image=known.image,
+        text=known.text,
+        has_image=known.has_image,
+        has_text=known.has_text,
+    )
+
+
+def encode_posts(
+    model: MMGA, data: TrainingData, users: NDArray[np.int64], *, chunks: Chunks = DEFAULT
+) -> KnownVectors:
+    """R^I and R^T of these users, in their order."""
+    parts = [modal_vectors(model, data, chunk, chunks=chunks) for chunk in chunks.of_users(users)]
+    return KnownVectors(
+        image=np.concatenate([each.image.numpy() for each in parts]),
+        text=np.concatenate([each.text.numpy() for each in parts]),
+        has_image=np.concatenate([each.has_image.numpy() for each in parts]),
+        has_text=np.concatenate([each.has_text.numpy() for each in parts]),
     )
 
 
@@ -69,14 +140,15 @@ def encode_modalities(
     config = model.config
     bank = bank_of(data, config)
     bank.step = step
-    for start in range(0, len(users), NUM_USERS_PER_CHUNK):
-        chunk = users[start : start + NUM_USERS_PER_CHUNK]
+    for chunk in DEFAULT.of_users(users):
         bank.write(torch.from_numpy(chunk), modal_vectors(model, data, chunk))
     return bank
 
 
-def modal_vectors(model: MMGA, data: TrainingData, users: NDArray[np.int64]) -> ModalVectors:
-    """R^I and R^T of these users, pooled over their newest posts."""
+def modal_vectors(
+    model: MMGA, data: TrainingData, users: NDArray[np.int64], *, chunks: Chunks = DEFAULT
+) -> ModalVectors:
+    """R^I and R^T of these users, pooled over their newest posts; on the CPU."""
     limit = model.config.schedule.num_inference_posts
     image, has_image = _pooled(
         model.image,
@@ -85,6 +157,7 @@ def modal_vectors(model: MMGA, data: TrainingData, users: NDArray[np.int64]) -> 
         users,
         limit,
         lambda posts: pixel_rows(data.inputs, posts),
+        chunks,
     )
     text, has_text = _pooled(
         model.text,
@@ -93,6 +166,7 @@ def modal_vectors(model: MMGA, data: TrainingData, users: NDArray[np.int64]) -> 
         users,
         limit,
         lambda posts: token_rows(data.inputs, posts),
+        chunks,
         data.inputs.token_counts,
     )
     return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
@@ -106,6 +180,7 @@ def _pooled(
     users: NDArray[np.int64],
     limit: int,
     load: Callable[[NDArray[np.int64]], Tensor],
+    chunks: Chunks,
     lengths: NDArray[np.integer] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One vector a user from the newest posts; posts of equal length share a chunk."""
@@ -115,8 +190,7 @@ def _pooled(
     training = encoder.training
     encoder.eval()
     parts = [
-        encoder(load(posts[order[start : start + NUM_POSTS_PER_CHUNK]]).to(device)).cpu()
-        for start in range(0, len(posts), NUM_POSTS_PER_CHUNK)
+        encoder(load(posts[chosen]).to(device)).cpu() for chosen in pieces(order, chunks.num_posts)
     ]
     encoder.train(training)
     values = torch.zeros(len(posts), encoder.config.width)
@@ -128,21 +202,36 @@ def _pooled(
 
 @torch.no_grad()
 def encode_graph(
-    model: MMGA, data: TrainingData, bank: UserBank, source: GraphSource, *, salt: bytes
+    model: MMGA,
+    data: TrainingData,
+    known: ModalSource,
+    source: GraphSource,
+    *,
+    users: NDArray[np.int64],
+    salt: bytes,
+    chunks: Chunks = DEFAULT,
 ) -> NDArray[np.float32]:
-    """R^G (N, Dg) over the fixed neighbourhoods of this source."""
+    """R^G (B, Dg) of these B users over their fixed neighbourhoods of this source."""
     config = model.config
+    device = next(model.parameters()).device
     training = model.training
     model.eval()
     parts = []
-    for start in range(0, data.num_users, NUM_SEEDS_PER_CHUNK):
-        seeds = np.arange(start, min(start + NUM_SEEDS_PER_CHUNK, data.num_users))
+    for seeds in chunks.of_seeds(users):
         around = neighbourhood(source, seeds, config.graph.fan_outs, fixed_draw(salt))
-        nodes = model.node_inputs(
-            bank.read(torch.from_numpy(around.users)),
+        read = (
+            known.read(torch.from_numpy(around.users)),
             statistics_rows(data, around.users),
             signature_rows(data, config, around.users),
+            blocks_of(around),
         )
-        parts.append(model.graph(nodes, blocks_of(around)).numpy())
+        vectors, statistics, signature, blocks = moved(read, device)
+        nodes = model.node_inputs(vectors, statistics, signature)
+        parts.append(model.graph(nodes, blocks).float().cpu().numpy())
     model.train(training)
     return np.concatenate(parts)
+
+
+def best_device() -> torch.device:
+    """The GPU of this process where it has one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

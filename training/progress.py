@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from training.run_files import read_losses
+from training.loss_log import LossTail
 
 POLL_SECONDS = 0.5
 SHORT_NAMES = {
@@ -92,10 +92,10 @@ class ConsoleReporter:
             thread.join()
 
     def _follow(self, what: str, losses: Path, num_steps: int, stop: threading.Event) -> None:
-        told = 0
+        told, tail = 0, LossTail(losses)
         while True:
             ending = stop.wait(POLL_SECONDS)
-            group = [line for line in read_losses(losses) if line["step"] >= told]
+            group = [line for line in tail.new() if line["step"] >= told]
             if group:
                 told = group[-1]["step"] + 1
                 summary = mean_losses(group)

@@ -5,7 +5,6 @@ Ray is imported late: its environment must be set first, and `mmga --help` must 
 
 import logging
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from training.config import to_json
-from training.errors import ClusterUnreachable, RunFailed
-from training.run_files import Run, load_tensors, save_tensors, write_json
-from training.trainer import part
+from training.errors import ClusterTooSmall, ClusterUnreachable, RunFailed
+from training.run_files import Run
+from training.seed_files import SeedFiles
 
 MAX_FAILURES = 3
 CONNECT_SECONDS = 5.0
@@ -31,16 +30,29 @@ ENVIRONMENT = {
 }
 
 
+class Secret(str):
+    """A text that does not show where arguments are printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
 @contextmanager
 def ray_session(num_workers: int) -> Iterator[None]:
     """A Ray instance of our own, or the cluster that RAY_ADDRESS names. Raises ClusterUnreachable.
 
-    Without RAY_ADDRESS a cluster that happens to run on this machine is left alone.
+    Without RAY_ADDRESS a cluster that happens to run on this machine is left alone. Within a
+    session, another is the same one.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 
+    if ray.is_initialized():
+        yield
+        return
     address = os.environ.get("RAY_ADDRESS")
     if address:
         options: dict[str, Any] = {
@@ -78,48 +90,67 @@ def check_port(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
-def fit_seed(run: Run, seed: int, post_inputs: Path, *, num_threads: int) -> None:
-    """Train one seed to its end, from its last checkpoint where an earlier attempt left one.
+def fit_seed(run: Run, seed: int, post_inputs: Path, *, graph_url: str, num_threads: int) -> None:
+    """Train one seed to its last checkpoint, from the newest that an earlier attempt left.
 
-    Leaves `model.safetensors` and `summary.json` and drops the checkpoints. A worker that dies is
-    replaced and resumes, at most MAX_FAILURES times. Raises RunFailed.
+    A worker that dies is replaced and resumes, at most MAX_FAILURES times. `graph_url` is for
+    workers that sample from the database. Raises RunFailed, ClusterTooSmall.
     """
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from training.worker import STATE, LossLog, train_seed
+    from training.worker import train_seed
 
-    folder = run.seed_folder(seed)
+    resources = worker_resources(run.workers)
+    files = SeedFiles(run.seed_folder(seed).resolve())
+    attempt = files.take_over()
     trainer = TorchTrainer(
         train_seed,
         train_loop_config={
             "config": to_json(run.config),
             "snapshot": str(run.snapshot.resolve()),
             "post_inputs": str(post_inputs.resolve()),
+            "graph_url": Secret(graph_url),
+            "folder": str(files.folder),
+            "attempt": attempt,
             "seed": seed,
             "num_threads": max(1, num_threads // run.workers),
         },
-        torch_config=TorchConfig(backend="gloo"),
-        scaling_config=ScalingConfig(num_workers=run.workers, resources_per_worker={"CPU": 1}),
+        torch_config=TorchConfig(backend="nccl" if "GPU" in resources else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=run.workers, use_gpu="GPU" in resources, resources_per_worker=resources
+        ),
         run_config=RunConfig(
-            name="ray",
-            storage_path=str(folder.resolve()),
+            name=attempt,
+            storage_path=str(files.folder / "ray"),
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=[LossLog(str(run.losses(seed).resolve()))],
         ),
     )
     try:
-        result = trainer.fit()
+        trainer.fit()
     except Exception as error:
         raise RunFailed(
             f"training seed {seed} of run {run.run_id} failed: {cause(error)}; the run resumes "
             "from its last checkpoint when the same command is given again"
         ) from error
-    with result.checkpoint.as_directory() as checkpoint:
-        save_tensors(run.model(seed), part(load_tensors(Path(checkpoint) / STATE), "model"))
-    write_json(folder / "summary.json", {"held_out": result.metrics["held_out"]})
-    shutil.rmtree(folder / "ray")
+
+
+def worker_resources(num_workers: int) -> dict[str, float]:
+    """What each worker takes: a GPU where the cluster has any. Raises ClusterTooSmall."""
+    import ray
+
+    cluster = ray.cluster_resources()
+    name = "GPU" if cluster.get("GPU", 0) else "CPU"
+    if cluster.get(name, 0) < num_workers:
+        raise ClusterTooSmall(
+            f"the Ray cluster has {cluster.get(name, 0):g} {name}s for {num_workers} workers; "
+            + (
+                "give fewer --workers, or hide its GPUs to train on CPUs"
+                if name == "GPU"
+                else "give fewer --workers"
+            )
+        )
+    return {"CPU": 1.0} | ({"GPU": 1.0} if name == "GPU" else {})
 
 
 def cause(error: BaseException) -> str:

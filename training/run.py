@@ -7,8 +7,6 @@ goes on with the first step that has none.
 import hashlib
 import os
 import platform
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,20 +19,21 @@ from graphdb.snapshot import Snapshot, open_snapshot, take_snapshot
 from graphdb.store import GraphStore
 from training.caption_tokens import read_captions
 from training.config import RunConfig
-from training.encoding import UserVectors, encode_modalities, encode_users
+from training.durable import write_text
 from training.errors import NothingToTrain
-from training.graph_source import SnapshotSource
-from training.model import MMGA, build
 from training.post_inputs import PostInputs, prepare_post_inputs
 from training.progress import Reporter
-from training.ray_train import fit_seed, ray_session
-from training.run_files import Run, begin, load_tensors, unfinished, write_text
-from training.schedule import num_steps
+from training.run_files import Run, begin, interrupted
+from training.seed_vectors import SeedEncoder, SeedVectors
+from training.seeds import train_seeds
 from training.settings import TrainingSettings
-from training.tokens import load_tokenizer, tokenizer_json, train_tokenizer
-from training.trainer import initial_model
-from training.training_data import TrainingData, training_data
-from training.vectors_file import load_vectors, save_vectors
+from training.tokens import (
+    load_tokenizer,
+    pretrained_tokenizer,
+    tokenizer_json,
+    train_tokenizer,
+)
+from training.training_data import training_data
 
 PACKAGES = ("torch", "transformers", "ray", "numpy", "tokenizers", "safetensors")
 
@@ -46,19 +45,6 @@ class RunRequest:
     config: RunConfig
     seeds: tuple[int, ...]
     workers: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedVectors:
-    """Vectors of one seed over training follows alone, at the initial weights and after training.
-
-    `published` are the trained ones over all follows, for the seed that is published.
-    """
-
-    seed: int
-    initial: UserVectors
-    trained: UserVectors
-    published: UserVectors | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +69,18 @@ def train_run(
     tokenizer = run_tokenizer(run, store, snapshot, reporter)
     inputs = run_inputs(settings, store, run, snapshot, tokenizer, reporter)
     data = training_data(snapshot, inputs, run.config.graph.edges)
-    train_seeds(settings, run, inputs, reporter)
+    train_seeds(settings, run, inputs.path, reporter)
     torch.set_num_threads(settings.num_threads)
     vectors = tuple(
-        seed_vectors(run, seed, data, snapshot, reporter, publish=seed == run.seeds[0])
+        SeedEncoder(
+            run=run,
+            seed=seed,
+            snapshot=snapshot,
+            inputs=inputs,
+            data=data,
+            num_threads=settings.num_threads,
+            reporter=reporter,
+        ).vectors(publish=seed == run.seeds[0])
         for seed in run.seeds
     )
     return TrainedRun(
@@ -98,13 +92,7 @@ def start_or_resume(
     settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
 ) -> tuple[Run, Snapshot]:
     """The interrupted run of the same request with its snapshot, or a new one."""
-    found = unfinished(
-        settings.runs,
-        request.config,
-        seeds=request.seeds,
-        workers=request.workers,
-        graph_id=store.graph_id,
-    )
+    found = resumable(settings, store, request, reporter)
     if found is not None:
         reporter.say(f"run {found.run_id} goes on where it was interrupted")
         return found, open_snapshot(found.snapshot)
@@ -131,6 +119,25 @@ def start_or_resume(
     return run, snapshot
 
 
+def resumable(
+    settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
+) -> Run | None:
+    """The newest interrupted run of the same request.
+
+    One of another number of workers is not it: its batches and the order of its sums are others,
+    so its result would be neither run's. It stays, and a line says how to go on with it.
+    """
+    found = interrupted(settings.runs, request.config, seeds=request.seeds, graph_id=store.graph_id)
+    for run in found:
+        if run.workers == request.workers:
+            return run
+        reporter.say(
+            f"run {run.run_id} was interrupted with --workers {run.workers}, which goes on with "
+            f"it; with --workers {request.workers} a new run begins"
+        )
+    return None
+
+
 def count(reporter: Reporter, done: int, total: int) -> None:
     """Progress of the snapshot."""
     reporter.counting("snapshot", done, total)
@@ -139,12 +146,20 @@ def count(reporter: Reporter, done: int, total: int) -> None:
 def run_tokenizer(
     run: Run, store: GraphStore, snapshot: Snapshot, reporter: Reporter
 ) -> PreTrainedTokenizerFast:
-    """The run's vocabulary, learned from the captions the first time."""
-    if not run.tokenizer.exists():
+    """The vocabulary of the pretrained text encoder, or one learned from the captions.
+
+    Kept in the run's folder from the first time on. Raises WeightsUnusable.
+    """
+    text = run.config.text
+    if run.tokenizer.exists():
+        return load_tokenizer(run.tokenizer)
+    if text.pretrained is not None:
+        tokenizer = pretrained_tokenizer(text)
+    else:
         reporter.say("learning the vocabulary of the captions")
-        size = run.config.text.vocabulary_size
-        tokenizer = train_tokenizer(read_captions(store, snapshot), vocabulary_size=size)
-        write_text(run.tokenizer, tokenizer_json(tokenizer))
+        captions = read_captions(store, snapshot)
+        tokenizer = train_tokenizer(captions, vocabulary_size=text.vocabulary_size)
+    write_text(run.tokenizer, tokenizer_json(tokenizer))
     return load_tokenizer(run.tokenizer)
 
 
@@ -171,82 +186,6 @@ def run_inputs(
         f"{int(inputs.has_image.sum()):,} images"
     )
     return inputs
-
-
-def train_seeds(
-    settings: TrainingSettings, run: Run, inputs: PostInputs, reporter: Reporter
-) -> None:
-    """Train the seeds that have no model yet, one after the other."""
-    left = [seed for seed in run.seeds if not run.model(seed).exists()]
-    if not left:
-        return
-    total = num_steps(run.config.schedule)
-    with ray_session(run.workers):
-        for seed in left:
-            started = time.monotonic()
-            with reporter.following(f"seed {seed}", run.losses(seed), total):
-                fit_seed(run, seed, inputs.path, num_threads=settings.num_threads)
-            seconds = time.monotonic() - started
-            reporter.say(f"seed {seed}: {total} steps in {seconds:.0f} s; {held_out(run, seed)}")
-
-
-def held_out(run: Run, seed: int) -> str:
-    """What phase 0 did to the losses on held-out posts."""
-    losses = run.summary(seed)["held_out"]
-    if "after" not in losses:
-        return "no phase 0"
-    parts = [
-        f"{name.replace('_', ' ')} {losses['before'][name]:.3f} -> {value:.3f}"
-        for name, value in losses["after"].items()
-    ]
-    return f"held-out posts over phase 0: {', '.join(parts)}"
-
-
-def seed_vectors(
-    run: Run,
-    seed: int,
-    data: TrainingData,
-    snapshot: Snapshot,
-    reporter: Reporter,
-    *,
-    publish: bool,
-) -> SeedVectors:
-    """Encode all users with one seed's network, before and after training."""
-    salt = run.run_id.encode()
-    folder = run.seed_folder(seed)
-
-    def encoded(name: str, encode: Callable[[], UserVectors]) -> UserVectors:
-        path = folder / f"{name}.safetensors"
-        if not path.exists():
-            reporter.say(f"seed {seed}: encoding {data.num_users:,} users ({name})")
-            save_vectors(path, encode())
-        return load_vectors(path)
-
-    def initial() -> UserVectors:
-        return encode_users(initial_model(run.config, data, seed), data, data.source, salt=salt)
-
-    def trained() -> UserVectors:
-        return encode_users(trained_model(run, seed, data), data, data.source, salt=salt)
-
-    def published() -> UserVectors:
-        model = trained_model(run, seed, data)
-        bank = encode_modalities(model, data)
-        whole = SnapshotSource(snapshot, run.config.graph.edges, without_folds=())
-        return encode_users(model, data, whole, salt=salt, bank=bank)
-
-    return SeedVectors(
-        seed=seed,
-        initial=encoded("initial", initial),
-        trained=encoded("trained", trained),
-        published=encoded("published", published) if publish else None,
-    )
-
-
-def trained_model(run: Run, seed: int, data: TrainingData) -> MMGA:
-    """The network that a seed's training ended with."""
-    model = build(run.config, data.statistics.shape[1], seed)
-    model.load_state_dict(load_tensors(run.model(seed)))
-    return model
 
 
 def code_version() -> str:

@@ -4,14 +4,16 @@
     RUN/tokenizer.json           the vocabulary of the run
     RUN/seed-K/losses.jsonl      every loss of every step
     RUN/seed-K/model.safetensors, summary.json     when that seed's training has ended
-    RUN/seed-K/ray/              checkpoints of a training that has not
+    RUN/seed-K/checkpoints/      the last two of a training that has not
+    RUN/seed-K/NAME.safetensors  vectors of all users: initial, trained, published
+    RUN/seed-K/encoding-NAME/    shards of an encoding that has not ended
+    RUN/tensorboard/seed-K/      curves
 
 Files are safetensors and JSON, never pickle, and appear whole or not at all.
 """
 
 import json
 import logging
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from training.config import RunConfig, from_json, to_json
-from training.errors import RunUnreadable
+from training.durable import write_text
+from training.errors import RecipeUnknown, RunUnreadable
 
 FORMAT_VERSION = 2
 
@@ -148,50 +151,28 @@ def open_run(path: Path) -> Run:
     values = read_json(path / "run.json")
     if values.pop("format_version", None) != FORMAT_VERSION:
         raise RunUnreadable(f"{path}: written by another version of this software; delete it")
+    try:
+        config = from_json(json.dumps(values["config"]))
+    except RecipeUnknown as error:
+        raise RunUnreadable(f"{path}: {error}; delete it") from error
     values |= {
         "path": path,
-        "config": from_json(json.dumps(values["config"])),
+        "config": config,
         "seeds": tuple(values["seeds"]),
         "snapshot": Path(values["snapshot"]),
     }
     return Run(**values)
 
 
-def unfinished(
-    root: Path, config: RunConfig, *, seeds: Sequence[int], workers: int, graph_id: str
-) -> Run | None:
-    """The newest run that asked for the same and was interrupted, if its snapshot still exists."""
-    wanted = (config, tuple(seeds), workers, graph_id)
+def interrupted(
+    root: Path, config: RunConfig, *, seeds: Sequence[int], graph_id: str
+) -> Iterator[Run]:
+    """Runs that asked for the same and were interrupted, newest first, if their snapshot exists."""
+    wanted = (config, tuple(seeds), graph_id)
     for _, run in runs(root):
-        same = (run.config, run.seeds, run.workers, run.graph_id) == wanted
+        same = (run.config, run.seeds, run.graph_id) == wanted
         if same and run.status == "training" and run.snapshot.is_dir():
-            return run
-    return None
-
-
-def append_losses(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Add a group of steps; what an interrupted attempt had written from its first step on goes."""
-    if not records:
-        return
-    first = records[0]["step"]
-    kept = [line for line in read_losses(path) if line["step"] < first]
-    lines = [json.dumps(record, sort_keys=True) for record in [*kept, *records]]
-    write_text(path, "\n".join(lines) + "\n")
-
-
-def read_losses(path: Path) -> Iterator[dict[str, Any]]:
-    """The logged steps, in order; none where there is no file yet."""
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(dict(tensors), partial)
-    partial.replace(path)
+            yield run
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -206,14 +187,6 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON document, whole or not at all."""
     write_text(path, json.dumps(values, sort_keys=True, indent=1))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from graphdb.store import GraphStore
 from training.config import to_json
 from training.errors import EvaluationImpossible
 from training.evaluation import render_evaluation
+from training.loss_log import losses_of, read_losses
 from training.progress import Reporter
 from training.publish import Publication, Published, publish
-from training.run import RunRequest, TrainedRun, held_out, train_run
+from training.run import RunRequest, TrainedRun, train_run
 from training.run_evaluation import RunEvaluation, evaluate_run
-from training.run_files import drop_old, finish, read_losses, write_json
+from training.run_files import drop_old, finish, write_json
+from training.seeds import held_out
 from training.settings import TrainingSettings
 
 NUM_RUNS_KEPT = 3
@@ -40,6 +42,9 @@ class RunReport:
             "seeds": list(run.seeds),
             "graph_id": run.graph_id,
             "graph_version": run.version,
+            "graph_versions_seen": {
+                str(seed): run.summary(seed).get("graph_versions") for seed in run.seeds
+            },
             "seconds": round(self.seconds, 1),
             "held_out_losses": {str(seed): run.summary(seed)["held_out"] for seed in run.seeds},
             "evaluation": None if self.judged is None else self.judged.evaluation.document(),
@@ -133,7 +138,7 @@ def lineage(trained: TrainedRun) -> Mapping[str, Any]:
     run, snapshot, seed = trained.run, trained.snapshot, trained.vectors[0].seed
     last: dict[str, float] = {}
     for line in read_losses(run.losses(seed)):
-        last |= {name: value for name, value in line.items() if name not in ("step", "phase")}
+        last |= losses_of(line)
     return {
         "recipe": run.config.recipe,
         "seed": seed,
@@ -151,5 +156,6 @@ def lineage(trained: TrainedRun) -> Mapping[str, Any]:
             "labels": {task: len(labels.users) for task, labels in snapshot.labels.items()},
         },
         "held_out_losses": run.summary(seed)["held_out"],
+        "graph_versions_seen": run.summary(seed).get("graph_versions"),
         "last_losses": last,
     }

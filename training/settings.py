@@ -1,8 +1,10 @@
 """Settings of training, read once from the environment by the command that runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from graphdb.settings import GraphSettings
 
 DEFAULT_HOME = ".mmga"
 
@@ -13,7 +15,8 @@ class TrainingSettings:
 
     `media_root` is the folder under which relative image paths are resolved (None: the folder
     that ingest recorded in the home). Images behind http(s) URLs are fetched only where
-    `fetch_remote_images` is set.
+    `fetch_remote_images` is set. Workers that sample from the database open `graph_url`. Curves
+    also go to the MLflow server at `mlflow_uri`.
     """
 
     home: Path
@@ -22,16 +25,26 @@ class TrainingSettings:
     max_image_bytes: int = 20_000_000
     max_image_pixels: int = 40_000_000
     num_threads: int = 2
+    graph_url: str = field(default="", repr=False)
+    mlflow_uri: str | None = field(default=None, repr=False)
+    mlflow_experiment: str = "mmga"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "TrainingSettings":
-        """Settings from MMGA_HOME, MMGA_MEDIA_ROOT, MMGA_FETCH_REMOTE_IMAGES, MMGA_THREADS."""
+        """Settings from MMGA_HOME, MMGA_MEDIA_ROOT, MMGA_FETCH_REMOTE_IMAGES, MMGA_THREADS.
+
+        Also MMGA_GRAPH_URL, as `GraphSettings` reads it, and MLflow's own MLFLOW_TRACKING_URI and
+        MLFLOW_EXPERIMENT_NAME.
+        """
         media_root = environ.get("MMGA_MEDIA_ROOT")
         return cls(
             home=Path(environ.get("MMGA_HOME", DEFAULT_HOME)),
             media_root=Path(media_root) if media_root else None,
             fetch_remote_images=environ.get("MMGA_FETCH_REMOTE_IMAGES", "") in {"1", "true"},
             num_threads=int(environ.get("MMGA_THREADS", "2")),
+            graph_url=GraphSettings.from_environ(environ).graph_url,
+            mlflow_uri=environ.get("MLFLOW_TRACKING_URI") or None,
+            mlflow_experiment=environ.get("MLFLOW_EXPERIMENT_NAME") or "mmga",
         )
 
     @property

@@ -1,55 +1,92 @@
-"""What each Ray Train worker does: train one seed, report losses with checkpoints, resume.
+"""What each Ray Train worker does: train one seed, leave checkpoints, report, resume.
 
-The losses of a group of steps travel with the checkpoint after its last step, so the log never
-tells of a step that a resumed run does again.
+After each group of steps rank 0 first writes their losses to the log, then the checkpoint after
+them, then all ranks report to Ray Train. A killed run goes on from the newest sound checkpoint,
+so the log lacks no step, and a step that is done again replaces its line.
+
+Checkpoints are files of the run, not Ray's: Ray keeps its list of checkpoints in a file that a
+kill can leave torn, which would end the run for good.
 """
 
-import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray.train
+import ray.train.torch
 import torch
-from torch import Tensor
+from ray.train.collective import broadcast_from_rank_zero
 
 from graphdb.snapshot import open_snapshot
-from training.config import from_json
+from training.checkpoints import newest_checkpoint, save_checkpoint
+from training.config import ScheduleConfig, from_json
+from training.errors import RunFailed
+from training.graph_source import open_source
+from training.loss_log import append_losses, losses_of
 from training.post_inputs import open_post_inputs
-from training.run_files import append_losses, load_tensors, save_tensors
+from training.run_files import load_tensors
 from training.schedule import stage_of
+from training.seed_files import SeedFiles
+from training.step_record import StepRecord
 from training.trainer import Trainer, check_finite
 from training.training_data import training_data
 
-STATE = "state.safetensors"
-PROGRESS = "progress.json"
-
 
 def train_seed(arguments: dict[str, Any]) -> None:
-    """Train one seed of a run from the beginning or from its last reported checkpoint.
+    """Train one seed of a run from the beginning or from its newest checkpoint.
 
-    `arguments` (plain values, for they cross processes): config, snapshot, post_inputs, seed,
-    num_threads.
+    `arguments` (plain values, for they cross processes): config, snapshot, post_inputs, folder,
+    graph_url, attempt, seed, num_threads.
     """
     torch.set_num_threads(arguments["num_threads"])
+    files = SeedFiles(Path(arguments["folder"]))
     context = ray.train.get_context()
     trainer = open_trainer(arguments, context.get_world_rank(), context.get_world_size())
-    first, held_out = resume(trainer)
-    schedule = trainer.config.schedule
-    records: list[tuple[int, str, dict[str, Tensor]]] = []
-    for number in range(first, trainer.num_steps):
-        if number == 0:
-            held_out["before"] = trainer.held_out_losses()
-        stage = stage_of(schedule, number)
-        records.append((number, stage.phase, trainer.step(number)))
-        last = number == stage.first + stage.num_steps - 1
-        if last and stage.phase == "phase0":
+    first, told = resume(trainer, files)
+    held_out: dict[str, Any] = told.setdefault("held_out", {})
+    if first == 0:
+        held_out["before"] = trainer.held_out_losses()
+    for group in groups(trainer, first):
+        last = group[-1][0]
+        last_of_phase0 = ends_phase0(trainer, last.number)
+        if last_of_phase0:
             held_out["after"] = trainer.held_out_losses()
-        if last or (number + 1) % schedule.num_steps_per_checkpoint == 0:
-            report(trainer, number + 1, held_out, records)
-            records = []
+        lines = [line(record, seconds) for record, seconds in group]
+        if lines[0]["step"] == 0:
+            lines[0]["held_out"] = held_out["before"]
+        if last_of_phase0:
+            lines[-1]["held_out"] = held_out["after"]
+        told |= versions_seen(trainer, told)
+        if trainer.rank == 0:
+            keep(trainer, files, arguments["attempt"], lines, told)
+        ray.train.report(means(lines) | {"next_step": last.number + 1} | told)
+
+
+def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, float]]]:
+    """Do the steps from `first` on; yield records and seconds wherever a checkpoint is due."""
+    group: list[tuple[StepRecord, float]] = []
+    started = time.perf_counter()
+    for record in trainer.steps(first):
+        group.append((record, time.perf_counter() - started))
+        if is_due(trainer.config.schedule, record.number):
+            yield group
+            group = []
+        started = time.perf_counter()
+
+
+def is_due(schedule: ScheduleConfig, number: int) -> bool:
+    """Whether a checkpoint follows this step: every so many, and at the end of each stage."""
+    stage = stage_of(schedule, number)
+    last = number == stage.first + stage.num_steps - 1
+    return last or (number + 1) % schedule.num_steps_per_checkpoint == 0
+
+
+def ends_phase0(trainer: Trainer, number: int) -> bool:
+    """Whether this is the last step of phase 0."""
+    stage = stage_of(trainer.config.schedule, number)
+    return stage.phase == "phase0" and number == stage.first + stage.num_steps - 1
 
 
 def open_trainer(arguments: dict[str, Any], rank: int, num_ranks: int) -> Trainer:
@@ -57,67 +94,87 @@ def open_trainer(arguments: dict[str, Any], rank: int, num_ranks: int) -> Traine
     config = from_json(arguments["config"])
     snapshot = open_snapshot(Path(arguments["snapshot"]), verify=False)
     inputs = open_post_inputs(Path(arguments["post_inputs"]))
-    data = training_data(snapshot, inputs, config.graph.edges)
-    return Trainer(config, data, seed=arguments["seed"], rank=rank, num_ranks=num_ranks)
+    source = open_source(config, snapshot, arguments["graph_url"])
+    data = training_data(snapshot, inputs, config.graph.edges, source)
+    return Trainer(
+        config,
+        data,
+        seed=arguments["seed"],
+        rank=rank,
+        num_ranks=num_ranks,
+        device=ray.train.torch.get_device(),
+    )
 
 
-def resume(trainer: Trainer) -> tuple[int, dict[str, Any]]:
-    """Load the last reported checkpoint: (next step, held-out losses); (0, none) without one."""
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
+def resume(trainer: Trainer, files: SeedFiles) -> tuple[int, dict[str, Any]]:
+    """Load the newest sound checkpoint: (next step, what was told); (0, nothing) without one.
+
+    Rank 0 says which one it is, so that all ranks take the same.
+    """
+    newest = newest_checkpoint(files.checkpoints) if trainer.rank == 0 else None
+    found = None if newest is None else (newest.next_step, newest.state.name, dict(newest.told))
+    found = broadcast_from_rank_zero(found)
+    if found is None:
         return 0, {}
-    with checkpoint.as_directory() as folder:
-        progress = json.loads((Path(folder) / PROGRESS).read_text())
-        trainer.load(load_tensors(Path(folder) / STATE))
-    return progress["next_step"], progress["held_out"]
+    next_step, name, told = found
+    trainer.load(load_tensors(files.checkpoints / name))
+    return next_step, told
 
 
-def report(
+def versions_seen(trainer: Trainer, told: dict[str, Any]) -> dict[str, list[int]]:
+    """The first and the last version of a live graph that any rank has read, in any attempt."""
+    seen = trainer.data.source.versions
+    ends = [-math.inf, -math.inf] if seen is None else [-float(seen.first), float(seen.last)]
+    if "graph_versions" in told:
+        first, last = told["graph_versions"]
+        ends = [max(ends[0], -first), max(ends[1], last)]
+    found = torch.tensor(ends, dtype=torch.float64, device=trainer.device)
+    if trainer.num_ranks > 1:
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+    first, last = found.tolist()
+    return {} if math.isinf(last) else {"graph_versions": [int(-first), int(last)]}
+
+
+def keep(
     trainer: Trainer,
-    next_step: int,
-    held_out: dict[str, Any],
-    records: list[tuple[int, str, dict[str, Tensor]]],
+    files: SeedFiles,
+    attempt: str,
+    lines: Sequence[dict[str, Any]],
+    told: dict[str, Any],
 ) -> None:
-    """Hand losses and, from rank 0, the state after them to Ray Train. Raises NotFinite."""
-    lines = [line(*record) for record in records]
-    metrics = {"next_step": next_step, "held_out": held_out, "losses": lines}
-    with checkpoint_of(trainer, next_step, held_out) as checkpoint:
-        ray.train.report(metrics, checkpoint=checkpoint)
+    """Put a group of steps and the state after them on the disk.
+
+    Raises RunFailed where a later attempt has taken over: Ray's workers outlive a killed driver
+    by seconds.
+    """
+    if files.attempt != attempt:
+        raise RunFailed(f"{files.folder}: another attempt has taken over this seed")
+    append_losses(files.losses, lines)
+    save_checkpoint(files.checkpoints, lines[-1]["step"] + 1, trainer.state(), told)
 
 
-def line(number: int, phase: str, losses: dict[str, Tensor]) -> dict[str, Any]:
+def line(record: StepRecord, seconds: float) -> dict[str, Any]:
     """One step as it is logged. Raises NotFinite."""
-    values = {name: float(loss) for name, loss in losses.items()}
-    check_finite(values, number)
-    return {"step": number, "phase": phase} | values
+    values = {name: float(loss) for name, loss in record.losses.items()}
+    check_finite(values, record.number)
+    norms = {name: float(norm) for name, norm in record.gradient_norms.items()}
+    told = values | {
+        "step": record.number,
+        "phase": record.phase,
+        "gradient_norms": norms,
+        "learning_rates": dict(record.learning_rates),
+        "seconds": seconds,
+        "waited_seconds": record.waited_seconds,
+    }
+    if record.staleness is not None and bool(record.staleness.isfinite()):
+        told["staleness"] = float(record.staleness)
+    return told
 
 
-@contextmanager
-def checkpoint_of(
-    trainer: Trainer, next_step: int, held_out: dict[str, Any]
-) -> Iterator[ray.train.Checkpoint | None]:
-    """The state as a folder of safetensors and JSON; None on ranks other than 0."""
-    if trainer.rank:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        save_tensors(Path(folder) / STATE, trainer.state())
-        progress = {"next_step": next_step, "held_out": held_out}
-        (Path(folder) / PROGRESS).write_text(json.dumps(progress))
-        yield ray.train.Checkpoint.from_directory(folder)
-
-
-class LossLog(ray.train.UserCallback):
-    """Writes the losses of each report to the run's log, in the controller's process."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def after_report(
-        self,
-        run_context: Any,
-        metrics: list[dict[str, Any]],
-        checkpoint: ray.train.Checkpoint | None,
-    ) -> None:
-        """Losses of rank 0, the others' differ only by their share of the batch."""
-        append_losses(Path(self.path), metrics[0]["losses"])
+def means(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The mean of each loss over the steps that have it."""
+    values: dict[str, list[float]] = {}
+    for each in lines:
+        for name, value in losses_of(each).items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(each) / len(each) for name, each in values.items()}

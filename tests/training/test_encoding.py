@@ -5,9 +5,8 @@ import pytest
 
 from graphdb.folds import HELD_OUT_FOLDS
 from tests.training.small_network import small_config, small_data, small_network
-from training import encoding
 from training.config import RunConfig
-from training.encoding import UserVectors, encode_users
+from training.encoding import Chunks, UserVectors, encode_users
 from training.graph_source import SnapshotSource
 from training.trainer import initial_model
 from training.training_data import TrainingData, training_data
@@ -54,14 +53,11 @@ def test_users_without_posts_are_encoded_too() -> None:
 
 
 @pytest.mark.parametrize("edges", ["mutual", "follows"])
-def test_small_chunks_give_the_same_vectors(edges: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_chunks_give_the_same_vectors(edges: str) -> None:
     config = small_config(edges=edges)
     data = small_data(config)
-    whole = encode(config, data)
-    monkeypatch.setattr(encoding, "NUM_POSTS_PER_CHUNK", 7)
-    monkeypatch.setattr(encoding, "NUM_USERS_PER_CHUNK", 11)
-    monkeypatch.setattr(encoding, "NUM_SEEDS_PER_CHUNK", 13)
-    same(whole, encode(config, data), atol=2e-5)
+    chunks = Chunks(num_users=11, num_posts=7, num_seeds=5)
+    same(encode(config, data), encode(config, data, chunks=chunks), atol=2e-5)
 
 
 def test_a_held_out_follow_changes_no_vector_and_a_training_follow_does() -> None:

@@ -1,13 +1,11 @@
 """A run goes on from its last checkpoint, whoever was killed, and ends as if nothing had been."""
 
 import dataclasses
-import os
-import signal
+import random
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,33 +14,41 @@ import pytest
 import torch
 
 from graphdb.snapshot import newest_snapshot
+from tests.training.dying import plan
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config, with_schedule
+from training.checkpoints import newest_checkpoint
 from training.config import RunConfig
+from training.durable import save_tensors
+from training.loss_log import read_losses
 from training.post_inputs import open_post_inputs
 from training.progress import ConsoleReporter
 from training.run import RunRequest, TrainedRun, train_run
-from training.run_files import load_tensors, read_losses
+from training.run_files import finish
+from training.seed_files import SeedFiles
 from training.settings import TrainingSettings
+from training.tensorboard import events
 from training.trainer import Trainer
 from training.training_data import training_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 REPOSITORY = Path(__file__).parents[2]
+NUM_STEPS, EVERY = 100, 5
 
 
 def config() -> RunConfig:
     """Long enough to be killed in the middle, with a checkpoint every few steps."""
     small = small_config(edges="follows")
-    text = dataclasses.replace(small.text, vocabulary_size=300)
+    text = dataclasses.replace(small.text, vocabulary_size=300, dropout=0.1)
+    compute = dataclasses.replace(small.compute, num_ahead=2)
     return with_schedule(
-        dataclasses.replace(small, text=text),
+        dataclasses.replace(small, text=text, compute=compute),
         num_phase0_steps=20,
         num_rounds=2,
         num_encoder_steps=20,
         num_graph_steps=20,
-        num_steps_per_checkpoint=5,
+        num_steps_per_checkpoint=EVERY,
     )
 
 
@@ -52,107 +58,102 @@ def train(settings: TrainingSettings, *, workers: int = 1) -> TrainedRun:
         return train_run(settings, store, request, reporter)
 
 
-def undisturbed(settings: TrainingSettings, trained: TrainedRun) -> dict[str, torch.Tensor]:
-    """The same training without Ray, checkpoints or interruption."""
+def uninterrupted(settings: TrainingSettings, trained: TrainedRun, workers: int) -> bytes:
+    """The weights of the same training without a death; of one worker also without Ray."""
+    if workers > 1:
+        finish(trained.run, None)
+        again = train(settings, workers=workers)
+        assert again.run.run_id != trained.run.run_id
+        return again.run.model(0).read_bytes()
     snapshot = newest_snapshot(settings.snapshots, trained.run.graph_id)
     assert snapshot is not None
     data = training_data(snapshot, open_post_inputs(trained.inputs.path), "follows")
     torch.set_num_threads(1)
     trainer = Trainer(config(), data, seed=0)
-    for number in range(trainer.num_steps):
-        trainer.step(number)
-    return dict(trainer.model.state_dict())
+    for _ in trainer.steps(0):
+        pass
+    path = settings.home / "uninterrupted.safetensors"
+    save_tensors(path, trainer.model.state_dict())
+    return path.read_bytes()
 
 
-def check(settings: TrainingSettings, trained: TrainedRun) -> None:
-    model = load_tensors(trained.run.model(0))
-    expected = undisturbed(settings, trained)
-    assert set(model) == set(expected)
-    for name, tensor in expected.items():
-        assert torch.equal(model[name], tensor), name
-    steps = [line["step"] for line in read_losses(trained.run.losses(0))]
-    assert steps == list(range(100))
-    assert set(trained.run.summary(0)["held_out"]) == {"before", "after"}
+def random_step(first: int, last: int) -> int:
+    """A step that is not the last before a checkpoint, so that work is lost with it."""
+    return random.choice([step for step in range(first, last) if (step + 1) % EVERY])
 
 
-def logged_steps(home: Path) -> int:
-    logs = list(home.glob("checkpoints/*/seed-0/losses.jsonl"))
-    return len(list(read_losses(logs[0]))) if logs else 0
+def die(settings: TrainingSettings, workers: int) -> set[psutil.Process]:
+    """Train in a process of its own until it dies; return what it has left behind."""
+    command = [sys.executable, "-m", "tests.training.dying", str(settings.home), str(workers)]
+    driver = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    left: set[psutil.Process] = set()
+    deadline = time.monotonic() + 180
+    while driver.poll() is None:
+        assert time.monotonic() < deadline, "the driver did not die"
+        left.update(children(driver.pid))
+        time.sleep(0.1)
+    _, errors = driver.communicate()
+    assert driver.returncode == -9, errors
+    return left
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def train_workers(root: psutil.Process) -> list[psutil.Process]:
-    """Ray Train's worker processes below a process of ours."""
-    found = []
-    for process in root.children(recursive=True):
-        try:
-            if "RayTrainWorker" in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.Error:  # it ended while we looked
-            continue
-    return found
-
-
-def test_a_worker_that_is_killed_is_replaced_and_resumes(tmp_path: Path) -> None:
-    settings = small_home(tmp_path)
-    killed: list[int] = []
-
-    def kill_once() -> None:
-        wait_for(lambda: 20 <= logged_steps(settings.home) < 90)
-        for process in train_workers(psutil.Process()):
-            killed.append(process.pid)
-            process.kill()
-
-    killer = threading.Thread(target=kill_once)
-    killer.start()
-    trained = train(settings)
-    killer.join()
-    assert killed
-    check(settings, trained)
-
-
-def test_the_same_command_resumes_a_run_whose_driver_was_killed(tmp_path: Path) -> None:
-    settings = small_home(tmp_path)
-    program = (
-        "from pathlib import Path\n"
-        "from tests.training.test_resume import train\n"
-        "from training.settings import TrainingSettings\n"
-        f"train(TrainingSettings(home=Path({str(settings.home)!r}),"
-        f" media_root=Path({str(settings.media_root)!r}), num_threads=1))\n"
-    )
-    driver = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY)
-    descendants: list[psutil.Process] = []
+def children(pid: int) -> Iterator[psutil.Process]:
     try:
-        wait_for(lambda: 20 <= logged_steps(settings.home) < 90)
-        descendants = psutil.Process(driver.pid).children(recursive=True)
-    finally:
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait()
-    # Ray's processes end with their driver; the next run must not depend on it.
-    _, alive = psutil.wait_procs(descendants, timeout=30)
+        yield from psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+
+
+def check_lost(settings: TrainingSettings, step: int) -> None:
+    """The death at a step cost the steps since the last checkpoint, and no others."""
+    (folder,) = settings.home.glob("checkpoints/*/seed-0")
+    files = SeedFiles(folder)
+    newest = newest_checkpoint(files.checkpoints)
+    assert newest is not None
+    assert newest.next_step == step // EVERY * EVERY
+    assert [line["step"] for line in read_losses(files.losses)] == list(range(newest.next_step))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_deaths_of_worker_driver_and_machine_leave_no_trace(tmp_path: Path, workers: int) -> None:
+    settings = small_home(tmp_path)
+    first, second, third = random_step(10, 30), random_step(40, 60), random_step(70, 90)
+    rank = random.randrange(workers)
+    print(f"deaths at steps {first}, {second}, {third} by rank {rank}")
+    left = set()
+    plan(
+        settings.home,
+        [
+            {"step": first, "victim": "worker", "rank": rank},
+            {"step": second, "victim": "driver", "rank": rank},
+        ],
+    )
+    left |= die(settings, workers)
+    check_lost(settings, second)
+    plan(settings.home, [{"step": third, "victim": "machine", "rank": rank}])
+    left |= die(settings, workers)
+    check_lost(settings, third)
+    trained = train(settings, workers=workers)
+    _, alive = psutil.wait_procs(left, timeout=30)
     for process in alive:
         process.kill()
-    done = logged_steps(settings.home)
-    assert done < 100
-    trained = train(settings)
+
     assert len(list(settings.runs.iterdir())) == 1
-    check(settings, trained)
+    steps = [line["step"] for line in read_losses(trained.run.losses(0))]
+    assert steps == list(range(NUM_STEPS))
+    drawn = [event.step for event in events(trained.run.path / "tensorboard" / "seed-0")]
+    assert drawn == list(range(NUM_STEPS))
+    assert set(trained.run.summary(0)["held_out"]) == {"before", "after"}
+    model = trained.run.model(0).read_bytes()
+    assert model == uninterrupted(settings, trained, workers)
 
 
 def test_two_workers_share_the_steps_of_one_network(tmp_path: Path) -> None:
     settings = small_home(tmp_path)
     trained = train(settings, workers=2)
     lines = list(read_losses(trained.run.losses(0)))
-    assert [line["step"] for line in lines] == list(range(100))
+    assert [line["step"] for line in lines] == list(range(NUM_STEPS))
     structure = [line["graph_structure"] for line in lines if line["phase"] == "graph"]
     assert sum(structure[-10:]) < sum(structure[:10])
     # Gradients are averaged over both workers' batches, so the weights are not one worker's.
-    alone = undisturbed(settings, trained)
-    model = load_tensors(trained.run.model(0))
-    assert any(not torch.equal(model[name], tensor) for name, tensor in alone.items())
+    assert trained.run.model(0).read_bytes() != uninterrupted(settings, trained, 1)

@@ -14,9 +14,10 @@ from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config
 from training.config import RunConfig
 from training.errors import NothingToTrain
+from training.loss_log import read_losses
 from training.progress import ConsoleReporter
 from training.run import RunRequest
-from training.run_files import open_run, read_losses
+from training.run_files import open_run
 from training.run_report import RunReport, train_and_publish
 from training.settings import TrainingSettings
 

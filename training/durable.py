@@ -1,0 +1,42 @@
+"""Files that appear whole or not at all, and stay once they were there.
+
+A file is written beside its place, flushed to the disk, renamed, and its folder is flushed. So
+whatever is killed, and on a disk that keeps what it was told to flush also when the machine loses
+power, a reader finds the old content or the new.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside its place, then put it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    write(partial)
+    flush(partial)
+    partial.replace(path)
+    flush(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file."""
+    write_whole(path, lambda partial: save_file(dict(tensors), partial))
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,35 @@
+"""The files that the workers of one seed's training share; every worker must reach the folder."""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.durable import write_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=False)
+class SeedFiles:
+    """The folder of one seed in a run's folder."""
+
+    folder: Path
+
+    @property
+    def losses(self) -> Path:
+        """Every step as a JSON object a line."""
+        return self.folder / "losses.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """States to resume from."""
+        return self.folder / "checkpoints"
+
+    @property
+    def attempt(self) -> str:
+        """The attempt that may write here."""
+        return (self.folder / "attempt").read_text(encoding="utf-8")
+
+    def take_over(self) -> str:
+        """Begin an attempt; an earlier one that still runs writes no further."""
+        name = secrets.token_hex(8)
+        write_text(self.folder / "attempt", name)
+        return name
