@@ -7,15 +7,12 @@ line, and the exit status is 1.
 import argparse
 import importlib
 import os
-import platform
-import subprocess
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from benchmarks.measure import Row
 from tests.servers import ServerMissing
 
@@ -32,12 +29,14 @@ BENCHMARKS = (
     "workers",
     "outage",
 )
+LONG = ("options",)
+"""Hours each: measured only when they are named."""
 
 
 def main() -> int:
     """Run those asked for, all by default, and print the table as Markdown-free text."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="NAME")
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS, *LONG], metavar="NAME")
     parser.add_argument(
         "--quick", action="store_true", help="small inputs, to see that all runs: no figures"
     )
@@ -105,25 +104,6 @@ def number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def machine() -> str:
-    """What the figures were measured on, and with which code."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d} · commit {commit or 'unknown'} · {cpu_model()} · "
-        f"{len(os.sched_getaffinity(0))} cores · Python {platform.python_version()}"
-        f" · load {os.getloadavg()[0]:.1f}"
-    )
-
-
-def cpu_model() -> str:
-    """The processor's name as Linux tells it."""
-    with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -92,13 +92,18 @@ def link_metrics(
 
 def mean_auc(pairs: JudgedPairs, scores_Q: NDArray[np.floating]) -> float:
     """The mean AUC of both kinds of strangers: one number to choose by."""
+    return sum(both_aucs(pairs, scores_Q)) / 2
+
+
+def both_aucs(pairs: JudgedPairs, scores_Q: NDArray[np.floating]) -> tuple[float, float]:
+    """AUC against strangers of the same followee, and against uniform ones."""
     follows_P = scores_Q[pairs.follows]
-    aucs = []
-    for strangers_PK in (scores_Q[pairs.same_followee], scores_Q[pairs.uniform]):
+
+    def auc(strangers_PK: NDArray[np.floating]) -> float:
         labels = np.repeat([1, 0], [len(follows_P), strangers_PK.size])
-        scores = np.concatenate([follows_P, strangers_PK.ravel()])
-        aucs.append(area_under_curve(labels, scores))
-    return sum(aucs) / len(aucs)
+        return area_under_curve(labels, np.concatenate([follows_P, strangers_PK.ravel()]))
+
+    return auc(scores_Q[pairs.same_followee]), auc(scores_Q[pairs.uniform])
 
 
 def area_under_curve(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> float:

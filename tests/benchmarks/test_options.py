@@ -1,0 +1,116 @@
+"""What options are worth: judged without bias, kept, compared seed by seed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import choosing
+from benchmarks.choosing import HALVES, choosing_judge
+from benchmarks.option_results import DEFAULT, Result, read, table, write
+from benchmarks.options import LITERAL, VARIANTS, Study, changed
+from graphdb.folds import CHOOSING_FOLDS
+from tests.training.village import NUM_USERS, quarter, village
+from training.config import to_json
+from training.errors import RecipeUnknown
+from training.recipe import tiny
+
+
+def result(variant: str, seed: int, value: float, **others: object) -> Result:
+    values = {"config": to_json(tiny()), "vectors": f"{variant} {seed}", "seconds": 2.0} | others
+    return Result(variant=variant, seed=seed, figures={"R, uniform": value}, **values)
+
+
+def test_every_variant_changes_the_default_and_is_named_after_it() -> None:
+    configs = {}
+    refused = set()
+    for variant in VARIANTS:
+        try:
+            configs[variant] = changed(tiny(), variant)
+        except RecipeUnknown:
+            refused.add(variant)
+    assert configs.pop(DEFAULT) == tiny()
+    assert len({to_json(replace(each, recipe="")) for each in configs.values()}) == len(configs)
+    assert not refused
+
+
+def test_the_table_has_differences_seed_by_seed() -> None:
+    """Seeds that differ much from each other, changes that do not."""
+    made = [result(DEFAULT, seed, value) for seed, value in enumerate((0.5, 0.7))]
+    made += [result("gate tanh", seed, value) for seed, value in enumerate((0.49, 0.7))]
+    lines = table(made).splitlines()
+    assert "| default | 2 | 0.600 ± 0.141 |" in lines
+    assert "| gate tanh | 2 | 0.595 ± 0.148 (-0.005 ± 0.007) |" in lines
+
+
+def test_one_seed_has_no_deviation_and_a_seed_without_default_no_difference() -> None:
+    text = table([result(DEFAULT, 0, 0.5), result("one layer", 0, 0.6), result("gate raw", 1, 0.6)])
+    assert "| default | 1 | 0.500 |" in text
+    assert "| one layer | 1 | 0.600 (+0.100) |" in text
+    assert "| gate raw | 1 | 0.600 |" in text
+
+
+def test_what_changes_no_vector_and_what_is_refused_are_told() -> None:
+    same = result("gated fusion", 0, 0.5, vectors=f"{DEFAULT} 0")
+    refused = Result(variant="joint order", seed=0, refused="not with this")
+    text = table([result(DEFAULT, 0, 0.5), same, refused])
+    assert "| gated fusion (without effect) | 1 |" in text
+    assert "refused: joint order: not with this" in text
+
+
+def test_a_result_of_another_config_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "default-seed-0.json"
+    write(path, result(DEFAULT, 0, 0.5))
+    assert read(path, tiny()) == result(DEFAULT, 0, 0.5)
+    assert read(path, changed(tiny(), LITERAL)) is None
+
+
+def test_what_is_kept_is_not_measured_again(tmp_path: Path) -> None:
+    """There is no network in this folder to measure on."""
+    study = Study(folder=tmp_path, events=tmp_path / "none.jsonl", config=tiny())
+    kept = result(DEFAULT, 0, 0.5)
+    write(study.path(DEFAULT, 0), kept)
+    assert study.result(DEFAULT, 0) == kept
+    assert study.kept() == [kept]
+
+
+def test_the_halves_are_the_choosing_folds() -> None:
+    assert [*HALVES[0], *HALVES[1]] == list(CHOOSING_FOLDS)
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> choosing.ChoosingJudge:
+    return choosing_judge(village(tmp_path_factory.mktemp("village"))[0])
+
+
+def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(
+    judge: choosing.ChoosingJudge,
+) -> None:
+    rng = np.random.default_rng(0)
+    sides = np.array([[1.0, -1.0][quarter(user)] for user in range(NUM_USERS)])
+    noise = rng.standard_normal((NUM_USERS, 6)).astype(np.float32)
+    informed = judge.figures((sides[:, None] + 0.3 * noise).astype(np.float32))
+    uninformed = judge.figures(noise)
+    assert informed["R, uniform"] > 0.7 > 0.62 > uninformed["R, uniform"]
+    assert informed["topic, F1"] > 0.95
+    assert informed["R + counts, uniform"] > 0.65
+
+
+def test_a_look_is_chosen_by_the_other_half(
+    judge: choosing.ChoosingJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two looks each half likes another: each is judged by the one that it does not like."""
+    looks = iter([((0.9, 0.9), (0.1, 0.3)), ((0.2, 0.4), (0.8, 0.8))])
+    current: list[tuple[float, float]] = []
+
+    def fit(rows: object, is_follow: object, choose: object, *, seed: int) -> None:
+        for each in looks:
+            current.extend(each)
+            choose(None)
+
+    monkeypatch.setattr(choosing, "fit_head", fit)
+    monkeypatch.setattr(choosing, "both_aucs", lambda pairs, scores: current.pop(0))
+    monkeypatch.setattr(choosing.CountedPairs, "score", lambda *_, **__: None)
+    found = judge.fans(np.zeros((NUM_USERS, 2), np.float32), with_counts=False)
+    assert found == pytest.approx(((0.2 + 0.1) / 2, (0.4 + 0.3) / 2))
