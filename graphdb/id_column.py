@@ -87,6 +87,13 @@ class IdIndex:
         self._sorted_keys = sorted_keys
         self._order = order
 
+    @classmethod
+    def of(cls, column: IdColumn) -> "IdIndex":
+        """The index of a column, in memory."""
+        keys = id_keys(column)
+        order = np.argsort(keys, kind="stable").astype(np.int32)
+        return cls(column, keys[order], order)
+
     def find(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """Positions (B,) of the ids; -1 where an id is not in the column."""
         keys = id_keys(ids)

@@ -30,13 +30,14 @@ class SampledSubgraph:
 
     `nodes` begins with the seeds as given; all others occur once. `rows` (the neighbour) and
     `cols` (the node that it is a neighbour of) are positions in `nodes`. `edge_ids` are positions
-    in the arrays of the adjacency; `relations` tells which adjacency, where several were given.
+    in the arrays of the adjacency (a database has none); `relations` tells which adjacency, where
+    several were given.
     """
 
     nodes: NDArray[np.int32]  # (N_s,)
     rows: NDArray[np.int32]  # (E_s,)
     cols: NDArray[np.int32]  # (E_s,)
-    edge_ids: NDArray[np.int64]  # (E_s,)
+    edge_ids: NDArray[np.int64] | None  # (E_s,)
     relations: NDArray[np.uint8]  # (E_s,)
     nodes_per_hop: tuple[int, ...]  # the seeds, then what each hop added
     edges_per_hop: tuple[int, ...]
@@ -108,7 +109,7 @@ def _grow(
     adjacencies = [adjacency] if isinstance(adjacency, Adjacency) else list(adjacency)
     _check(adjacencies, seeds, fan_outs)
     nodes = np.asarray(seeds, dtype=np.int32)
-    numbering = _Numbering(adjacencies[0].num_nodes, nodes)
+    numbering = Numbering(adjacencies[0].num_nodes, nodes)
     edges: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]] = []
     hop_starts = [0]
     for fan_out in fan_outs:
@@ -148,7 +149,7 @@ def _check(
         raise ValueError(f"fan-outs must be at least 0, or -1 for all, not {tuple(fan_outs)}")
 
 
-class _Numbering:
+class Numbering:
     """Numbers nodes in the order of their first appearance, without sorting or hashing.
 
     `_place[node]` is the node's number if `nodes` holds the node at that number, and anything
