@@ -228,7 +228,7 @@ def trained(config: RunConfig, network: Prepared, seed: int) -> NDArray[np.float
     for record in trainer.steps(0):
         check_finite({"total": float(record.losses["total"])}, record.number)
     vectors = encode_users(trainer.model, data, data.source, salt=b"options")
-    return representation_of(vectors)
+    return representation_of(vectors, config.users.fusion)
 
 
 if __name__ == "__main__":

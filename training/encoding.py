@@ -56,7 +56,10 @@ DEFAULT = Chunks()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserVectors:
-    """R^G, R^I, R^T of N users; where a user has no image (text), the row is zero."""
+    """R^G, R^I, R^T of N users; where a user has no image (text), the row is zero.
+
+    Where the run fuses the three, `graph` is the fused vector: it is what is left of R^G.
+    """
 
     graph: NDArray[np.float32]
     image: NDArray[np.float32]
@@ -211,7 +214,7 @@ def encode_graph(
     salt: bytes,
     chunks: Chunks = DEFAULT,
 ) -> NDArray[np.float32]:
-    """R^G (B, Dg) of these B users over their fixed neighbourhoods of this source."""
+    """R^G, or the fused vector, (B, Dg) of these users over fixed neighbourhoods of the source."""
     config = model.config
     device = next(model.parameters()).device
     training = model.training
@@ -227,7 +230,8 @@ def encode_graph(
         )
         vectors, statistics, signature, blocks = moved(read, device)
         nodes = model.node_inputs(vectors, statistics, signature)
-        parts.append(model.graph(nodes, blocks).float().cpu().numpy())
+        fused = model.fused(model.graph(nodes, blocks), nodes.first(len(seeds)))
+        parts.append(fused.float().cpu().numpy())
     model.train(training)
     return np.concatenate(parts)
 

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from featurestore.representation import fit_scales, representation
 from graphdb.store import GraphStore
+from training.config import Fusion
 from training.encoding import UserVectors
 from training.evaluation import Evaluation, compare
-from training.judge import Judge, Scores, prepare_judge
+from training.judge import Scores, prepare_judge
 from training.progress import Reporter
 from training.run import TrainedRun
 from training.user_texts import read_user_texts
@@ -32,20 +33,22 @@ def evaluate_run(trained: TrainedRun, store: GraphStore, reporter: Reporter) -> 
     texts = read_user_texts(store, trained.snapshot)
     judge = prepare_judge(trained.snapshot, texts, seed=JUDGE_SEED)
     floors = judge.floors()
+    fusion = trained.run.config.users.fusion
     initial, after = [], []
     for vectors in trained.vectors:
         reporter.say(f"evaluation: seed {vectors.seed}")
-        initial.append(judged(judge, vectors.initial))
-        after.append(judged(judge, vectors.trained))
+        initial.append(judge.score(representation_of(vectors.initial, fusion)))
+        after.append(judge.score(representation_of(vectors.trained, fusion)))
     return RunEvaluation(evaluation=compare(after, initial, floors), trained=tuple(after))
 
 
-def judged(judge: Judge, vectors: UserVectors) -> Scores:
-    """Figures of the representation that these vectors make."""
-    return judge.score(representation_of(vectors))
-
-
-def representation_of(vectors: UserVectors) -> NDArray[np.float32]:
+def representation_of(vectors: UserVectors, fusion: Fusion) -> NDArray[np.float32]:
     """R with the scales that publishing would fix for these vectors."""
-    parts = (vectors.graph, vectors.image, vectors.text)
-    return representation(*parts, fit_scales(*parts))
+    scales = scales_of(vectors, fusion)
+    return representation(vectors.graph, vectors.image, vectors.text, scales)
+
+
+def scales_of(vectors: UserVectors, fusion: Fusion) -> dict[str, float]:
+    """What each part of R is multiplied with. A fused vector holds image and text: theirs is 0."""
+    scales = fit_scales(vectors.graph, vectors.image, vectors.text)
+    return scales if fusion == "concat" else scales | {"image": 0.0, "text": 0.0}

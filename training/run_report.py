@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from featurestore.representation import fit_scales
 from featurestore.settings import FeatureStoreSettings
 from graphdb.store import GraphStore
 from training.config import to_json
@@ -15,7 +14,7 @@ from training.loss_log import losses_of, read_losses
 from training.progress import Reporter
 from training.publish import Publication, Published, publish
 from training.run import RunRequest, TrainedRun, train_run
-from training.run_evaluation import RunEvaluation, evaluate_run
+from training.run_evaluation import RunEvaluation, evaluate_run, scales_of
 from training.run_files import drop_old, finish, write_json
 from training.seeds import held_out
 from training.settings import TrainingSettings
@@ -115,12 +114,11 @@ def publication(trained: TrainedRun, judged: RunEvaluation | None) -> Publicatio
     judge saw, its weights, its vocabulary and where all of it comes from."""
     run, first = trained.run, trained.vectors[0]
     assert first.published is not None
-    parts = (first.trained.graph, first.trained.image, first.trained.text)
     return Publication(
         generation_id=f"g{run.run_id.removeprefix('r')}",
         snapshot=trained.snapshot,
         vectors=first.published,
-        scales=fit_scales(*parts),
+        scales=scales_of(first.trained, run.config.users.fusion),
         heads={} if judged is None else judged.trained[0].heads,
         files={
             "model.safetensors": run.model(first.seed),

@@ -1,8 +1,16 @@
+import numpy as np
 import pytest
 import torch
 
+from tests.training.small_network import small_config, small_data, with_users
+from training.encoding import encode_users
 from training.fusion import GatedFusion, drop_modalities
 from training.gate import NodeInputs
+from training.model import build
+from training.run_evaluation import representation_of
+from training.trainer import Trainer
+
+VIEWS = ("graph", "image", "text", "has_image", "has_text")
 
 
 def views(num_users: int = 6) -> dict[str, torch.Tensor]:
@@ -74,3 +82,33 @@ def test_nothing_is_hidden_at_rate_zero() -> None:
     kept = drop_modalities(given, 0.0)
     assert torch.equal(kept.has_image, given.has_image)
     assert torch.equal(kept.has_text, given.has_text)
+
+
+def test_the_fused_vector_alone_is_what_is_judged_and_published() -> None:
+    config = with_users(small_config(), fusion="gated")
+    data = small_data(config)
+    model = build(config, 16, seed=0)
+    fused = encode_users(model, data, data.source, salt=b"salt")
+    model.config = small_config()
+    plain = encode_users(model, data, data.source, salt=b"salt")
+    with torch.no_grad():
+        expected = model.fusion(*(torch.from_numpy(getattr(plain, name)) for name in VIEWS))
+    np.testing.assert_allclose(fused.graph, expected.numpy(), atol=1e-5)
+    R_ND = representation_of(fused, "gated")
+    assert R_ND[:, 16:].any() == 0
+    assert R_ND[:, :16].any(1).all()
+    assert representation_of(plain, "concat")[:, 16:].any()
+
+
+def test_edges_train_the_fused_vector_and_so_the_views_in_it() -> None:
+    config = with_users(small_config(), fusion="gated")
+    trainer = Trainer(config, small_data(config), seed=0)
+    trainer.refresh_bank()
+    (batch,) = trainer.draw(7)
+    losses = trainer.model(batch, trainer.bank)
+    for name, reaches in (("node_feature", False), ("graph_structure", True)):
+        trainer.model.zero_grad()
+        losses[name].backward(retain_graph=True)
+        touched = [each.grad is not None for each in trainer.model.fusion.parameters()]
+        assert set(touched) == {reaches}
+        assert trainer.model.graph.masked_node.grad is not None
