@@ -7,6 +7,7 @@ n nodes of a subgraph, F statistics, S signature width, L captions for language 
 A posts with image and caption.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from training.neighbourhoods import (
 from training.objectives.masked_language_modelling import mask_tokens
 from training.objectives.node_feature_modelling import mask_nodes
 from training.pairs import draw_strangers
+from training.shares import Arrays, Share, whole
 from training.training_data import PostArrays, TrainingData, signatures
 
 MAX_GROUPS = 4
@@ -101,11 +103,13 @@ def encoder_batch(
     *,
     posts: "PostPools",
     with_users: bool,
+    share: Share | None = None,
 ) -> EncoderBatch:
-    """Draw the posts, and for phase A the connected users, of one step."""
+    """Draw the posts, and for phase A the connected users, of one step, or a share of them."""
+    share = share or whole()
     return EncoderBatch(
-        posts=post_batch(data, config, rng, posts),
-        users=user_batch(data, config, rng) if with_users else None,
+        posts=post_batch(data, config, rng, posts, share),
+        users=user_batch(data, config, rng, share) if with_users else None,
     )
 
 
@@ -144,11 +148,16 @@ def held_out(hashes: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
 
 
 def post_batch(
-    data: TrainingData, config: RunConfig, rng: np.random.Generator, posts: PostPools
+    data: TrainingData,
+    config: RunConfig,
+    rng: np.random.Generator,
+    posts: PostPools,
+    share: Share | None = None,
 ) -> PostBatch:
     """Draw captions to mask and posts to align."""
-    captioned = choose(posts.captioned, config.schedule.num_lm_posts, rng)
-    paired = choose(posts.paired, config.schedule.num_alignment_pairs, rng)
+    share = share or whole()
+    (captioned,) = share.of(chosen_of(posts.captioned), config.schedule.num_lm_posts, rng)
+    (paired,) = share.of(chosen_of(posts.paired), config.schedule.num_alignment_pairs, rng)
     tokens = token_rows(data.inputs, captioned)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     corrupted, targets = mask_tokens(tokens, config.text, config.objectives.lm_mask_rate, generator)
@@ -163,10 +172,12 @@ def post_batch(
     )
 
 
-def user_batch(data: TrainingData, config: RunConfig, rng: np.random.Generator) -> UserBatch:
+def user_batch(
+    data: TrainingData, config: RunConfig, rng: np.random.Generator, share: Share | None = None
+) -> UserBatch:
     """Draw distinct seeds that have a neighbour, one neighbour each, and strangers of the bank."""
-    schedule = config.schedule
-    sources, partners = data.source.connected(schedule.num_contrast_pairs, rng)
+    schedule, share = config.schedule, share or whole()
+    sources, partners = share.of(data.source.connected, schedule.num_contrast_pairs, rng)
     users, local = np.unique(np.concatenate([sources, partners]), return_inverse=True)
     bank_users = choose_below(data.num_users, schedule.num_bank_negatives, rng)
     texts, text_owners = data.texts.sample(users, schedule.num_contrast_posts, rng)
@@ -198,11 +209,13 @@ def stranger_mask(
     return torch.from_numpy(allowed.reshape(len(rows), len(columns)))
 
 
-def graph_batch(data: TrainingData, config: RunConfig, rng: np.random.Generator) -> GraphBatch:
+def graph_batch(
+    data: TrainingData, config: RunConfig, rng: np.random.Generator, share: Share | None = None
+) -> GraphBatch:
     """Draw edges to hide and strangers, and sample the neighbourhood of their ends."""
-    source, objectives = data.source, config.objectives
-    share = max(1, int(objectives.edge_mask_rate * source.num_edges))
-    u, v = source.edges(min(config.schedule.num_edge_targets, share), rng)
+    source, objectives, share = data.source, config.objectives, share or whole()
+    most = max(1, int(objectives.edge_mask_rate * source.num_edges))
+    u, v = share.of(source.edges, min(config.schedule.num_edge_targets, most), rng)
     not_u, not_v = draw_strangers(source, u, v, rng, hard=objectives.hard_strangers)
     all_u, all_v = np.concatenate([u, not_u]), np.concatenate([v, not_v])
     seeds, local = np.unique(np.concatenate([all_u, all_v]), return_inverse=True)
@@ -263,6 +276,11 @@ def token_groups(inputs: PostArrays, posts: NDArray[np.int64]) -> list[Tensor]:
 def pixel_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
     """Pixels (M, 3, S, S) of these posts, which all have an image."""
     return torch.from_numpy(np.asarray(inputs.pixels[inputs.pixel_rows[posts]]))
+
+
+def chosen_of(values: NDArray[np.int64]) -> Callable[[int, np.random.Generator], Arrays]:
+    """A draw of distinct values."""
+    return lambda limit, rng: (choose(values, limit, rng),)
 
 
 def choose(values: NDArray[np.int64], limit: int, rng: np.random.Generator) -> NDArray[np.int64]:

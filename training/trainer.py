@@ -38,6 +38,7 @@ from training.optimisation import (
 )
 from training.ranks import data_parallel, share_rows, sum_over_ranks
 from training.schedule import MOVERS, Mover, Stage, learning_rate_factor, num_steps, plan, stage_of
+from training.shares import share_of
 from training.step_record import StepRecord
 from training.training_data import TrainingData
 from training.user_bank import bank_of
@@ -45,6 +46,7 @@ from training.weighting import PHASE_TERMS, Batch, WeighedNetwork, weights
 
 HELD_OUT_POSTS = 0.05
 NUM_HELD_OUT_BATCHES = 8
+POST_TERMS = ("language_modelling", "alignment")
 
 
 class Trainer:
@@ -118,15 +120,30 @@ class Trainer:
         """The batch of a step, or one of its batches; on the CPU, a function of the numbers."""
         words = [self.seed, number, self.rank]
         rng = np.random.default_rng([*words, microbatch] if microbatch else words)
+        share = share_of(
+            self.seed,
+            number,
+            rank=self.rank,
+            num_ranks=self.num_ranks,
+            microbatch=microbatch,
+            num_microbatches=self.config.schedule.num_microbatches,
+        )
         phase = stage_of(self.config.schedule, number).phase
         batch: Batch = ()
         if "encoders" in MOVERS[phase]:
             users = phase != "phase0"
             batch += (
-                encoder_batch(self.data, self.config, rng, posts=self.posts, with_users=users),
+                encoder_batch(
+                    self.data,
+                    self.config,
+                    rng,
+                    posts=self.posts,
+                    with_users=users,
+                    share=share,
+                ),
             )
         if "graph" in MOVERS[phase]:
-            batch += (graph_batch(self.data, self.config, rng),)
+            batch += (graph_batch(self.data, self.config, rng, share),)
         return batch
 
     def _do(self, number: int, batches: Iterator[Batch]) -> StepRecord:
@@ -217,18 +234,22 @@ class Trainer:
 
     @torch.no_grad()
     def held_out_losses(self) -> dict[str, float]:
-        """Language modelling and alignment on posts that training never reads, masks fixed."""
+        """Language modelling and alignment on posts that training never reads, masks fixed.
+
+        Each rank takes its share of the batches; the means are those of one rank, to the bit.
+        """
         self.model.eval()
-        sums: dict[str, list[float]] = {}
-        for number in range(NUM_HELD_OUT_BATCHES):
+        values = torch.zeros(len(POST_TERMS), NUM_HELD_OUT_BATCHES, dtype=torch.float64)
+        for number in range(self.rank, NUM_HELD_OUT_BATCHES, self.num_ranks):
             rng = np.random.default_rng([number])
             batch = moved(post_batch(self.data, self.config, rng, self.held_out), self.device)
             with self.weighed.precision(encoders=True):
                 losses = self.model.post_losses(batch)
-            for name, loss in losses.items():
-                sums.setdefault(name, []).append(float(loss))
+            values[:, number] = torch.tensor([float(losses[name]) for name in POST_TERMS])
         self.model.train()
-        return {name: sum(values) / len(values) for name, values in sums.items()}
+        if self.num_ranks > 1:
+            sum_over_ranks({"values": values}, self.device)
+        return dict(zip(POST_TERMS, values.mean(1).tolist(), strict=True))
 
     def state(self) -> dict[str, Tensor]:
         """Everything that a later step depends on, as tensors by name, copied to the CPU."""
