@@ -28,7 +28,7 @@ from training.config import RunConfig, from_json
 from training.durable import write_whole
 from training.encoding import Chunks, best_device, encode_graph, modal_vectors
 from training.graph_source import GraphSource, SnapshotSource
-from training.model import MMGA, build
+from training.model import MMGA, blank
 from training.post_inputs import open_post_inputs
 from training.run_files import load_tensors
 from training.training_data import TrainingData, training_data
@@ -99,7 +99,7 @@ def opened(job: EncodingJob) -> tuple[MMGA, TrainingData, GraphSource]:
     config = from_json(job.config)
     snapshot = open_snapshot(job.snapshot, verify=False)
     data = training_data(snapshot, open_post_inputs(job.post_inputs), config.graph.edges)
-    model = build(config, data.statistics.shape[1], seed=0)
+    model = blank(config, data.statistics.shape[1])
     model.load_state_dict(load_tensors(job.weights))
     source = data.source
     if job.all_follows:

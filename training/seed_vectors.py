@@ -22,7 +22,7 @@ from training.encoding import (
 )
 from training.encoding_shards import EncodingJob, join
 from training.graph_source import GraphSource, SnapshotSource
-from training.model import MMGA, build
+from training.model import MMGA, blank
 from training.post_inputs import PostInputs
 from training.progress import Reporter
 from training.ray_encoding import encode_ranges
@@ -132,7 +132,7 @@ class SeedEncoder:
         return initial_model(self.run.config, self.data, self.seed)
 
     def _trained_model(self) -> MMGA:
-        model = build(self.run.config, self.data.statistics.shape[1], self.seed)
+        model = blank(self.run.config, self.data.statistics.shape[1])
         model.load_state_dict(load_tensors(self.run.model(self.seed)))
         return model
 
