@@ -6,7 +6,7 @@ Ray is imported late: its environment must be set first, and `mmga --help` must 
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,12 +96,13 @@ def fit_seed(run: Run, seed: int, post_inputs: Path, *, graph_url: str, num_thre
     A worker that dies is replaced and resumes, at most MAX_FAILURES times. `graph_url` is for
     workers that sample from the database. Raises RunFailed, ClusterTooSmall.
     """
+    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from training.worker import train_seed
 
-    resources = worker_resources(run.workers)
+    resources = worker_resources(ray.cluster_resources(), run.workers)
     files = SeedFiles(run.seed_folder(seed).resolve())
     attempt = files.take_over()
     trainer = TorchTrainer(
@@ -135,22 +136,16 @@ def fit_seed(run: Run, seed: int, post_inputs: Path, *, graph_url: str, num_thre
         ) from error
 
 
-def worker_resources(num_workers: int) -> dict[str, float]:
+def worker_resources(cluster: Mapping[str, float], num_workers: int) -> dict[str, float]:
     """What each worker takes: a GPU where the cluster has any. Raises ClusterTooSmall."""
-    import ray
-
-    cluster = ray.cluster_resources()
-    name = "GPU" if cluster.get("GPU", 0) else "CPU"
-    if cluster.get(name, 0) < num_workers:
+    kind = "GPU" if cluster.get("GPU", 0) else "CPU"
+    if cluster.get(kind, 0) < num_workers:
+        on_cpus = ", or hide its GPUs to train on CPUs" if kind == "GPU" else ""
         raise ClusterTooSmall(
-            f"the Ray cluster has {cluster.get(name, 0):g} {name}s for {num_workers} workers; "
-            + (
-                "give fewer --workers, or hide its GPUs to train on CPUs"
-                if name == "GPU"
-                else "give fewer --workers"
-            )
+            f"the Ray cluster has {kind}s: {cluster.get(kind, 0):g}, --workers asks for "
+            f"{num_workers}; ask for fewer{on_cpus}"
         )
-    return {"CPU": 1.0} | ({"GPU": 1.0} if name == "GPU" else {})
+    return {"CPU": 1.0} | ({"GPU": 1.0} if kind == "GPU" else {})
 
 
 def cause(error: BaseException) -> str:

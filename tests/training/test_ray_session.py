@@ -1,11 +1,12 @@
-"""Which Ray a run trains on."""
+"""Which Ray a run trains on, and what its workers take of it."""
 
+import pickle
 import socket
 
 import pytest
 
-from training.errors import ClusterUnreachable
-from training.ray_train import ray_session
+from training.errors import ClusterTooSmall, ClusterUnreachable
+from training.ray_train import Secret, ray_session, worker_resources
 
 
 def test_a_cluster_that_is_not_there_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,3 +19,20 @@ def test_a_cluster_that_is_not_there_is_one_line_at_once(monkeypatch: pytest.Mon
         ray_session(1),
     ):
         pass
+
+
+def test_each_worker_has_a_gpu_where_the_cluster_has_any() -> None:
+    assert worker_resources({"CPU": 2.0}, 2) == {"CPU": 1.0}
+    assert worker_resources({"CPU": 16.0, "GPU": 2.0}, 2) == {"CPU": 1.0, "GPU": 1.0}
+    with pytest.raises(ClusterTooSmall, match="has CPUs: 2, --workers asks for 3; ask for fewer"):
+        worker_resources({"CPU": 2.0}, 3)
+    with pytest.raises(ClusterTooSmall, match=r"has GPUs: 1, .* or hide its GPUs"):
+        worker_resources({"CPU": 16.0, "GPU": 1.0}, 2)
+
+
+def test_the_address_of_the_graph_does_not_show_where_arguments_are_printed() -> None:
+    url = Secret("neo4j://me:secret@host:7687/neo4j")
+    assert "secret" not in repr({"graph_url": url})
+    again = pickle.loads(pickle.dumps(url))
+    assert (str(again), repr(again)) == (str(url), repr(url))
+    assert again.startswith("neo4j://me:")

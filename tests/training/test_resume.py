@@ -23,6 +23,7 @@ from training.durable import save_tensors
 from training.loss_log import read_losses
 from training.post_inputs import open_post_inputs
 from training.progress import ConsoleReporter
+from training.ray_train import ray_session
 from training.run import RunRequest, TrainedRun, train_run
 from training.run_files import finish
 from training.seed_files import SeedFiles
@@ -58,13 +59,8 @@ def train(settings: TrainingSettings, *, workers: int = 1) -> TrainedRun:
         return train_run(settings, store, request, reporter)
 
 
-def uninterrupted(settings: TrainingSettings, trained: TrainedRun, workers: int) -> bytes:
-    """The weights of the same training without a death; of one worker also without Ray."""
-    if workers > 1:
-        finish(trained.run, None)
-        again = train(settings, workers=workers)
-        assert again.run.run_id != trained.run.run_id
-        return again.run.model(0).read_bytes()
+def alone(settings: TrainingSettings, trained: TrainedRun) -> bytes:
+    """The weights of the same training by one worker, without Ray, checkpoints or a death."""
     snapshot = newest_snapshot(settings.snapshots, trained.run.graph_id)
     assert snapshot is not None
     data = training_data(snapshot, open_post_inputs(trained.inputs.path), "follows")
@@ -72,7 +68,7 @@ def uninterrupted(settings: TrainingSettings, trained: TrainedRun, workers: int)
     trainer = Trainer(config(), data, seed=0)
     for _ in trainer.steps(0):
         pass
-    path = settings.home / "uninterrupted.safetensors"
+    path = settings.home / "alone.safetensors"
     save_tensors(path, trainer.model.state_dict())
     return path.read_bytes()
 
@@ -133,27 +129,39 @@ def test_deaths_of_worker_driver_and_machine_leave_no_trace(tmp_path: Path, work
     plan(settings.home, [{"step": third, "victim": "machine", "rank": rank}])
     left |= die(settings, workers)
     check_lost(settings, third)
-    trained = train(settings, workers=workers)
-    _, alive = psutil.wait_procs(left, timeout=30)
-    for process in alive:
+    with ray_session(workers):
+        trained = train(settings, workers=workers)
+        check_whole(settings, trained)
+        if workers == 1:
+            assert trained.run.model(0).read_bytes() == alone(settings, trained)
+        else:
+            check_two(settings, trained)
+    _, running = psutil.wait_procs(left, timeout=30)
+    for process in running:
         process.kill()
 
+
+def check_whole(settings: TrainingSettings, trained: TrainedRun) -> None:
+    """One run, in which no step is missing and none is there twice."""
     assert len(list(settings.runs.iterdir())) == 1
     steps = [line["step"] for line in read_losses(trained.run.losses(0))]
     assert steps == list(range(NUM_STEPS))
     drawn = [event.step for event in events(trained.run.path / "tensorboard" / "seed-0")]
     assert drawn == list(range(NUM_STEPS))
     assert set(trained.run.summary(0)["held_out"]) == {"before", "after"}
+
+
+def check_two(settings: TrainingSettings, trained: TrainedRun) -> None:
+    """The run of two workers is that of two that nobody killed, and not that of one."""
+    finish(trained.run, None)
+    again = train(settings, workers=2)
+    assert again.run.run_id != trained.run.run_id
     model = trained.run.model(0).read_bytes()
-    assert model == uninterrupted(settings, trained, workers)
-
-
-def test_two_workers_share_the_steps_of_one_network(tmp_path: Path) -> None:
-    settings = small_home(tmp_path)
-    trained = train(settings, workers=2)
-    lines = list(read_losses(trained.run.losses(0)))
-    assert [line["step"] for line in lines] == list(range(NUM_STEPS))
-    structure = [line["graph_structure"] for line in lines if line["phase"] == "graph"]
+    assert model == again.run.model(0).read_bytes()
+    structure = [
+        line["graph_structure"]
+        for line in read_losses(again.run.losses(0))
+        if line["phase"] == "graph"
+    ]
     assert sum(structure[-10:]) < sum(structure[:10])
-    # Gradients are averaged over both workers' batches, so the weights are not one worker's.
-    assert trained.run.model(0).read_bytes() != uninterrupted(settings, trained, 1)
+    assert model != alone(settings, trained)

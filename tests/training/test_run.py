@@ -2,12 +2,14 @@ import io
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config
 from training.config import RunConfig
 from training.encoding import UserVectors
@@ -15,7 +17,7 @@ from training.errors import RunUnreadable
 from training.loss_log import append_losses, read_losses
 from training.progress import ConsoleReporter
 from training.recipe import paper_literal
-from training.run import code_version, environment
+from training.run import RunRequest, code_version, environment, start_or_resume
 from training.run_files import (
     Run,
     begin,
@@ -66,6 +68,25 @@ def test_only_an_unfinished_run_of_the_same_request_is_resumed(tmp_path: Path) -
     finish(run, "g1")
     assert find(tmp_path) is None
     assert open_run(run.path).generation == "g1"
+
+
+def test_a_run_of_another_number_of_workers_is_left_and_a_new_one_begins(tmp_path: Path) -> None:
+    settings = small_home(tmp_path)
+    stream = io.StringIO()
+
+    def start(workers: int) -> str:
+        request = RunRequest(config=small_config(), seeds=(0,), workers=workers)
+        console = ConsoleReporter(Console(file=stream, width=400))
+        with closing(open_store(settings.home)) as store, console as reporter:
+            return start_or_resume(settings, store, request, reporter)[0].run_id
+
+    first, other = start(2), start(1)
+    assert first != other
+    assert (
+        f"run {first} was interrupted with --workers 2, which goes on with it; with --workers 1 a "
+        "new run begins"
+    ) in stream.getvalue()
+    assert (start(2), start(1)) == (first, other)
 
 
 def test_a_run_whose_snapshot_is_gone_is_not_resumed(tmp_path: Path) -> None:
