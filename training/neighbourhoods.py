@@ -1,6 +1,6 @@
 """Sampled neighbourhoods as the layers of the graph encoder read them.
 
-Shapes: n nodes of a subgraph, E edges of a relation, B seeds.
+Shapes: N users, n nodes of a subgraph, E edges of a relation, B seeds.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,18 +46,21 @@ def neighbourhood(
     The edges of a layer reach all of its targets, those of inner hops again, so that a user's
     vector does not depend on which other users are in the batch. Follows whose `pair_keys` are in
     `hidden_pairs` (ascending) carry no message, in either direction; mentions between the two do,
-    as they do where a held-out pair is judged.
+    as they do where a held-out pair is judged. Takes time in proportion to the edges drawn, and
+    tables of a few bytes a user of the graph, for sorting what is drawn would take the most.
     """
     users = np.asarray(seeds_B, dtype=np.int64)
+    hidden = None if hidden_pairs is None else HiddenPairs(hidden_pairs, source.num_users)
     layers: list[LayerEdges] = []
     for fan_out in fan_outs:
         num_targets = len(users)
         drawn = [draw(source, number, users, fan_out) for number in range(source.num_relations)]
-        if hidden_pairs is not None:
+        if hidden is not None:
             for number in range(source.num_follow_relations):
-                drawn[number] = without_pairs(drawn[number], users, hidden_pairs, source.num_users)
-        users = np.concatenate([users, newcomers(users, [edges[0] for edges in drawn])])
-        place = positions(users)
+                drawn[number] = hidden.removed_from(drawn[number], users)
+        new = newcomers(users, [edges[0] for edges in drawn], source.num_users)
+        users = np.concatenate([users, new])
+        place = positions(users, source.num_users)
         layers.append(
             LayerEdges(
                 num_targets=num_targets,
@@ -88,29 +91,40 @@ def pair_keys(u: NDArray[np.integer], v: NDArray[np.integer], num_users: int) ->
     return low * num_users + high
 
 
-def without_pairs(
-    edges: Drawn,
-    users: NDArray[np.int64],
-    hidden_pairs: NDArray[np.int64],
-    num_users: int,
-) -> Drawn:
-    """The drawn edges but those of hidden pairs."""
-    neighbours, targets = edges
-    kept = ~np.isin(pair_keys(neighbours, users[targets], num_users), hidden_pairs)
-    return neighbours[kept], targets[kept]
+class HiddenPairs:
+    """Pairs, by their ascending keys, whose edges carry no message."""
+
+    def __init__(self, keys: NDArray[np.int64], num_users: int) -> None:
+        self.keys, self.num_users = keys, num_users
+        self.is_end_N = np.zeros(num_users, np.bool_)
+        for ends in np.divmod(keys, num_users):
+            self.is_end_N[ends] = True
+
+    def removed_from(self, edges: Drawn, users: NDArray[np.int64]) -> Drawn:
+        """The drawn edges, whose targets are places in `users`, but those of hidden pairs."""
+        neighbours, targets = edges
+        near = np.flatnonzero(self.is_end_N[neighbours] & self.is_end_N[users][targets])
+        keys = pair_keys(neighbours[near], users[targets[near]], self.num_users)
+        kept = np.ones(len(neighbours), np.bool_)
+        kept[near] = ~np.isin(keys, self.keys)
+        return neighbours[kept], targets[kept]
 
 
-def newcomers(users: NDArray[np.int64], drawn: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def newcomers(
+    users: NDArray[np.int64], drawn: Sequence[NDArray[np.int64]], num_users: int
+) -> NDArray[np.int64]:
     """Drawn users that are not there yet, ascending."""
-    return np.setdiff1d(np.concatenate(drawn), users)
+    is_new_N = np.zeros(num_users, np.bool_)
+    for each in drawn:
+        is_new_N[each] = True
+    is_new_N[users] = False
+    return np.flatnonzero(is_new_N)
 
 
-def positions(users: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+def positions(
+    users: NDArray[np.int64], num_users: int
+) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
     """A function from users to their positions among these distinct users."""
-    order = np.argsort(users, kind="stable")
-    ordered = users[order]
-
-    def place(wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-        return order[np.searchsorted(ordered, wanted)]
-
-    return place
+    place_N = np.empty(num_users, np.int32)  # never read but where these users stand
+    place_N[users] = np.arange(len(users), dtype=np.int32)
+    return lambda wanted: place_N[wanted].astype(np.int64)
