@@ -1,7 +1,8 @@
 """Batches of coming steps, drawn while earlier ones are computed, and brought to the device.
 
-One thread draws: it shares the memory-mapped inputs with the step, so it needs neither a copy of
-the data nor a second process; what takes long in a draw is done outside the interpreter lock.
+Threads draw: they share the memory-mapped inputs with the step, so they need neither copies of the
+data nor processes; what takes long in a draw is done outside the interpreter lock. Where a draw
+takes longer than a step, as with a graph step on a GPU, several are under way at once.
 """
 
 import time
@@ -22,9 +23,10 @@ class BatchLoader(Generic[Batch]):
     """Iterating gives (number, batch on the device) for each of `steps`, in order.
 
     `draw` is a function of the step's number alone, so what comes does not depend on `num_ahead`,
-    the number of batches that are drawn ahead (0: each is drawn when it is asked for). With any
-    ahead, all are drawn by one thread, which is not the caller's. What a draw raises reaches the
-    caller when its step comes. A caller that stops early waits for the draw that is under way.
+    the number of batches that are drawn ahead (0: each is drawn when it is asked for). Each of
+    these may be drawn by a thread of its own, none of them the caller's. What a draw raises
+    reaches the caller when its step comes. A caller that stops early waits for the draws that are
+    under way.
 
     `waited_seconds` tells how long the caller waited for the batch that was given last. On CUDA
     the caller runs ahead of the device, which waited no longer than that and its own copying.
@@ -52,7 +54,7 @@ class BatchLoader(Generic[Batch]):
 
     def _drawn_ahead(self) -> Iterator[Batch]:
         waiting = iter(self.steps)
-        executor = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        executor = ThreadPoolExecutor(self.num_ahead, thread_name_prefix="batches")
         try:
             first = islice(waiting, self.num_ahead)
             ahead = deque(executor.submit(self._prepared, number) for number in first)
