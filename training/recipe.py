@@ -10,6 +10,7 @@ from training.config import (
     RunConfig,
     ScheduleConfig,
     TextEncoderConfig,
+    UserConfig,
 )
 from training.errors import RecipeUnknown
 
@@ -171,8 +172,10 @@ def recipe(name: str) -> RunConfig:
 def paper_literal(config: RunConfig) -> RunConfig:
     """The same run in the forms that the paper prints, wherever ours differ.
 
-    Mutual edges, X alone as node features, the gate one linear map of the raw concatenation
-    (eq. 5), eq. 6 without linear map and normalisation, eq. 7 with its last ReLU, weights 1.
+    Mutual edges, X alone as node features, one gate for all layers, a linear map of the raw
+    concatenation (eq. 5), eq. 6 without linear map and normalisation, R the three vectors side by
+    side, eq. 7 with its last ReLU, all losses with weight 1, encoders and graph encoder in turn. Of
+    its two words on language modelling "masks" is kept, "autoregressive" is not: both cannot be.
     """
     graph = replace(
         config.graph,
@@ -181,17 +184,28 @@ def paper_literal(config: RunConfig) -> RunConfig:
         signature_width=0,
         gate_input="concat",
         gate_normalisation="raw",
+        per_layer_gates=False,
         literal_gate=True,
         literal_propagation=True,
     )
     objectives = replace(
-        config.objectives, contrast="paper_literal", weight_contrast=1.0, weight_node_feature=1.0
+        config.objectives,
+        language_modelling="masked",
+        lm_label_smoothing=0.1,
+        contrast="paper_literal",
+        weighting="fixed",
+        weight_lm=1.0,
+        weight_alignment=1.0,
+        weight_contrast=1.0,
+        weight_node_feature=1.0,
+        weight_graph_structure=1.0,
     )
-    text = replace(config.text, pooling="cls")
     return replace(
         config,
         recipe=f"{config.recipe}+paper_literal",
-        text=text,
+        text=replace(config.text, pooling="cls"),
         graph=graph,
+        users=UserConfig(),
         objectives=objectives,
+        schedule=replace(config.schedule, order="alternating"),
     )
