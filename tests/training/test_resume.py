@@ -110,6 +110,14 @@ def check_lost(settings: TrainingSettings, step: int) -> None:
     assert [line["step"] for line in read_losses(files.losses)] == list(range(newest.next_step))
 
 
+def tear_newest(settings: TrainingSettings) -> None:
+    """What a disk that lies may leave of a file after a loss of power."""
+    (folder,) = settings.home.glob("checkpoints/*/seed-0/checkpoints")
+    newest = newest_checkpoint(folder)
+    assert newest is not None
+    newest.state.write_bytes(newest.state.read_bytes()[:-1000])
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_deaths_of_worker_driver_and_machine_leave_no_trace(tmp_path: Path, workers: int) -> None:
     settings = small_home(tmp_path)
@@ -126,6 +134,7 @@ def test_deaths_of_worker_driver_and_machine_leave_no_trace(tmp_path: Path, work
     )
     left |= die(settings, workers)
     check_lost(settings, second)
+    tear_newest(settings)
     plan(settings.home, [{"step": third, "victim": "machine", "rank": rank}])
     left |= die(settings, workers)
     check_lost(settings, third)
