@@ -17,7 +17,7 @@ class CausalLanguageModelling(MaskedLanguageModelling):
 
     def __init__(self, config: TextEncoderConfig, label_smoothing: float) -> None:
         super().__init__(config, label_smoothing)
-        self.pad_id = config.pad_id
+        self.num_special = config.num_special
 
     def predict(
         self,
@@ -25,6 +25,7 @@ class CausalLanguageModelling(MaskedLanguageModelling):
         tokens_BT: Int[Tensor, "B T"],
         word_embeddings_VD: Float[Tensor, "V D"],
     ) -> Float[Tensor, ""]:
-        """Mean cross entropy over all tokens but the first; padding is none."""
+        """Mean cross entropy over the ordinary tokens, as in the masked form; 0 without any."""
         next_BT = tokens_BT[:, 1:]
-        return self(hidden_BTD[:, :-1], next_BT, next_BT != self.pad_id, word_embeddings_VD)
+        ordinary_BT = next_BT >= self.num_special
+        return self(hidden_BTD[:, :-1], next_BT, ordinary_BT, word_embeddings_VD)
