@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from training.config import GraphEncoderConfig
 from training.gate import GateTerms, MGate, NodeInputs, normalise, rows
+from training.pooling import count_by_owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,19 +182,14 @@ def degree_products(
     batch. d_u is the number of edges of the relation at u in this block. d_v is the number of
     edges of the reverse relation at v in the block before, where v is a target (u follows v:
     whom u follows against who follows v). In the outermost block, for whose neighbours nothing was
-    drawn, d_u stands for d_v.
+    drawn, d_u stands for d_v. A v without such edges counts as one with one.
     """
     products = []
     for relation, targets in enumerate(block.targets):
-        own = count(targets, block.num_targets)[targets]
+        own = count_by_owner(targets, block.num_targets)[targets]
         other = own
         if outer is not None:
             back = outer.targets[reverse_relations[relation]]
-            other = count(back, outer.num_targets)[block.neighbours[relation]]
-        products.append(own * other)
+            other = count_by_owner(back, outer.num_targets)[block.neighbours[relation]]
+        products.append((own * other.clamp(min=1)).to(torch.float32))
     return products
-
-
-def count(targets_E: Int[Tensor, " E"], num_targets: int) -> Float[Tensor, " m"]:
-    """How many edges each target has, at least 1."""
-    return torch.bincount(targets_E, minlength=num_targets).clamp(min=1).to(torch.float32)

@@ -40,7 +40,7 @@ class AttentionPooling(nn.Module):
         weights_P = softmax_by_owner(scores_P, owners_P, num_owners)
         sums_UD = values_PD.new_zeros(num_owners, values_PD.shape[1])
         sums_UD = sums_UD.index_add(0, owners_P, values_PD * weights_P.unsqueeze(1))
-        return sums_UD, torch.bincount(owners_P, minlength=num_owners) > 0
+        return sums_UD, count_by_owner(owners_P, num_owners) > 0
 
 
 Pooling = MeanPooling | AttentionPooling
@@ -55,10 +55,16 @@ def mean_by_owner(
     values_PD: Float[Tensor, "P D"], owners_P: Int[Tensor, " P"], num_owners: int
 ) -> tuple[Float[Tensor, "U D"], Bool[Tensor, " U"]]:
     """The masked mean of each user's posts (U, D), and which users have any (U,)."""
-    counts_U = torch.bincount(owners_P, minlength=num_owners)
+    counts_U = count_by_owner(owners_P, num_owners)
     sums_UD = values_PD.new_zeros(num_owners, values_PD.shape[1])
     sums_UD = sums_UD.index_add(0, owners_P, values_PD)
     return sums_UD / counts_U.clamp(min=1).unsqueeze(-1), counts_U > 0
+
+
+def count_by_owner(owners_E: Int[Tensor, " E"], num_owners: int) -> Int[Tensor, " U"]:
+    """How many entries each owner has; unlike bincount, this waits for no device."""
+    zeros_U = owners_E.new_zeros(num_owners)
+    return zeros_U.index_add(0, owners_E, torch.ones_like(owners_E))
 
 
 def softmax_by_owner(

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AutoConfig, BertModel, PreTrainedModel, ViTModel
 from transformers.utils import logging as transformers_logging
 
+from training.config import ImageEncoderConfig, TextEncoderConfig
 from training.encoders import ImageEncoder, TextEncoder, bert_config, vit_config
 from training.errors import WeightsUnusable
 
@@ -45,12 +46,8 @@ IMAGE_SIZES = {
 }
 
 
-def fill_text(encoder: TextEncoder) -> None:
-    """Load the pretrained weights that the encoder's config names, if any.
-
-    Of the position vectors the first `max_tokens` are taken. Raises WeightsUnusable.
-    """
-    config = encoder.config
+def check_text(config: TextEncoderConfig) -> None:
+    """Raises WeightsUnusable where pretrained weights are named that cannot be had or used."""
     if config.pretrained is None:
         return
     found = described(config.pretrained, "bert")
@@ -60,6 +57,24 @@ def fill_text(encoder: TextEncoder) -> None:
             f"{config.pretrained} has positions for {found.max_position_embeddings} tokens; "
             f"set text.max_tokens to no more than that (it is {config.max_tokens})"
         )
+
+
+def check_image(config: ImageEncoderConfig) -> None:
+    """Raises WeightsUnusable where pretrained weights are named that cannot be had or used."""
+    if config.pretrained is not None:
+        found = described(config.pretrained, "vit")
+        check_sizes(config.pretrained, found, vit_config(config), IMAGE_SIZES)
+
+
+def fill_text(encoder: TextEncoder) -> None:
+    """Load the pretrained weights that the encoder's config names, if any.
+
+    Of the position vectors the first `max_tokens` are taken. Raises WeightsUnusable.
+    """
+    config = encoder.config
+    if config.pretrained is None:
+        return
+    check_text(config)
     state = weights(config.pretrained, BertModel)
     for name, rows in (("position", config.max_tokens), ("token_type", 1)):
         key = f"embeddings.{name}_embeddings.weight"
@@ -75,8 +90,7 @@ def fill_image(encoder: ImageEncoder) -> None:
     config = encoder.config
     if config.pretrained is None:
         return
-    found = described(config.pretrained, "vit")
-    check_sizes(config.pretrained, found, vit_config(config), IMAGE_SIZES)
+    check_image(config)
     encoder.vit.load_state_dict(weights(config.pretrained, ViTModel))
 
 

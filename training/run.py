@@ -22,6 +22,7 @@ from training.config import RunConfig
 from training.durable import write_text
 from training.errors import NothingToTrain
 from training.post_inputs import PostInputs, prepare_post_inputs
+from training.pretrained import check_image, check_text
 from training.progress import Reporter
 from training.run_files import Run, begin, interrupted
 from training.seed_vectors import SeedEncoder, SeedVectors
@@ -91,11 +92,16 @@ def train_run(
 def start_or_resume(
     settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
 ) -> tuple[Run, Snapshot]:
-    """The interrupted run of the same request with its snapshot, or a new one."""
+    """The interrupted run of the same request with its snapshot, or a new one.
+
+    Raises WeightsUnusable before anything is written.
+    """
     found = resumable(settings, store, request, reporter)
     if found is not None:
         reporter.say(f"run {found.run_id} goes on where it was interrupted")
         return found, open_snapshot(found.snapshot)
+    check_text(request.config.text)
+    check_image(request.config.image)
     snapshot = take_snapshot(
         store, settings.snapshots, progress=lambda done, total: count(reporter, done, total)
     )
