@@ -185,7 +185,7 @@ def one_line(pretrained: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().partition("\n")[0]
+        first = str(error).strip().partition("\n")[0].rstrip(".")
         raise WeightsUnusable(
             f"cannot read pretrained weights {pretrained}: {first}; "
             "name a folder with config.json and weights, or fetch them while online"
