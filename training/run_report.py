@@ -16,7 +16,7 @@ from training.publish import Publication, Published, publish
 from training.run import RunRequest, TrainedRun, train_run
 from training.run_evaluation import RunEvaluation, evaluate_run, scales_of
 from training.run_files import drop_old, finish, write_json
-from training.seeds import held_out
+from training.seeds import collapses, held_out
 from training.settings import TrainingSettings
 
 NUM_RUNS_KEPT = 3
@@ -46,6 +46,7 @@ class RunReport:
             },
             "seconds": round(self.seconds, 1),
             "held_out_losses": {str(seed): run.summary(seed)["held_out"] for seed in run.seeds},
+            "findings": {str(seed): run.summary(seed).get("findings", {}) for seed in run.seeds},
             "evaluation": None if self.judged is None else self.judged.evaluation.document(),
             "not_evaluated": self.not_judged,
             "generation": None if self.published is None else self.published.generation_id,
@@ -56,6 +57,9 @@ class RunReport:
     def __str__(self) -> str:
         run = self.trained.run
         lines = [f"seed {seed}: {held_out(run, seed)}" for seed in run.seeds]
+        lines += [
+            f"warning: seed {seed}, {each}" for seed in run.seeds for each in collapses(run, seed)
+        ]
         if self.judged is None:
             lines += ["", f"not evaluated: {self.not_judged}"]
         else:

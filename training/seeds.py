@@ -63,6 +63,8 @@ def train_seed(
     end_seed(run, seed, files)
     seconds = time.monotonic() - started
     reporter.say(f"seed {seed}: {total} steps in {seconds:.0f} s; {held_out(run, seed)}")
+    for warning in collapses(run, seed):
+        reporter.say(f"warning: seed {seed}, {warning}")
 
 
 def end_seed(run: Run, seed: int, files: SeedFiles) -> None:
@@ -112,3 +114,9 @@ def held_out(run: Run, seed: int) -> str:
         for name, value in losses["after"].items()
     ]
     return f"held-out posts over phase 0: {', '.join(parts)}"
+
+
+def collapses(run: Run, seed: int) -> list[str]:
+    """What had collapsed, or not been learnt, at the end of each phase's last stage."""
+    found = run.summary(seed).get("findings", {})
+    return [f"end of {phase}: {finding}" for phase, each in found.items() for finding in each]

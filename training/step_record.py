@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from training.collapse import Finding
 from training.schedule import Mover, Phase
 
 
@@ -14,7 +15,8 @@ class StepRecord:
     `losses` has every term, unweighed, and the weighed `total`. `gradient_norms` has the length of
     the whole gradient before clipping, `total`, and every `num_steps_per_gradient_norm` steps that
     of each weighed term alone. `staleness` is the mean age, in steps, of the bank's vectors that a
-    graph batch reads. `waited_seconds` is how long the step waited for its batch.
+    graph batch reads. `waited_seconds` is how long the step waited for its batch. `findings`, of
+    the last step of a stage on rank 0, tell what has collapsed.
     """
 
     number: int
@@ -24,3 +26,4 @@ class StepRecord:
     learning_rates: dict[Mover, float]
     staleness: Tensor | None = None
     waited_seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()

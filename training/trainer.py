@@ -23,7 +23,9 @@ from training.batches import (
     post_batch,
     split_posts,
 )
+from training.collapse import Finding
 from training.config import RunConfig
+from training.diagnosis import diagnose
 from training.encoding import encode_modalities
 from training.errors import NotFinite, NothingToTrain, RecipeUnknown
 from training.loading import BatchLoader, moved
@@ -46,6 +48,7 @@ from training.weighting import PHASE_TERMS, Batch, WeighedNetwork, weights
 
 HELD_OUT_POSTS = 0.05
 NUM_HELD_OUT_BATCHES = 8
+NUM_JUDGED_BATCHES = 4
 POST_TERMS = ("language_modelling", "alignment")
 
 
@@ -107,7 +110,7 @@ class Trainer:
         drawn = batches()
         for number in range(first, self.num_steps):
             record = self._do(number, islice(drawn, each))
-            yield replace(record, waited_seconds=sum(waits))
+            yield replace(record, waited_seconds=sum(waits), findings=self._findings(number))
             waits.clear()
 
     def step(self, number: int) -> dict[str, Tensor]:
@@ -177,6 +180,16 @@ class Trainer:
             gradient_norms=norms,
             learning_rates=rates,
             staleness=staleness,
+        )
+
+    def _findings(self, number: int) -> tuple[Finding, ...]:
+        """What has collapsed, judged at the end of a stage by rank 0 on its last batches."""
+        stage = stage_of(self.config.schedule, number)
+        if number != stage.last or self.rank:
+            return ()
+        last = range(max(stage.first, stage.last + 1 - NUM_JUDGED_BATCHES), stage.last + 1)
+        return diagnose(
+            self.model, self.bank, (moved(self.draw(each), self.device) for each in last)
         )
 
     def _forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -58,6 +58,9 @@ def train_seed(arguments: dict[str, Any]) -> None:
             lines[0]["held_out"] = held_out["before"]
         if last_of_phase0:
             lines[-1]["held_out"] = held_out["after"]
+        if last.number == stage_of(trainer.config.schedule, last.number).last:
+            findings = told.setdefault("findings", {})
+            findings[last.phase] = [str(finding) for finding in last.findings]
         told |= versions_seen(trainer, told)
         if trainer.rank == 0:
             keep(trainer, files, arguments["attempt"], lines, told)
