@@ -152,7 +152,7 @@ class Trainer:
     def _do(self, number: int, batches: Iterator[Batch]) -> StepRecord:
         stage = stage_of(self.config.schedule, number)
         self.bank.step = number
-        if number == stage.first and ("graph" in stage.movers or self.bank.is_empty):
+        if number == stage.first and self._wants_fresh_bank(stage):
             self.refresh_bank()
         torch.manual_seed(step_seed(self.seed, number, self.rank))
         for mover in stage.movers:
@@ -236,6 +236,12 @@ class Trainer:
         for part in batch:
             if isinstance(part, EncoderBatch) and part.users is not None:
                 share_rows(self.bank, part.users.users, self.num_ranks)
+
+    def _wants_fresh_bank(self, stage: Stage) -> bool:
+        """Phase 0 reads no bank; the encoders' phase only for negatives, which may be stale."""
+        if stage.phase == "encoders":
+            return self.config.schedule.num_bank_negatives > 0 and self.bank.is_empty
+        return "graph" in stage.movers
 
     def refresh_bank(self) -> None:
         """Encode every user anew, each rank its share."""
