@@ -23,7 +23,7 @@ from training.objectives.image_text_alignment import ImageTextAlignment
 from training.objectives.masked_language_modelling import MaskedLanguageModelling
 from training.objectives.node_feature_modelling import NodeFeatureModelling
 from training.pooling import post_pooling
-from training.pretrained import fill_image, fill_text
+from training.pretrained import fill_head, fill_image, fill_text
 from training.user_bank import ModalVectors, UserBank
 
 GRAPH_PARTS = ("graph", "fusion", "node_feature_modelling", "graph_structure_modelling")
@@ -261,8 +261,11 @@ def build(config: RunConfig, num_features: int, seed: int) -> MMGA:
     Raises WeightsUnusable.
     """
     model = blank(config, num_features, seed)
-    fill_text(model.text)
-    fill_image(model.image)
+    with torch.random.fork_rng(devices=[]):  # a checkpoint without a head draws one
+        fill_text(model.text)
+        fill_image(model.image)
+        if config.objectives.language_modelling == "masked":
+            fill_head(model.masked_language_modelling, config.text)
     return model
 
 

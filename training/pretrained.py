@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, BertModel, PreTrainedModel, ViTModel
+from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedModel, ViTModel
 from transformers.utils import logging as transformers_logging
 
 from training.config import ImageEncoderConfig, TextEncoderConfig
 from training.encoders import ImageEncoder, TextEncoder, bert_config, vit_config
 from training.errors import WeightsUnusable
+from training.objectives.masked_language_modelling import MaskedLanguageModelling
 
 PACKAGE = "package:"
 
@@ -80,6 +81,27 @@ def fill_text(encoder: TextEncoder) -> None:
         key = f"embeddings.{name}_embeddings.weight"
         state[key] = state[key][:rows]
     encoder.bert.load_state_dict(state)
+
+
+def fill_head(head: MaskedLanguageModelling, config: TextEncoderConfig) -> None:
+    """Load the masked language modelling head beside the pretrained weights, where there is one.
+
+    A head at random would first undo what the encoder knows. Raises WeightsUnusable.
+    """
+    if config.pretrained is None:
+        return
+    with one_line(config.pretrained):
+        network, about = from_cache_or_hub(
+            BertForMaskedLM,
+            source(config.pretrained),
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    found = network.cls.predictions
+    if not any(name.startswith("cls.predictions.") for name in about["missing_keys"]):
+        head.transform.load_state_dict(found.transform.dense.state_dict())
+        head.norm.load_state_dict(found.transform.LayerNorm.state_dict())
+        head.bias.data.copy_(found.bias.data)
 
 
 def fill_image(encoder: ImageEncoder) -> None:

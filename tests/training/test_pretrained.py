@@ -3,7 +3,7 @@ import importlib.util
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizer, ViTModel
+from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer, ViTModel
 
 from tests.training.small_network import small_config
 from training.config import TextEncoderConfig
@@ -55,6 +55,24 @@ def test_an_encoder_begins_at_the_weights_of_a_folder(folder):
     tokens = torch.tensor([[2, 7, 8, 3]])
     expected = there(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
     torch.testing.assert_close(encoder.hidden(tokens), expected)
+
+
+def test_the_language_modelling_head_of_a_checkpoint_is_taken_too(folder):
+    torch.manual_seed(8)
+    there = BertForMaskedLM(BertConfig.from_pretrained(folder)).eval()
+    with torch.no_grad():
+        there.cls.predictions.bias.normal_()
+    there.save_pretrained(folder)
+    config = dataclasses.replace(small_config(), text=text_config(pretrained=str(folder)))
+    model = build(config, num_features=16, seed=0).eval()
+    tokens, targets = torch.tensor([[2, 4, 8, 3]]), torch.tensor([[False, True, False, False]])
+    hidden = model.text.hidden(tokens)
+    labels = torch.tensor([[2, 7, 8, 3]])
+    loss = model.masked_language_modelling(hidden, labels, targets, model.text.word_embeddings)
+    logits = there(tokens, attention_mask=torch.ones_like(tokens)).logits[targets]
+    smoothing = config.objectives.lm_label_smoothing
+    expected = torch.nn.functional.cross_entropy(logits, labels[targets], label_smoothing=smoothing)
+    torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_images_begin_at_the_weights_of_a_folder_too(tmp_path):
@@ -124,14 +142,19 @@ def test_a_network_whose_weights_come_from_a_run_needs_no_pretrained_ones(folder
 
 def test_links_and_handles_are_words_that_a_pretrained_vocabulary_has(folder, tmp_path):
     tokenizer = pretrained_tokenizer(text_config(pretrained=str(folder)))
-    assert tokenizer.tokenize("Lakes @friend_1 http://t.co/AbC") == ["lake", "##s", "someone", "link"]
+    assert tokenizer.tokenize("Lakes @friend_1 http://t.co/AbC") == [
+        "lake",
+        "##s",
+        "someone",
+        "link",
+    ]
     path = tmp_path / "kept.json"
     path.write_text(tokenizer_json(tokenizer))
     assert load_tokenizer(path)("lake @x")["input_ids"] == [2, 7, 6, 3]
 
 
 def test_a_tokenizer_with_other_ids_than_the_run_is_refused(folder):
-    with pytest.raises(WeightsUnusable, match="set text.mask_id to 4"):
+    with pytest.raises(WeightsUnusable, match="mask_id 4, not 1"):
         pretrained_tokenizer(text_config(pretrained=str(folder), mask_id=1))
 
 
