@@ -274,17 +274,3 @@ def blank(config: RunConfig, num_features: int, seed: int = 0) -> MMGA:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MMGA(config, num_features)
-
-
-def weigh(losses: dict[str, Tensor], config: RunConfig) -> Tensor:
-    """The weighted sum of a batch's losses."""
-    options = config.objectives
-    weights = {
-        "language_modelling": options.weight_lm,
-        "alignment": options.weight_alignment,
-        "contrast_image": options.weight_contrast,
-        "contrast_text": options.weight_contrast,
-        "node_feature": options.weight_node_feature,
-        "graph_structure": options.weight_graph_structure,
-    }
-    return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()

@@ -5,6 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from training.config import ScheduleConfig
+from training.schedule import Mover, learning_rate_factor
+from training.weighting import WeighedNetwork
+
 
 def optimiser(
     parameters: Iterable[nn.Parameter],
@@ -34,6 +38,41 @@ def optimiser(
     return torch.optim.AdamW(groups, lr=learning_rate, fused=True if moved and on_cuda else None)
 
 
+def optimisers_of(
+    network: WeighedNetwork, schedule: ScheduleConfig
+) -> dict[Mover, torch.optim.Optimizer]:
+    """One for the encoders with the heads on them, one for the graph encoder with its own."""
+    rates: dict[Mover, float] = {
+        "encoders": schedule.encoder_learning_rate,
+        "graph": schedule.graph_learning_rate,
+    }
+    return {
+        mover: optimiser(
+            network.parameters_of(mover),
+            rate,
+            schedule.weight_decay,
+            pretrained=network.model.pretrained_parameters(),
+            pretrained_learning_rate=schedule.pretrained_learning_rate,
+        )
+        for mover, rate in rates.items()
+    }
+
+
+def descend(
+    optimisers: Mapping[Mover, torch.optim.Optimizer], schedule: ScheduleConfig, step: int
+) -> tuple[Tensor, dict[Mover, float]]:
+    """Follow the gradient, that of each optimiser cut to the greatest length.
+
+    Returns the length of all of it before the cut, and the learning rates.
+    """
+    norms, rates = [], {}
+    for mover, chosen in optimisers.items():
+        rates[mover] = set_learning_rate(chosen, learning_rate_factor(schedule, mover, step))
+        norms.append(nn.utils.clip_grad_norm_(parameters_of(chosen), schedule.max_gradient_norm))
+        chosen.step()
+    return torch.linalg.vector_norm(torch.stack(norms)), rates
+
+
 def parameters_of(chosen: torch.optim.Optimizer) -> list[nn.Parameter]:
     """What an optimiser moves."""
     return [each for group in chosen.param_groups for each in group["params"]]
@@ -47,12 +86,14 @@ def set_learning_rate(chosen: torch.optim.Optimizer, factor: float) -> float:
 
 
 def gradient_norms(
-    terms: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]
+    terms: Mapping[str, Tensor], optimisers: Iterable[torch.optim.Optimizer]
 ) -> dict[str, Tensor]:
-    """The length of each term's own gradient, as it is weighed; the terms' graph is kept.
+    """The length of each weighed term's own gradient, on what the optimisers move.
 
-    Costs one backward pass a term and no forward pass. Of several workers each measures its own.
+    Costs one backward pass a term and no forward pass, and keeps the terms' graph. Of several
+    workers each measures its own.
     """
+    parameters = [each for chosen in optimisers for each in parameters_of(chosen)]
     return {name: _norm(term, parameters) for name, term in terms.items()}
 
 

@@ -4,6 +4,8 @@ Every worker has the whole bank and all banks are equal between steps, so that t
 one is the checkpoint of all.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -21,6 +23,14 @@ def data_parallel(network: nn.Module, num_ranks: int, device: torch.device) -> n
         find_unused_parameters=True,
         broadcast_buffers=False,
     )
+
+
+def averaging(network: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+    """Ranks average the gradient that the last batch of a step completes."""
+    if isinstance(network, nn.parallel.DistributedDataParallel) and not last:
+        no_sync: AbstractContextManager[None] = network.no_sync()
+        return no_sync
+    return nullcontext()
 
 
 def sum_over_ranks(tensors: dict[str, Tensor], device: torch.device) -> None:

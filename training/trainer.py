@@ -6,18 +6,16 @@ does. Batches are functions of the same numbers, so they are drawn ahead.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.batches import (
     EncoderBatch,
     GraphBatch,
-    PostPools,
     encoder_batch,
     graph_batch,
     post_batch,
@@ -27,24 +25,24 @@ from training.collapse import Finding
 from training.config import RunConfig
 from training.diagnosis import diagnose
 from training.encoding import encode_modalities
-from training.errors import NotFinite, NothingToTrain, RecipeUnknown
+from training.errors import NotFinite
 from training.loading import BatchLoader, moved
 from training.model import MMGA, build
 from training.optimisation import (
+    descend,
     gradient_norms,
     load_optimiser,
-    optimiser,
     optimiser_state,
-    parameters_of,
-    set_learning_rate,
+    optimisers_of,
 )
-from training.ranks import data_parallel, share_rows, sum_over_ranks
-from training.schedule import MOVERS, Mover, Stage, learning_rate_factor, num_steps, plan, stage_of
+from training.preconditions import check_enough, check_weights
+from training.ranks import averaging, data_parallel, share_rows, sum_over_ranks
+from training.schedule import MOVERS, Stage, num_steps, stage_of
 from training.shares import share_of
 from training.step_record import StepRecord
 from training.training_data import TrainingData
 from training.user_bank import bank_of
-from training.weighting import PHASE_TERMS, Batch, WeighedNetwork, weights
+from training.weighting import Batch, WeighedNetwork
 
 HELD_OUT_POSTS = 0.05
 NUM_HELD_OUT_BATCHES = 8
@@ -75,21 +73,7 @@ class Trainer:
         self.weighed = WeighedNetwork(self.model, config).to(self.device)
         self.network = data_parallel(self.weighed, num_ranks, self.device)
         self.bank = bank_of(data, config, self.device)
-        schedule = config.schedule
-        rates: dict[Mover, float] = {
-            "encoders": schedule.encoder_learning_rate,
-            "graph": schedule.graph_learning_rate,
-        }
-        self.optimisers = {
-            mover: optimiser(
-                self.weighed.parameters_of(mover),
-                rate,
-                schedule.weight_decay,
-                pretrained=self.model.pretrained_parameters(),
-                pretrained_learning_rate=schedule.pretrained_learning_rate,
-            )
-            for mover, rate in rates.items()
-        }
+        self.optimisers = optimisers_of(self.weighed, config.schedule)
 
     def steps(self, first: int) -> Iterator[StepRecord]:
         """Do the plan's steps from `first` to its end, batches drawn ahead."""
@@ -150,29 +134,31 @@ class Trainer:
         return batch
 
     def _do(self, number: int, batches: Iterator[Batch]) -> StepRecord:
-        stage = stage_of(self.config.schedule, number)
+        schedule = self.config.schedule
+        stage = stage_of(schedule, number)
+        moving = {mover: self.optimisers[mover] for mover in stage.movers}
         self.bank.step = number
         if number == stage.first and self._wants_fresh_bank(stage):
             self.refresh_bank()
         torch.manual_seed(step_seed(self.seed, number, self.rank))
-        for mover in stage.movers:
-            self.optimisers[mover].zero_grad(set_to_none=True)
-        share = 1 / self.config.schedule.num_microbatches
+        for chosen in moving.values():
+            chosen.zero_grad(set_to_none=True)
+        share = 1 / schedule.num_microbatches
         losses: dict[str, Tensor] = {}
         norms: dict[str, Tensor] = {}
         staleness = None
         for index, batch in enumerate(batches):
             staleness = self._staleness(batch, number) if index == 0 else staleness
-            with self._averaging(index):
+            with averaging(self.network, last=index == schedule.num_microbatches - 1):
                 values, terms = self._forward(batch)
                 if self._measures_terms(number, index):
-                    norms |= gradient_norms(terms, self._moved(stage))
+                    norms |= gradient_norms(terms, moving.values())
                 (share * values["total"]).backward()  # type: ignore[no-untyped-call]
             for name, value in values.items():
                 losses[name] = losses.get(name, 0.0) + share * value.detach()
             if self.num_ranks > 1:
                 self._share(batch)
-        norms["total"], rates = self._descend(stage, number)
+        norms["total"], rates = descend(moving, schedule, number)
         return StepRecord(
             number=number,
             phase=stage.phase,
@@ -197,33 +183,9 @@ class Trainer:
         losses, terms = self.network(batch, self.bank)
         return losses | {"total": torch.stack(list(terms.values())).sum()}, terms
 
-    def _descend(self, stage: Stage, number: int) -> tuple[Tensor, dict[Mover, float]]:
-        """Follow the gradient, cut to its greatest length; its length, and the learning rates."""
-        schedule = self.config.schedule
-        norms, rates = [], {}
-        for mover in stage.movers:
-            chosen = self.optimisers[mover]
-            factor = learning_rate_factor(schedule, mover, number)
-            rates[mover] = set_learning_rate(chosen, factor)
-            parameters = parameters_of(chosen)
-            norms.append(nn.utils.clip_grad_norm_(parameters, schedule.max_gradient_norm))
-            chosen.step()
-        return torch.linalg.vector_norm(torch.stack(norms)), rates
-
     def _measures_terms(self, number: int, microbatch: int) -> bool:
         every = self.config.compute.num_steps_per_gradient_norm
         return every > 0 and number % every == 0 and microbatch == 0
-
-    def _moved(self, stage: Stage) -> list[nn.Parameter]:
-        return [each for mover in stage.movers for each in parameters_of(self.optimisers[mover])]
-
-    def _averaging(self, microbatch: int) -> AbstractContextManager[None]:
-        """Ranks average the gradient that the last batch of a step completes."""
-        last = microbatch == self.config.schedule.num_microbatches - 1
-        if isinstance(self.network, nn.parallel.DistributedDataParallel) and not last:
-            no_sync: AbstractContextManager[None] = self.network.no_sync()
-            return no_sync
-        return nullcontext()
 
     def _staleness(self, batch: Batch, number: int) -> Tensor | None:
         for part in batch:
@@ -326,25 +288,4 @@ def check_finite(losses: Mapping[str, float], step: int) -> None:
         if not np.isfinite(value):
             raise NotFinite(
                 f"loss {name} of step {step} is {value}; lower the learning rates of the recipe"
-            )
-
-
-def check_enough(data: TrainingData, posts: PostPools) -> None:
-    """Raises NothingToTrain when a phase would have nothing to draw from."""
-    if not data.source.num_edges:
-        kind = "follows" if data.source.is_directed else "mutual follows"
-        raise NothingToTrain(f"no {kind} are left to train on; ingest follows first")
-    if not len(posts.captioned):
-        raise NothingToTrain("no post has a caption; ingest posts first")
-
-
-def check_weights(config: RunConfig) -> None:
-    """Raises RecipeUnknown when all terms of a phase weigh nothing."""
-    weight = weights(config.objectives)
-    for stage in plan(config.schedule):
-        terms = PHASE_TERMS[stage.phase]
-        if not any(weight[name] for name in terms):
-            raise RecipeUnknown(
-                f"phase {stage.phase} has no objective with a weight ({', '.join(terms)}); "
-                "give one a weight or take its steps out of the schedule"
             )
