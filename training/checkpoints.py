@@ -28,6 +28,7 @@ class Checkpoint:
 
     next_step: int
     state: Path
+    digest: str
     told: Mapping[str, Any]
 
 
@@ -46,7 +47,7 @@ def save_checkpoint(
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest sound checkpoint; None where there is none."""
     for number in numbers(folder):
-        checkpoint = sound(folder / f"{number:08d}.json")
+        checkpoint = sound(folder, number)
         if checkpoint is not None:
             return checkpoint
     return None
@@ -61,14 +62,23 @@ def drop_torn(folder: Path) -> Iterator[int]:
             yield number
 
 
-def sound(progress: Path) -> Checkpoint | None:
-    """The checkpoint of this JSON file; None where it or its state is damaged."""
-    state = progress.with_suffix(".safetensors")
+def read_checkpoint(folder: Path, number: int) -> Checkpoint:
+    """The checkpoint before a step, as it says. Raises OSError, ValueError, KeyError."""
+    progress = folder / f"{number:08d}.json"
+    values = json.loads(progress.read_text(encoding="utf-8"))
+    return Checkpoint(
+        next_step=values["next_step"],
+        state=progress.with_suffix(".safetensors"),
+        digest=values["digest"],
+        told=values["told"],
+    )
+
+
+def sound(folder: Path, number: int) -> Checkpoint | None:
+    """The same; None where it or its state is damaged."""
     try:
-        values = json.loads(progress.read_text(encoding="utf-8"))
-        if digest(state) != values["digest"]:
-            return None
-        return Checkpoint(next_step=values["next_step"], state=state, told=values["told"])
+        checkpoint = read_checkpoint(folder, number)
+        return checkpoint if digest(checkpoint.state) == checkpoint.digest else None
     except (OSError, ValueError, KeyError):
         return None
 

@@ -20,7 +20,7 @@ import torch
 from ray.train.collective import broadcast_from_rank_zero
 
 from graphdb.snapshot import open_snapshot
-from training.checkpoints import newest_checkpoint, save_checkpoint
+from training.checkpoints import newest_checkpoint, read_checkpoint, save_checkpoint
 from training.config import ScheduleConfig, from_json
 from training.errors import RunFailed
 from training.graph_source import open_source
@@ -115,13 +115,12 @@ def resume(trainer: Trainer, files: SeedFiles) -> tuple[int, dict[str, Any]]:
     Rank 0 says which one it is, so that all ranks take the same.
     """
     newest = newest_checkpoint(files.checkpoints) if trainer.rank == 0 else None
-    found = None if newest is None else (newest.next_step, newest.state.name, dict(newest.told))
-    found = broadcast_from_rank_zero(found)
-    if found is None:
+    step: int | None = broadcast_from_rank_zero(None if newest is None else newest.next_step)
+    if step is None:
         return 0, {}
-    next_step, name, told = found
-    trainer.load(load_tensors(files.checkpoints / name))
-    return next_step, told
+    found = read_checkpoint(files.checkpoints, step)
+    trainer.load(load_tensors(found.state))
+    return step, dict(found.told)
 
 
 def versions_seen(trainer: Trainer, told: dict[str, Any]) -> dict[str, list[int]]:
