@@ -49,6 +49,8 @@ class Encoder(nn.Module):
         if compute.checkpointed:
             network.activation_checkpointing_enable({"use_reentrant": False})
         if compute.compiled:
+            # The gradient of each term alone is measured on a graph that the step walks again.
+            torch._functorch.config.donated_buffer = False
             for layer in layers:  # all layers share what is compiled for the first
                 layer.compile()
         self.train()
