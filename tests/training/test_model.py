@@ -11,7 +11,6 @@ from tests.training.small_network import (
     small_data,
     small_network,
     with_objectives,
-    with_schedule,
     with_users,
 )
 from training.batches import GraphBatch
@@ -173,49 +172,6 @@ def test_the_same_seed_trains_the_same_network_and_another_seed_another() -> Non
     first, again, other = states
     assert all(torch.equal(tensor, again[key]) for key, tensor in first.items())
     assert not torch.equal(first["model.graph.masked_node"], other["model.graph.masked_node"])
-
-
-@pytest.mark.parametrize("stop", [2, 5, 8, 11])
-def test_a_run_that_resumes_ends_as_one_that_was_not_disturbed(stop: int) -> None:
-    config = small_config()
-    data = small_data(config)
-    whole, first = (Trainer(config, data, seed=0) for _ in range(2))
-    for number in range(whole.num_steps):
-        whole.step(number)
-    for number in range(stop):
-        first.step(number)
-    second = Trainer(config, data, seed=0)
-    second.load(first.state())
-    for number in range(stop, second.num_steps):
-        second.step(number)
-    for key, tensor in whole.state().items():
-        assert torch.equal(tensor, second.state()[key]), key
-
-
-def mean_losses(trainer: Trainer, steps: range) -> dict[str, float]:
-    losses: dict[str, list[float]] = {}
-    for number in steps:
-        for name, loss in trainer.step(number).items():
-            losses.setdefault(name, []).append(float(loss))
-    return {name: float(np.mean(values)) for name, values in losses.items()}
-
-
-def test_every_objective_falls_on_a_network_that_can_be_learned() -> None:
-    config = with_schedule(
-        small_config(edges="follows"),
-        num_phase0_steps=0,
-        num_rounds=1,
-        num_encoder_steps=80,
-        num_graph_steps=80,
-        num_bank_negatives=0,  # stale ones slow the first steps down
-    )
-    trainer = Trainer(config, small_data(config), seed=0)
-    for first in (0, 80):
-        before = mean_losses(trainer, range(first, first + 10))
-        mean_losses(trainer, range(first + 10, first + 70))
-        after = mean_losses(trainer, range(first + 70, first + 80))
-        for name, loss in before.items():
-            assert after[name] < 0.97 * loss, name
 
 
 def test_held_out_posts_are_judged_alike_twice() -> None:

@@ -10,6 +10,7 @@ import torch
 from tests.training.small_network import small_config, small_data, with_objectives, with_schedule
 from training.config import RunConfig
 from training.errors import RecipeUnknown
+from training.optimisation import optimiser, parameters_of
 from training.step_record import StepRecord
 from training.trainer import Trainer
 
@@ -40,8 +41,18 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("stop", [5, 8])
+@pytest.mark.parametrize(
+    ("name", "stop"),
+    [
+        ("alternating", 2),
+        ("alternating", 5),
+        ("alternating", 8),
+        ("joint", 6),
+        ("uncertainty", 8),
+        ("accumulated", 5),
+        ("bf16", 5),
+    ],
+)
 def test_a_run_that_stops_and_resumes_ends_as_one_whose_batches_were_never_ahead(
     name: str, stop: int
 ) -> None:
@@ -53,7 +64,7 @@ def test_a_run_that_stops_and_resumes_ends_as_one_whose_batches_were_never_ahead
     for record in stopped.steps(0):
         if record.number == stop - 1:
             break
-    resumed = trainer_of(config, seed=0)
+    resumed = trainer_of(config)
     resumed.load(stopped.state())
     numbers = [record.number for record in resumed.steps(stop)]
     assert numbers == list(range(stop, whole.num_steps))
@@ -135,7 +146,7 @@ def test_a_phase_whose_terms_all_weigh_nothing_is_refused() -> None:
 def test_uncertainty_weights_begin_as_configured_and_follow_the_loss() -> None:
     """The best s = log sigma^2 of a loss L is log 2 L: small losses gain weight."""
     config = with_objectives(
-        with_schedule(small_config(), num_encoder_steps=60, encoder_learning_rate=0.03),
+        with_schedule(small_config(), num_encoder_steps=25, encoder_learning_rate=0.1),
         weighting="uncertainty",
     )
     trainer = trainer_of(config)
@@ -192,8 +203,6 @@ def test_frozen_parameters_are_in_no_optimiser() -> None:
     frozen = list(trainer.model.image.parameters())
     for parameter in frozen:
         parameter.requires_grad = False
-    from training.optimisation import optimiser, parameters_of
-
     moved = parameters_of(optimiser(trainer.weighed.parameters_of("encoders"), 1e-3, 0.0))
     assert moved
     assert not {id(each) for each in moved} & {id(each) for each in frozen}
