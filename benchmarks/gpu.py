@@ -108,11 +108,9 @@ def run(
         config = fitted(config_of(name, phase, num_steps), device)
         with tempfile.TemporaryDirectory() as folder:
             trainer = made_trainer(Path(folder), config, size, device)
-            forget_peak_memory(device)
             timed = timed_phase(trainer, phase, num_steps)
-            num_bytes = peak_memory(device)
             title = f"gpu: {named(device)}, {name}, {phase}{batch_note(config, name)}"
-            rows += phase_rows(title, timed, work_of(trainer, phase), num_bytes, peak, num_steps)
+            rows += phase_rows(title, timed, work_of(trainer, phase), peak, num_steps)
     return rows
 
 
@@ -190,9 +188,7 @@ def num_encoded(batch: EncoderBatch) -> int:
     return count if users is None else count + len(users.token_owners) + len(users.pixels)
 
 
-def phase_rows(
-    title: str, timed: TimedSteps, work: Work, num_bytes: int, peak: float, rounds: int
-) -> list[Row]:
+def phase_rows(title: str, timed: TimedSteps, work: Work, peak: float, rounds: int) -> list[Row]:
     """All that is told of one phase."""
     figures = [
         Row(name="posts", unit="posts/s", ours=work.num_posts / timed.step),
@@ -205,7 +201,7 @@ def phase_rows(
             better="lower",
             bar=MAX_WAITING,
         ),
-        Row(name="peak memory", unit="GiB", ours=num_bytes / GIGA, better="lower"),
+        Row(name="peak memory", unit="GiB", ours=timed.peak_bytes / GIGA, better="lower"),
         Row(
             name="step",
             unit="ms",
@@ -243,14 +239,3 @@ def measured_flops(device: torch.device, *, width: int, repeats: int = 20) -> fl
     for _ in range(repeats):
         left @ left
     return repeats * 2 * width**3 / (now(device) - started)
-
-
-def forget_peak_memory(device: torch.device) -> None:
-    """Let the peak of the device's memory begin anew."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes that PyTorch has held on the device at once; 0 on a CPU."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
