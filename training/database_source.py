@@ -78,7 +78,8 @@ class DatabaseSource:
         graph = snapshot.graph
         self._pinned = graph.followees if self.is_directed else graph.mutual
         self._slots = FollowSlots(self._pinned)
-        self._candidates = np.flatnonzero(_degrees(graph.followees) + _degrees(graph.followers))
+        self._has_followed = _degrees(graph.followees) + _degrees(graph.followers) > 0
+        self._candidates = np.flatnonzero(self._has_followed)
         self._strangers = Strangers(self, snapshot.user_ids, directed=self.is_directed)
         self._turn = threading.Lock()
         self._read_to = snapshot.version
@@ -131,7 +132,8 @@ class DatabaseSource:
                 )
                 ends = np.concatenate([followers, followees])
                 self._slots.add(followers if self.is_directed else ends)
-                new = np.setdiff1d(ends, self._candidates)
+                new = np.unique(ends[~self._has_followed[ends]])
+                self._has_followed[new] = True
                 self._candidates = np.concatenate([self._candidates, new])
                 self._read_to = change.version
             if self._first is None:

@@ -25,7 +25,9 @@ class FollowSlots:
 
     def add(self, users: NDArray[np.int64]) -> None:
         """One more slot for each of these users."""
-        self._later = np.sort(np.concatenate([self._later, users]))
+        ascending = np.sort(users)
+        places = np.searchsorted(self._later, ascending)
+        self._later = np.insert(self._later, places, ascending)
 
     def propose(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
         """Users (Q,) drawn by their slots, and how many slots each of them has."""
