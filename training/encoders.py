@@ -1,13 +1,15 @@
 """The image encoder (ViT, eq. 1) and the text encoder (BERT, eq. 2).
 
 Both are networks of transformers with torch's scaled dot product attention, at random weights:
-`training.pretrained` fills them. Their vectors are float32 under autocast too, for what follows
-sums, normalises and stores them.
+`training.pretrained` fills them. With `compute.precision=bf16` their matrix products are bf16, in
+training and afterwards; their vectors are float32, for what follows sums, normalises and stores
+them.
 
 Shapes: B posts, T tokens, D width, C channels, S pixels a side.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -28,6 +30,7 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._frozen: tuple[nn.Module, ...] = ()
+        self._in_bf16 = False
 
     def train(self, mode: bool = True) -> "Encoder":
         """Like every module's, but frozen parts stay as they judge."""
@@ -43,6 +46,7 @@ class Encoder(nn.Module):
         num_trained_layers: int | None,
         compute: ComputeConfig,
     ) -> None:
+        self._in_bf16 = compute.precision == "bf16"
         self._frozen = frozen_parts(network, layers, num_trained_layers)
         for part in self._frozen:
             part.requires_grad_(False)
@@ -54,6 +58,11 @@ class Encoder(nn.Module):
             for layer in layers:  # all layers share what is compiled for the first
                 layer.compile()
         self.train()
+
+    def _precision(self, device: torch.device) -> AbstractContextManager[None]:
+        if not self._in_bf16:
+            return nullcontext()
+        return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 class TextEncoder(Encoder):
@@ -86,7 +95,8 @@ class TextEncoder(Encoder):
             mask = mask[:, None, None, :] & past_TT.tril()
         elif mask.is_cuda:  # transformers would wait for the device to learn if a mask is needed
             mask = mask[:, None, None, :]
-        states: Tensor = self.bert(input_ids=tokens_BT, attention_mask=mask).last_hidden_state
+        with self._precision(tokens_BT.device):
+            states: Tensor = self.bert(input_ids=tokens_BT, attention_mask=mask).last_hidden_state
         return states.float()
 
     def forward(self, tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B D"]:
@@ -113,7 +123,8 @@ class ImageEncoder(Encoder):
         if not len(pixels_BCSS):
             return torch.zeros(0, self.config.width, device=pixels_BCSS.device)
         scaled = pixels_BCSS.to(torch.float32) / 127.5 - 1.0
-        states: Tensor = self.vit(pixel_values=scaled).last_hidden_state
+        with self._precision(pixels_BCSS.device):
+            states: Tensor = self.vit(pixel_values=scaled).last_hidden_state
         return states[:, 0].float()
 
 

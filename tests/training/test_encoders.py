@@ -98,14 +98,15 @@ def test_a_compiled_encoder_computes_the_same_under_the_same_names() -> None:
         torch.testing.assert_close(one.grad, other.grad, atol=1e-4, rtol=1e-3)
 
 
-def test_under_autocast_vectors_are_float32_and_near() -> None:
-    for encoder, inputs in zip(encoders(ComputeConfig()), (TOKENS, PIXELS), strict=True):
-        encoder.eval()
+def test_vectors_of_bf16_products_are_float32_and_near() -> None:
+    plain, rounding = encoders(ComputeConfig()), encoders(ComputeConfig(precision="bf16"))
+    for encoder, in_bf16, inputs in zip(plain, rounding, (TOKENS, PIXELS), strict=True):
         with torch.no_grad():
-            exact = encoder(inputs)
+            exact, rounded = encoder(inputs), in_bf16(inputs)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                rounded = encoder(inputs)
-        assert rounded.dtype == torch.float32
+                under_autocast = encoder(inputs)
+        assert rounded.dtype == under_autocast.dtype == torch.float32
+        assert torch.equal(rounded, under_autocast)
         assert not torch.equal(exact, rounded)
         torch.testing.assert_close(exact, rounded, atol=0.1, rtol=0.1)
 
