@@ -202,6 +202,8 @@ def stranger_mask(
     data: TrainingData, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> Tensor:
     """Which (row, column) pairs may be contrasted, in either direction."""
+    if not len(columns):  # no bank users, so nothing to ask a database
+        return torch.zeros(len(rows), 0, dtype=torch.bool)
     u, v = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
     allowed = data.source.allowed(u, v)
     if data.source.is_directed:
