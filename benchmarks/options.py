@@ -157,7 +157,7 @@ class Study:
             config = changed(self.config, variant)
             if found := read(self.path(variant, seed), config):
                 return found
-            R = trained(config, self.network(), seed)
+            R = self.vectors(config, seed)
         except TrainingError as error:
             return Result(variant=variant, seed=seed, refused=str(error))
         result = Result(
@@ -170,7 +170,26 @@ class Study:
             commit=commit(),
         )
         write(self.path(variant, seed), result)
+        self.vectors_path(config, seed).unlink()
         return result
+
+    def vectors(self, config: RunConfig, seed: int) -> NDArray[np.float32]:
+        """R of all users, from an attempt that ended before it was judged where there is one.
+
+        Raises TrainingError.
+        """
+        path = self.vectors_path(config, seed)
+        if not path.exists():
+            R = trained(config, self.network(), seed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path.with_suffix(".partial.npy"), R)
+            path.with_suffix(".partial.npy").replace(path)
+        return np.asarray(np.load(path))
+
+    def vectors_path(self, config: RunConfig, seed: int) -> Path:
+        """Where R is until it is judged."""
+        name = hashlib.blake2b(f"{seed} {to_json(config)}".encode(), digest_size=8).hexdigest()
+        return self.folder / "vectors" / f"{name}.npy"
 
     def kept(self) -> list[Result]:
         """The results that are there and still of this code's options, in the order of VARIANTS."""

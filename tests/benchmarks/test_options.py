@@ -12,7 +12,7 @@ from benchmarks.option_results import DEFAULT, Result, read, table, write
 from benchmarks.options import LITERAL, VARIANTS, Study, changed
 from graphdb.folds import CHOOSING_FOLDS
 from tests.training.village import NUM_USERS, quarter, village
-from training.config import to_json
+from training.config import RunConfig, to_json
 from training.errors import RecipeUnknown
 from training.recipe import tiny
 
@@ -73,6 +73,33 @@ def test_what_is_kept_is_not_measured_again(tmp_path: Path) -> None:
     write(study.path(DEFAULT, 0), kept)
     assert study.result(DEFAULT, 0) == kept
     assert study.kept() == [kept]
+
+
+def test_an_attempt_that_was_not_judged_goes_on_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(folder=tmp_path, events=tmp_path / "none.jsonl", config=tiny())
+    runs = []
+
+    def train(config: RunConfig, network: object, seed: int) -> np.ndarray:
+        runs.append(seed)
+        return np.full((4, 2), seed, np.float32)
+
+    monkeypatch.setattr(Study, "network", lambda self: None)
+    monkeypatch.setattr("benchmarks.options.trained", train)
+    monkeypatch.setattr(Study, "judge", lambda self: None)
+    with pytest.raises(AttributeError):
+        study.result(DEFAULT, 3)
+    monkeypatch.setattr(Study, "judge", lambda self: SumJudge())
+    assert study.result(DEFAULT, 3).figures == {"sum": 24.0}
+    assert study.result(DEFAULT, 3).figures == {"sum": 24.0}
+    assert runs == [3]
+    assert not list((tmp_path / "vectors").iterdir())
+
+
+class SumJudge:
+    def figures(self, R: np.ndarray) -> dict[str, float]:
+        return {"sum": float(R.sum())}
 
 
 def test_the_halves_are_the_choosing_folds() -> None:
