@@ -20,7 +20,9 @@ DAY = 86_400_000_000
 START = 1_600_000_000_000_000
 
 
-def small_home(folder: Path, *, num_users: int = 45, posts_per_user: int = 4) -> TrainingSettings:
+def small_home(
+    folder: Path, *, num_users: int = 45, posts_per_user: int = 4, url: str | None = None
+) -> TrainingSettings:
     """Users of three topics who write, picture and follow alike; follows are mostly mutual."""
     rng = np.random.default_rng(0)
     home, media = folder / "home", folder / "media"
@@ -29,7 +31,7 @@ def small_home(folder: Path, *, num_users: int = 45, posts_per_user: int = 4) ->
     topics = [TOPICS[number % 3] for number in range(num_users)]
     for topic, colour in zip(TOPICS, ((200, 30, 30), (30, 200, 30), (30, 30, 200)), strict=True):
         Image.new("RGB", (24, 24), colour).save(media / f"{topic}.png")
-    store = open_store(home)
+    store = open_graph(url) if url else open_store(home)
     store.apply(
         Batch(
             profiles=[profile(number) for number in range(num_users)],
@@ -74,7 +76,7 @@ def follows(topics: list[str], rng: np.random.Generator) -> FollowColumns:
             columns.follower_ids.append(f"u{u}")
             columns.followee_ids.append(f"u{v}")
             columns.times.append(START)
-            columns.ties.append(0)
+            columns.ties.append(len(columns.ties))
             columns.live.append(True)
     return columns
 

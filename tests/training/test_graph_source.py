@@ -114,8 +114,9 @@ def edge_counts(
     return np.bincount(np.searchsorted(edges, drawn), minlength=len(edges))
 
 
-@pytest.mark.parametrize("edges", KINDS)
-@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize(
+    ("edges", "changed"), [(KINDS[0], True), (KINDS[1], False), (KINDS[1], True)]
+)
 def test_random_edges_are_uniform_as_the_snapshot_s_are(
     pinned: Pinned, edges: Edges, changed: bool
 ) -> None:
