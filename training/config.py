@@ -94,7 +94,8 @@ class GraphEncoderConfig:
     vectors can count shared neighbours; 0 leaves it out. `literal_propagation` is eq. 6 as
     printed, without linear map, LayerNorm and activation; `literal_gate` is eq. 5 as printed, one
     linear map of the raw inputs. With `per_layer_gates` each layer has a gate of its own; eq. 5
-    has one for all.
+    has one for all. With `per_relation_gates` the gate has one weight for each relation of a pair,
+    else one for all.
     """
 
     width: int
@@ -106,6 +107,7 @@ class GraphEncoderConfig:
     gate_normalisation: GateNormalisation = "sigmoid"
     gate_width: int = 32
     per_layer_gates: bool = False
+    per_relation_gates: bool = True
     literal_gate: bool = False
     literal_propagation: bool = False
     dropout: float = 0.0
@@ -141,6 +143,11 @@ class GraphEncoderConfig:
     def num_relations(self) -> int:
         """Edge types that have a linear map and a gate channel of their own."""
         return (2 if self.is_directed else 1) + (2 if self.has_mentions else 0)
+
+    @property
+    def num_gate_channels(self) -> int:
+        """Weights that the gate gives a pair."""
+        return self.num_relations if self.per_relation_gates else 1
 
     @property
     def reverse_relations(self) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """The M-Gate: how much a neighbour tells about a user, from features and both modalities.
 
-Shapes: n nodes of a subgraph, E edges, P projected width, H hidden width, K relations, F features,
+Shapes: n nodes of a subgraph, E edges, P projected width, H hidden width, K channels, F features,
 D widths.
 """
 
@@ -56,8 +56,8 @@ class MGate(nn.Module):
     `concat` is eq. 5 on projected and LayerNorm-ed inputs: W [X_u | X_v | R^I_u | R^T_u | R^I_v |
     R^T_v]. `distance` adds |R_u - R_v| and the cosine of each modality and one hidden layer, since
     eq. 5 is a term of u plus a term of v and cannot tell closeness (the order of its layers is
-    GATv2's, Brody et al. 2022). `literal` drops projection and LayerNorm. One output channel a
-    relation: the kind of a relationship sets the weight too (section 2.3).
+    GATv2's, Brody et al. 2022). `literal` drops projection and LayerNorm. K output channels, one a
+    relation, since the kind of a relationship sets the weight too (section 2.3), or one for all.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MGate(nn.Module):
         widths = (num_features, image_width, text_width)
         width = config.gate_width
         size = sum(widths) if self.literal else 3 * width
-        terms = width if self.by_distance else config.num_relations
+        terms = width if self.by_distance else config.num_gate_channels
         self.of_target = nn.Linear(size, terms)
         self.of_neighbour = nn.Linear(size, terms, bias=False)
         if not self.literal:
@@ -79,7 +79,7 @@ class MGate(nn.Module):
             self.unknown = nn.Parameter(torch.randn(3, width) * 0.02)
         if self.by_distance:
             self.of_distance = nn.Linear(2 * width + 2, width, bias=False)
-            self.output = nn.Linear(width, config.num_relations)
+            self.output = nn.Linear(width, config.num_gate_channels)
 
     def terms(self, nodes: NodeInputs, hidden_n: Bool[Tensor, " n"]) -> GateTerms:
         """The nodes' own part of all scores. Of nodes in `hidden_n` nothing is read."""

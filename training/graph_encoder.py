@@ -103,10 +103,13 @@ class GraphEncoder(nn.Module):
     def _weights(
         self, gate: MGate, terms: GateTerms, block: Block, outer: Block | None
     ) -> list[Tensor]:
-        how = self.config.gate_normalisation
+        how, num_channels = self.config.gate_normalisation, self.config.num_gate_channels
         weights = [
             normalise(
-                gate(terms, neighbours, targets)[:, relation], targets, block.num_targets, how
+                gate(terms, neighbours, targets)[:, relation % num_channels],
+                targets,
+                block.num_targets,
+                how,
             )
             for relation, (neighbours, targets) in enumerate(
                 zip(block.neighbours, block.targets, strict=True)

@@ -185,6 +185,7 @@ def paper_literal(config: RunConfig) -> RunConfig:
         gate_input="concat",
         gate_normalisation="raw",
         per_layer_gates=False,
+        per_relation_gates=False,
         literal_gate=True,
         literal_propagation=True,
     )

@@ -49,6 +49,7 @@ CONFIGS = {
     "tanh, follows": small_config(gate_normalisation="tanh", edges="follows").graph,
     "mutual+mentions": small_config(edges="mutual+mentions", gate_normalisation="tanh").graph,
     "follows+mentions": small_config(edges="follows+mentions").graph,
+    "one weight": small_config(edges="follows+mentions", per_relation_gates=False).graph,
     "per layer": small_config(per_layer_gates=True, fan_outs=(4, 3, 2)).graph,
     "paper_literal": paper_literal(small_config()).graph,
 }
@@ -206,6 +207,17 @@ def test_each_layer_has_its_own_gate_where_asked() -> None:
     assert not torch.allclose(before, own(nodes_of(around.users), blocks))
     own(nodes_of(around.users), blocks).sum().backward()
     assert all(gate.output.weight.grad.abs().sum() > 0 for gate in (own.gate, *own.later_gates))
+
+
+def test_a_pair_has_a_weight_a_relation_or_one_for_all() -> None:
+    block = Block(
+        num_targets=1, neighbours=[torch.tensor([1])] * 4, targets=[torch.tensor([0])] * 4
+    )
+    for own in (True, False):
+        encoder = make_encoder(small_config(edges="follows+mentions", per_relation_gates=own).graph)
+        terms = encoder.gate.terms(nodes_of(np.arange(2)), torch.zeros(2, dtype=torch.bool))
+        weights = encoder._weights(encoder.gate, terms, block, None)
+        assert len({float(each.detach()) for each in weights}) == (4 if own else 1)
 
 
 @pytest.mark.parametrize("edges", ["mutual+mentions", "follows+mentions"])
