@@ -1,40 +1,61 @@
-"""Resident memory of this process, as Linux tells it."""
+"""Memory of this process, as Linux tells it."""
 
 import ctypes
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
-FORGET_PEAK = "5"
+SECONDS_BETWEEN_LOOKS = 0.02
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """Bytes: all that is resident, its peak, and what of it are pages of mapped files.
+class Peaks:
+    """The most bytes seen so far: the process's own, and with pages of the files that it maps.
 
     Pages of files are shared with other processes, and given up when memory is short.
     """
 
-    resident: int
-    peak: int
-    of_files: int
+    def __init__(self) -> None:
+        self.own = self.with_files = 0
+
+    def look(self) -> None:
+        """Note what there is now."""
+        own, files = memory()
+        self.own, self.with_files = max(self.own, own), max(self.with_files, own + files)
 
 
-def memory() -> Memory:
-    """What is resident now."""
+def memory() -> tuple[int, int]:
+    """Resident bytes of the process's own, and of pages of mapped files."""
     kilobytes = {
         name: int(value.split()[0])
         for name, _, value in (line.partition(":") for line in STATUS.read_text().splitlines())
-        if name in {"VmRSS", "VmHWM", "RssFile"}
+        if name in {"RssAnon", "RssShmem", "RssFile"}
     }
-    return Memory(
-        resident=1024 * kilobytes["VmRSS"],
-        peak=1024 * kilobytes["VmHWM"],
-        of_files=1024 * kilobytes["RssFile"],
-    )
+    own = kilobytes["RssAnon"] + kilobytes["RssShmem"]
+    return 1024 * own, 1024 * kilobytes["RssFile"]
 
 
-def forget_peak() -> None:
-    """Give back what was freed, and let the peak begin anew at what is resident then."""
+@contextmanager
+def watched() -> Iterator[Peaks]:
+    """Look fifty times a second until the block ends."""
+    peaks, done = Peaks(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(SECONDS_BETWEEN_LOOKS):
+            peaks.look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    peaks.look()
+    watcher.start()
+    try:
+        yield peaks
+    finally:
+        done.set()
+        watcher.join()
+        peaks.look()
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, so that it does not count as used."""
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text(FORGET_PEAK)
