@@ -55,10 +55,17 @@ def continues(path: Path, first: int) -> bool:
     with path.open("rb") as file:
         file.seek(-min(TAIL_BYTES, path.stat().st_size), os.SEEK_END)
         tail = file.read()
-    if not tail.endswith(b"\n"):
-        return False
-    step: int = json.loads(tail.splitlines()[-1])["step"]
-    return step < first
+    last = whole(tail.splitlines(keepends=True)[-1]) if tail else None
+    return last is not None and last["step"] < first
+
+
+def whole(line: bytes) -> dict[str, Any] | None:
+    """The step of a line; None where the line was cut, or a loss of power left it unwritten."""
+    try:
+        step: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return step if line.endswith(b"\n") else None
 
 
 def read_losses(path: Path) -> Iterator[dict[str, Any]]:
@@ -88,7 +95,8 @@ class LossTail:
                 self._file, self._offset = now.st_ino, 0
             file.seek(self._offset)
             for line in file:
-                if not line.endswith(b"\n"):
+                step = whole(line)
+                if step is None:
                     return
                 self._offset += len(line)
-                yield json.loads(line)
+                yield step

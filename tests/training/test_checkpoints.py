@@ -67,11 +67,12 @@ def test_what_a_kill_left_half_written_is_no_checkpoint(tmp_path: Path) -> None:
     assert not list(drop_torn(tmp_path))
 
 
-def test_a_log_line_that_a_kill_cut_is_not_read_and_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [b'{"step": 3, "tot', b'{"step": 3}', b"\0\0\0\0", b"\0\0\n"])
+def test_a_log_line_that_was_cut_is_not_read_and_is_replaced(tmp_path: Path, end: bytes) -> None:
     path = tmp_path / "losses.jsonl"
     append_losses(path, [{"step": step} for step in range(3)])
-    with path.open("a") as file:
-        file.write('{"step": 3, "tot')
+    with path.open("ab") as file:
+        file.write(end)
     assert [line["step"] for line in read_losses(path)] == [0, 1, 2]
     append_losses(path, [{"step": 3}, {"step": 4}])
     assert [line["step"] for line in read_losses(path)] == [0, 1, 2, 3, 4]
