@@ -14,6 +14,7 @@ from graphdb.folds import CHOOSING_FOLDS
 from tests.training.village import NUM_USERS, quarter, village
 from training.config import RunConfig, to_json
 from training.errors import RecipeUnknown
+from training.options import options
 from training.recipe import tiny
 
 
@@ -33,6 +34,17 @@ def test_every_variant_changes_the_default_and_is_named_after_it() -> None:
     assert configs.pop(DEFAULT) == tiny()
     assert len({to_json(replace(each, recipe="")) for each in configs.values()}) == len(configs)
     assert not refused
+
+
+def test_every_form_that_an_option_offers_is_measured() -> None:
+    measured = {each for assignments in VARIANTS.values() for each in assignments}
+    for option in options(tiny()).values():
+        if option.name.partition(".")[0] in ("compute", "sampler"):
+            continue  # how a run is computed, not what it computes
+        forms = ("true", "false") if option.kind is bool else option.choices
+        for form in forms:
+            is_default = option.parsed(form) == option.value
+            assert is_default or f"{option.name}={form}" in measured, f"{option.name}={form}"
 
 
 def test_the_table_has_differences_seed_by_seed() -> None:
