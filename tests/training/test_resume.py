@@ -145,7 +145,7 @@ def test_deaths_of_worker_driver_and_machine_leave_no_trace(tmp_path: Path, work
             assert trained.run.model(0).read_bytes() == alone(settings, trained)
         else:
             check_two(settings, trained)
-    _, running = psutil.wait_procs(left, timeout=30)
+    _, running = psutil.wait_procs(left, timeout=3)  # most have ended long ago
     for process in running:
         process.kill()
 
