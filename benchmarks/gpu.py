@@ -117,7 +117,7 @@ def run(
 def config_of(name: str, phase: Phase, num_steps: int) -> RunConfig:
     """The recipe at random weights, with phases that are long enough to be timed."""
     config = recipe(name)
-    length = NUM_WARM_UP_STEPS + num_steps
+    length = NUM_WARM_UP_STEPS + num_steps + 1  # a stage's last step looks for collapse as well
     return replace(
         config,
         text=replace(config.text, pretrained=None),

@@ -66,7 +66,7 @@ def run(
 def config_of(name: str, phase: Phase, num_steps: int) -> RunConfig:
     """The recipe with phases that are long enough to be timed; joint where that is the phase."""
     config = recipe(name)
-    length = NUM_WARM_UP_STEPS + num_steps
+    length = NUM_WARM_UP_STEPS + num_steps + 1  # a stage's last step looks for collapse as well
     schedule = replace(
         config.schedule,
         num_phase0_steps=length,
