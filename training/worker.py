@@ -50,7 +50,8 @@ def train_seed(arguments: dict[str, Any]) -> None:
         held_out["before"] = trainer.held_out_losses()
     for group in groups(trainer, first):
         last = group[-1][0]
-        last_of_phase0 = ends_phase0(trainer, last.number)
+        stage = stage_of(trainer.config.schedule, last.number)
+        last_of_phase0 = stage.phase == "phase0" and last.number == stage.last
         if last_of_phase0:
             held_out["after"] = trainer.held_out_losses()
         lines = [line(record, seconds) for record, seconds in group]
@@ -58,7 +59,7 @@ def train_seed(arguments: dict[str, Any]) -> None:
             lines[0]["held_out"] = held_out["before"]
         if last_of_phase0:
             lines[-1]["held_out"] = held_out["after"]
-        if last.number == stage_of(trainer.config.schedule, last.number).last:
+        if last.number == stage.last:
             findings = told.setdefault("findings", {})
             findings[last.phase] = [str(finding) for finding in last.findings]
         told |= versions_seen(trainer, told)
@@ -81,15 +82,8 @@ def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, floa
 
 def is_due(schedule: ScheduleConfig, number: int) -> bool:
     """Whether a checkpoint follows this step: every so many, and at the end of each stage."""
-    stage = stage_of(schedule, number)
-    last = number == stage.first + stage.num_steps - 1
-    return last or (number + 1) % schedule.num_steps_per_checkpoint == 0
-
-
-def ends_phase0(trainer: Trainer, number: int) -> bool:
-    """Whether this is the last step of phase 0."""
-    stage = stage_of(trainer.config.schedule, number)
-    return stage.phase == "phase0" and number == stage.first + stage.num_steps - 1
+    last = stage_of(schedule, number).last
+    return number == last or (number + 1) % schedule.num_steps_per_checkpoint == 0
 
 
 def open_trainer(arguments: dict[str, Any], rank: int, num_ranks: int) -> Trainer:
