@@ -35,17 +35,21 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, next_step: int, state: Mapping[str, Tensor], told: Mapping[str, Any]
 ) -> None:
-    """Write the state before `next_step`; older checkpoints than the one before it go."""
+    """Write the state before `next_step`; checkpoints of later steps go, and all but one earlier.
+
+    Later ones are of an attempt that got further than the one which training went on from.
+    """
     path = folder / f"{next_step:08d}.safetensors"
     save_tensors(path, state)
     values = {"next_step": next_step, "digest": digest(path), "told": dict(told)}
     write_text(path.with_suffix(".json"), json.dumps(values, sort_keys=True))
-    for old in numbers(folder)[NUM_KEPT:]:
-        drop(folder, old)
+    earlier = [number for number in numbers(folder) if number <= next_step]
+    for number in {*numbers(folder)} - {*earlier[:NUM_KEPT]}:
+        drop(folder, number)
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest sound checkpoint; None where there is none."""
+    """The newest sound checkpoint; None where there is none. Raises OSError, as `sound` does."""
     for number in numbers(folder):
         checkpoint = sound(folder, number)
         if checkpoint is not None:
@@ -75,11 +79,14 @@ def read_checkpoint(folder: Path, number: int) -> Checkpoint:
 
 
 def sound(folder: Path, number: int) -> Checkpoint | None:
-    """The same; None where it or its state is damaged."""
+    """The same; None where it or its state is damaged.
+
+    Raises OSError where a file cannot be read: a disk that fails for a moment damages nothing.
+    """
     try:
         checkpoint = read_checkpoint(folder, number)
         return checkpoint if digest(checkpoint.state) == checkpoint.digest else None
-    except (OSError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError):
         return None
 
 

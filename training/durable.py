@@ -6,20 +6,29 @@ power, a reader finds the old content or the new.
 """
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+PARTIAL = ".partial"
+"""How the name of a file ends that is not whole yet; one without a writer was left by a kill."""
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside its place, then put it there."""
+    """Let `write` make a file beside its place, then put it there; where that fails, none stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    write(partial)
-    flush(partial)
-    partial.replace(path)
+    # Not the process's number: workers of several machines may share it.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    try:
+        write(partial)
+        flush(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     flush(path.parent)
 
 

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.durable import write_text
+from training.durable import PARTIAL, write_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=False)
@@ -29,7 +29,12 @@ class SeedFiles:
         return (self.folder / "attempt").read_text(encoding="utf-8")
 
     def take_over(self) -> str:
-        """Begin an attempt; an earlier one that still runs writes no further."""
+        """Begin an attempt; an earlier one that still runs writes no further.
+
+        What kills left half written goes.
+        """
         name = secrets.token_hex(8)
         write_text(self.folder / "attempt", name)
+        for left in self.folder.rglob(f"*{PARTIAL}"):
+            left.unlink(missing_ok=True)
         return name

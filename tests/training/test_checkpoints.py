@@ -57,6 +57,35 @@ def test_a_torn_newest_falls_back_to_the_one_before(
     assert again.next_step == 15
 
 
+def test_a_disk_that_fails_for_a_moment_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 5, 10)
+
+    def fail(path: Path) -> str:
+        raise OSError(5, "Input/output error", str(path))
+
+    with monkeypatch.context() as failing:
+        failing.setattr("training.checkpoints.digest", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            list(drop_torn(tmp_path))
+    newest = newest_checkpoint(tmp_path)
+    assert newest is not None
+    assert newest.next_step == 10
+
+
+def test_checkpoints_of_later_steps_go_when_one_of_an_earlier_step_is_written(
+    tmp_path: Path,
+) -> None:
+    save(tmp_path, 20, 25)
+    save(tmp_path, 5)
+    newest = newest_checkpoint(tmp_path)
+    assert newest is not None
+    assert newest.next_step == 5
+    save(tmp_path, 10)
+    assert sorted(path.stem for path in tmp_path.glob("*.json")) == ["00000005", "00000010"]
+
+
 def test_what_a_kill_left_half_written_is_no_checkpoint(tmp_path: Path) -> None:
     save(tmp_path, 5)
     (tmp_path / "00000010.safetensors.77.partial").write_bytes(b"half")
