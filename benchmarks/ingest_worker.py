@@ -58,7 +58,7 @@ def main() -> None:
         run.run(follow=True)
 
 
-def nothing() -> None:
+def nothing(*_: object) -> None:
     """What is left out of the measurement."""
 
 

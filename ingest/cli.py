@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -25,7 +25,7 @@ from ingest.labels import LabelDecoder
 from ingest.letters import Replay, all_letters, open_letters, replay_letters
 from ingest.pipeline import Pipeline
 from ingest.progress import Progress, open_progress
-from ingest.projection import open_consumer, progress_lines, statistics_projection
+from ingest.projection import Project, open_consumer, progress_lines, statistics_projection
 from ingest.settings import IngestSettings
 from ingest.sources import Source, open_source
 from ingest.stop import StopRequest
@@ -188,7 +188,7 @@ def statistics(follow: bool) -> None:
             with stop.listening():
                 while True:
                     stop.sleep(settings.poll_seconds)
-                    consumer.catch_up()
+                    consumer.catch_up(lambda *_: stop.check())
     click.echo(f"statistics: {report.num_written:,} users written, {report.num_deleted:,} deleted")
 
 
@@ -227,9 +227,7 @@ def _open_graph(*, read_only: bool = False) -> GraphStore:
 
 
 @contextmanager
-def _projection(
-    graph: GraphStore, progress: Progress, *, off: bool
-) -> Iterator[Callable[[], None]]:
+def _projection(graph: GraphStore, progress: Progress, *, off: bool) -> Iterator[Project]:
     if off:
         yield _nothing
     else:
@@ -251,7 +249,7 @@ def _observer(settings: IngestSettings | None, progress: Progress) -> Iterator[O
         yield metrics
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """Where no statistics are to be projected, or nothing to be retired."""
 
 

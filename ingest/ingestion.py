@@ -15,6 +15,7 @@ from ingest.errors import BrokerUnreachable, Interrupted
 from ingest.outage import Outage
 from ingest.pipeline import BatchReport, Pipeline
 from ingest.progress import Progress, Totals
+from ingest.projection import Project
 from ingest.settings import DAY_SECONDS, IngestSettings
 from ingest.sources import Extent, Source
 from ingest.stop import StopRequest
@@ -75,7 +76,7 @@ class Ingestion:
         pipeline: Pipeline,
         *,
         progress: Progress,
-        project: Callable[[], None],
+        project: Project,
         retire: Callable[[], None],
         observer: Observer | None = None,
     ) -> None:
@@ -100,12 +101,14 @@ class Ingestion:
         Raises Interrupted when a signal ended a run that does not follow; SourceChanged, and
         GraphUnavailable as the pipeline does.
         """
+        is_complete = False
         try:
             with self._stop.listening():
                 self._run(follow=follow)
+                is_complete = True
         finally:
             self._pipeline.close()
-        if self._stop.requested and not follow:
+        if not is_complete and not follow:
             raise Interrupted(
                 f"stopped by a signal after {self.totals}; run the same command again to go on"
             )
@@ -143,7 +146,7 @@ class Ingestion:
         The other one may have looked before the last commit here, so it is tried again later.
         """
         try:
-            self._project()
+            self._project(self._stop.check)
         except StageBusy as busy:
             if not self._is_left_to_another:
                 self._progress.note(f"statistics are left to another process ({busy})")

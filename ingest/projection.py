@@ -11,6 +11,9 @@ from ingest.progress import SECONDS_BETWEEN_LINES
 if TYPE_CHECKING:
     from ingest.statistics import StatisticsConsumer
 
+Project = Callable[[Callable[[], None]], None]
+"""Brings the statistics up to date, calling what it is given between two pages."""
+
 
 @contextmanager
 def open_consumer(graph: GraphStore, environ: Mapping[str, str]) -> Iterator["StatisticsConsumer"]:
@@ -34,24 +37,27 @@ def open_consumer(graph: GraphStore, environ: Mapping[str, str]) -> Iterator["St
 @contextmanager
 def statistics_projection(
     graph: GraphStore, environ: Mapping[str, str], note: Callable[[str], None]
-) -> Iterator[Callable[[], None]]:
+) -> Iterator[Project]:
     """A function that brings the statistics up to date; raises StageBusy when another process
-    does."""
+    does, and what `check` raises, which it calls now and then."""
     with open_consumer(graph, environ) as consumer:
 
-        def project() -> None:
-            report = consumer.catch_up(progress_lines(note))
+        def project(check: Callable[[], None]) -> None:
+            report = consumer.catch_up(progress_lines(note, check))
             note(f"statistics: {report.num_written:,} users written")
 
         yield project
 
 
-def progress_lines(note: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Tells how many users have been projected, every few seconds."""
+def progress_lines(
+    note: Callable[[str], None], check: Callable[[], None] = lambda: None
+) -> Callable[[int, int], None]:
+    """Tells how many users have been projected, every few seconds; calls `check` each time."""
     last = time.monotonic()
 
     def hear(num_done: int, num_users: int) -> None:
         nonlocal last
+        check()
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             note(f"statistics: {num_done:,} of {num_users:,} users")

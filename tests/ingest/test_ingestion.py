@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +18,14 @@ from ingest.files import FileSource
 from ingest.ingestion import Ingestion, enforce_retention, parse_start
 from ingest.pipeline import Pipeline
 from ingest.progress import LineProgress, Totals
-from ingest.projection import progress_lines
+from ingest.projection import Project, progress_lines
 from ingest.settings import IngestSettings
 from ingest.sources import Extent
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.made import follow_lines
 
 
-def ingestion(
-    folder: Path, graph: GraphOracle, project: Callable[[], None], batch_size: int = 2
-) -> Ingestion:
+def ingestion(folder: Path, graph: GraphOracle, project: Project, batch_size: int = 2) -> Ingestion:
     events = folder / "e.jsonl"
     events.write_bytes(b"".join(text + b"\n" for text in follow_lines(6)))
     settings = IngestSettings(home=folder, batch_size=batch_size, poll_seconds=0.01)
@@ -43,7 +42,9 @@ def ingestion(
 def test_a_run_catches_up_and_then_projects(tmp_path: Path) -> None:
     graph = GraphOracle()
     follows_when_projected: list[int] = []
-    run = ingestion(tmp_path, graph, lambda: follows_when_projected.append(graph.counts().follows))
+    run = ingestion(
+        tmp_path, graph, lambda check: follows_when_projected.append(graph.counts().follows)
+    )
     totals = run.run()
     assert (totals.events, totals.applied) == (6, 6)
     assert follows_when_projected == [6]
@@ -53,7 +54,7 @@ def test_a_run_that_follows_projects_what_came_and_ends_by_a_signal(tmp_path: Pa
     graph = GraphOracle()
     follows_when_projected: list[int] = []
 
-    def project() -> None:
+    def project(check: Callable[[], None]) -> None:
         follows_when_projected.append(graph.counts().follows)
         if len(follows_when_projected) == 1:
             with (tmp_path / "e.jsonl").open("ab") as file:
@@ -69,9 +70,9 @@ def test_a_run_that_follows_projects_what_came_and_ends_by_a_signal(tmp_path: Pa
 def test_a_run_that_follows_projects_what_others_have_left(tmp_path: Path) -> None:
     """At its start, as the run before may have been killed; again while another process does it."""
     graph, num_asked = GraphOracle(), 0
-    ingestion(tmp_path, graph, lambda: None).run()
+    ingestion(tmp_path, graph, lambda check: None).run()
 
-    def project() -> None:
+    def project(check: Callable[[], None]) -> None:
         nonlocal num_asked
         num_asked += 1
         if num_asked < 3:
@@ -93,14 +94,14 @@ class Signalled(GraphOracle):
 def test_a_signal_ends_a_run_behind_the_batch_that_it_hit(tmp_path: Path) -> None:
     graph = Signalled()
     with pytest.raises(Interrupted, match=r"2 events.*run the same command again"):
-        ingestion(tmp_path, graph, lambda: None).run()
+        ingestion(tmp_path, graph, lambda check: None).run()
     assert graph.counts().follows == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_changes_are_retired_when_there_are_too_many(tmp_path: Path) -> None:
     graph = GraphOracle()
-    run = ingestion(tmp_path, graph, lambda: None)
+    run = ingestion(tmp_path, graph, lambda check: None)
     run.run()
     settings = IngestSettings(home=tmp_path)
     enforce_retention(settings, graph, DeadLetterFile(settings.dead_letters_path))
@@ -142,3 +143,26 @@ def test_statistics_tell_their_progress(monkeypatch: pytest.MonkeyPatch) -> None
     hear(1, 3)
     hear(2, 3)
     assert told == ["statistics: 2 of 3 users"]
+
+
+def test_a_signal_ends_a_long_projection_between_two_pages(tmp_path: Path) -> None:
+    pages: list[int] = []
+
+    def project(check: Callable[[], None]) -> None:
+        for page in range(100):
+            check()
+            pages.append(page)
+            if page == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+
+    ingestion(tmp_path, GraphOracle(), project).run(follow=True)
+    assert pages == [0, 1, 2]
+
+
+def test_a_signal_that_comes_into_the_last_work_of_a_run_interrupts_nothing(tmp_path: Path) -> None:
+    def project(check: Callable[[], None]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+    assert ingestion(tmp_path, GraphOracle(), project).run().events == 6

@@ -18,6 +18,7 @@ from ingest.ingestion import Ingestion
 from ingest.outage import Outage
 from ingest.pipeline import Pipeline
 from ingest.progress import Totals
+from ingest.projection import Project
 from ingest.settings import IngestSettings
 from ingest.sources import Extent
 from tests.graphdb.oracle import GraphOracle
@@ -77,7 +78,7 @@ class LettersAway(DeadLetterFile):
         super().append(letters)
 
 
-def made(folder: Path, graph: GraphOracle, told: Told, project: Callable[[], None]) -> Ingestion:
+def made(folder: Path, graph: GraphOracle, told: Told, project: Project) -> Ingestion:
     events = folder / "e.jsonl"
     events.write_bytes(b"".join(text + b"\n" for text in [b"broken", *follow_lines(9)]))
     pipeline = Pipeline(
@@ -92,7 +93,7 @@ def made(folder: Path, graph: GraphOracle, told: Told, project: Callable[[], Non
 
 def test_the_same_batch_is_committed_when_the_servers_answer_again(tmp_path: Path) -> None:
     graph, told = Outages(), Told()
-    totals = made(tmp_path, graph, told, lambda: None).run()
+    totals = made(tmp_path, graph, told, lambda check: None).run()
     assert graph.counts().follows == 9
     assert DeadLetterFile(tmp_path / "dead_letters.jsonl").count() == 1
     assert totals.applied == 9 - 2  # those of the commit whose answer was lost were not counted
@@ -120,7 +121,7 @@ def test_events_do_not_wait_for_the_servers_of_the_statistics(tmp_path: Path) ->
     graph, told = GraphOracle(), Told()
     follows_when_tried: list[int] = []
 
-    def project() -> None:
+    def project(check: Callable[[], None]) -> None:
         follows_when_tried.append(graph.counts().follows)
         if len(follows_when_tried) == 1:
             with (tmp_path / "e.jsonl").open("ab") as file:
