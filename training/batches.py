@@ -214,7 +214,10 @@ def stranger_mask(
 def graph_batch(
     data: TrainingData, config: RunConfig, rng: np.random.Generator, share: Share | None = None
 ) -> GraphBatch:
-    """Draw edges to hide and strangers, and sample the neighbourhood of their ends."""
+    """Draw edges and strangers, and sample the neighbourhood of their ends.
+
+    No message passes between the two ends of a pair, whichever it is.
+    """
     source, objectives, share = data.source, config.objectives, share or whole()
     most = max(1, int(objectives.edge_mask_rate * source.num_edges))
     u, v = share.of(source.edges, min(config.schedule.num_edge_targets, most), rng)
@@ -226,7 +229,8 @@ def graph_batch(
         seeds,
         config.graph.fan_outs,
         random_draw(rng),
-        hidden_pairs=np.unique(pair_keys(u, v, data.num_users)),
+        # Of strangers too: a follow back, seen between strangers alone, would tell the label.
+        hidden_pairs=np.unique(pair_keys(all_u, all_v, data.num_users)),
     )
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     return GraphBatch(

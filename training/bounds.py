@@ -15,6 +15,7 @@ AT_LEAST_ONE = {
     "num_heads",
     "num_lm_posts",
     "num_contrast_posts",
+    "num_edge_targets",
     "num_inference_posts",
     "num_microbatches",
     "num_steps_per_checkpoint",

@@ -75,7 +75,9 @@ class Measurements:
         model = self.model
         losses = model.graph_losses(part, self.bank)
         nodes = model.node_inputs(self.bank.read(part.users), part.statistics, part.signature)
-        self.vectors.setdefault("graph", []).append(model.graph(nodes, part.blocks))
+        graph = model.graph(nodes, part.blocks)
+        fused = model.fused(graph, nodes.first(len(graph)))  # what is judged and published
+        self.vectors.setdefault("graph", []).append(fused)
         share = part.connected.mean()
         chance = torch.special.entr(share) + torch.special.entr(1 - share)
         self._add_term("graph_structure", losses["graph_structure"], chance)

@@ -42,6 +42,7 @@ class MMGA(nn.Module):
     def __init__(self, config: RunConfig, num_features: int) -> None:
         super().__init__()
         self.config = config
+        self.head_is_pretrained = False
         widths = {"image_width": config.image.width, "text_width": config.text.width}
         self.text = TextEncoder(config.text, config.compute)
         self.image = ImageEncoder(config.image, config.compute)
@@ -71,7 +72,7 @@ class MMGA(nn.Module):
         self.register_buffer("statistics_scale", torch.ones(num_features))
 
     def fit_statistics(self, statistics_NF: Float[Tensor, "N F"]) -> None:
-        """Take mean and deviation of log1p(X) over the training users; a constant has scale 1."""
+        """Take mean and deviation of log1p(X) over the snapshot; a constant has scale 1."""
         logs = torch.log1p(statistics_NF.double())
         deviation = logs.std(dim=0, correction=0)
         self.statistics_mean.copy_(logs.mean(dim=0))
@@ -218,10 +219,12 @@ class MMGA(nn.Module):
         )
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
-        """Those of the encoders that began at pretrained weights."""
+        """Those of the encoders, and of the language modelling head, that began so."""
         for encoder in (self.text, self.image):
             if encoder.config.pretrained is not None:
                 yield from encoder.parameters()
+        if self.head_is_pretrained:
+            yield from self.masked_language_modelling.parameters()
 
 
 def contrast(config: RunConfig, width: int) -> nn.Module:
@@ -265,7 +268,8 @@ def build(config: RunConfig, num_features: int, seed: int) -> MMGA:
         fill_text(model.text)
         fill_image(model.image)
         if config.objectives.language_modelling == "masked":
-            fill_head(model.masked_language_modelling, config.text)
+            filled = fill_head(model.masked_language_modelling, config.text)
+            model.head_is_pretrained = filled
     return model
 
 

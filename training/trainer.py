@@ -215,7 +215,7 @@ class Trainer:
 
     @torch.no_grad()
     def held_out_losses(self) -> dict[str, float]:
-        """Language modelling and alignment on posts that training never reads, masks fixed.
+        """Language modelling and alignment on posts that neither trains on, masks fixed.
 
         Each rank takes its share of the batches; the means are those of one rank, to the bit.
         """

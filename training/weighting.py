@@ -85,7 +85,8 @@ class UncertaintyWeights(nn.Module):
         """The terms to sum."""
         terms = {}
         for name, loss in losses.items():
-            if name in self.log_variances:
+            # What has no gradient was not in the batch: its weight would only grow.
+            if name in self.log_variances and (loss.requires_grad or not torch.is_grad_enabled()):
                 s = self.log_variances[name]
                 terms[name] = torch.exp(-s) * loss + s / 2
         return terms

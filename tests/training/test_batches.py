@@ -86,6 +86,29 @@ def test_a_graph_batch_hides_its_targets_from_its_own_messages(edges: Edges) -> 
             assert not targets.intersection(frozenset(pair) for pair in edges_seen)
 
 
+def test_no_follow_back_tells_strangers_from_connected_pairs() -> None:
+    """A batch of follows: what a stranger's v says of u is hidden as what a neighbour's does."""
+    config = small_config(edges="follows", fan_outs=(64, 64))
+    data = small_data(config)
+    batch = graph_batch(data, config, np.random.default_rng(3))
+    pairs = {
+        (a, b)
+        for u, v in zip(batch.users[batch.u].tolist(), batch.users[batch.v].tolist(), strict=True)
+        for a, b in ((u, v), (v, u))
+    }
+    followees = data.source.graph.followees
+    strangers = batch.connected == 0
+    back = followees.contains(
+        batch.users[batch.v[strangers]].numpy(), batch.users[batch.u[strangers]].numpy()
+    )
+    assert back.any()  # so there is something to hide
+    users = batch.users.numpy()
+    for block in batch.blocks:
+        for neighbours, targets in zip(block.neighbours, block.targets, strict=True):
+            messages = zip(users[neighbours].tolist(), users[targets].tolist(), strict=True)
+            assert pairs.isdisjoint(messages)
+
+
 @pytest.mark.parametrize("edges", EDGES)
 def test_each_seed_of_a_user_batch_comes_with_a_neighbour_and_true_strangers(edges: Edges) -> None:
     config = small_config(edges=edges)

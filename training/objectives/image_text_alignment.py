@@ -40,7 +40,9 @@ class ImageTextAlignment(nn.Module):
             return 0.0 * (image_BD.sum() + text_BD.sum())
         image_BA = normalize(self.image(image_BD), dim=1)
         text_BA = normalize(self.text(text_BD), dim=1)
-        scale = self.log_scale.exp().clamp(max=MAX_SCALE)
+        with torch.no_grad():  # the parameter itself: a clamped scale would have no gradient
+            self.log_scale.clamp_(max=math.log(MAX_SCALE))
+        scale = self.log_scale.exp()
         with torch.autocast(image_BA.device.type, enabled=False):  # a scale of 100 needs all digits
             logits_BB = scale * image_BA.float() @ text_BA.float().T
         twins_BB = same(image_hashes_B) | same(caption_hashes_B)
