@@ -11,6 +11,9 @@ from training.tracking import Line, curves
 MAX_PARAMETERS, MAX_METRICS = 100, 1_000
 """What MLflow takes in one request."""
 
+FOUND_BY = ("mmga.run", "mmga.seed")
+"""Tags that name a seed of a run of ours, and nothing else."""
+
 ENVIRONMENT = {
     # By default a server that is down is tried for two minutes a request.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -20,8 +23,9 @@ ENVIRONMENT = {
 
 
 class MLflow:
-    """Logs to the server at `uri`; the run there has the tags `tags`, by which it is found again.
+    """Logs to the server at `uri`; the run there has the tags `tags`.
 
+    It is found again by those of FOUND_BY: the others may change, as when the home was moved.
     Artifacts stay where they are: `tags` names their place.
     """
 
@@ -59,7 +63,7 @@ class MLflow:
             if experiment
             else self._client.create_experiment(self.experiment)
         )
-        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in self.tags.items())
+        wanted = " and ".join(f"tags.`{name}` = '{self.tags[name]}'" for name in FOUND_BY)
         found = self._client.search_runs([number], wanted, max_results=1)
         if found:
             self._run_id, self._is_new = found[0].info.run_id, False

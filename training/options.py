@@ -14,10 +14,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from training.config import RunConfig
 from training.errors import RecipeUnknown
+from training.places import absolute_weights
 
 NO = {"false": False, "no": False, "off": False, "0": False}
 YES = {"true": True, "yes": True, "on": True, "1": True}
 NAMED_APART = "recipe"
+WEIGHTS = ("text.pretrained", "image.pretrained")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +38,12 @@ class Option:
     def parsed(self, text: str) -> Any:
         """The value that a text stands for. Raises RecipeUnknown."""
         try:
-            return parsed(self.kind, text.strip())
+            value = parsed(self.kind, text.strip())
         except ValueError as error:
             near = get_close_matches(text, self.choices, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise RecipeUnknown(f"{self.name} takes {error}, not {text!r}{hint}") from error
+        return absolute_weights(value) if value and self.name in WEIGHTS else value
 
 
 def options(config: RunConfig) -> dict[str, Option]:

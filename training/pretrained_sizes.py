@@ -9,6 +9,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from training.config import RunConfig
+from training.places import absolute_weights
 from training.pretrained import (
     IMAGE_SIZES,
     TEXT_SIZES,
@@ -24,6 +25,7 @@ def with_text_encoder(config: RunConfig, name: str) -> RunConfig:
 
     `name` is a folder, `package:NAME/FOLDER` or a name on the hub. Raises WeightsUnusable.
     """
+    name = absolute_weights(name)
     found = described(name, "bert")
     with one_line(name):
         tokenizer = from_cache_or_hub(AutoTokenizer, source(name))
@@ -40,6 +42,7 @@ def with_text_encoder(config: RunConfig, name: str) -> RunConfig:
 
 def with_image_encoder(config: RunConfig, name: str) -> RunConfig:
     """The config with these weights of a ViT and its sizes; `name` as in `with_text_encoder`."""
+    name = absolute_weights(name)
     image = replace(config.image, **sizes(described(name, "vit"), IMAGE_SIZES), pretrained=name)
     return config if image == config.image else replace(renamed(config, "image", name), image=image)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphdb.settings import GraphSettings
+from training.places import absolute_url
 
 DEFAULT_HOME = ".mmga"
 
@@ -42,7 +43,7 @@ class TrainingSettings:
             media_root=Path(media_root) if media_root else None,
             fetch_remote_images=environ.get("MMGA_FETCH_REMOTE_IMAGES", "") in {"1", "true"},
             num_threads=int(environ.get("MMGA_THREADS", "2")),
-            graph_url=GraphSettings.from_environ(environ).graph_url,
+            graph_url=absolute_url(GraphSettings.from_environ(environ).graph_url),
             mlflow_uri=environ.get("MLFLOW_TRACKING_URI") or None,
             mlflow_experiment=environ.get("MLFLOW_EXPERIMENT_NAME") or "mmga",
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
@@ -65,6 +66,9 @@ def events(folder: Path) -> Iterator[Any]:
                 body = file.read(length + CHECKSUM_BYTES)
                 if len(body) < length + CHECKSUM_BYTES:
                     break
-                event = Event.FromString(body[:length])
+                try:
+                    event = Event.FromString(body[:length])
+                except DecodeError:
+                    break
                 if event.HasField("summary"):
                     yield event

@@ -1,5 +1,7 @@
 """What the command line makes of its options, before anything is trained."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from transformers import BertConfig, BertModel, ViTConfig, ViTModel
@@ -87,6 +89,15 @@ def test_encoders_have_the_sizes_of_their_weights(checkpoints: dict[str, str]) -
 def test_the_same_weights_again_change_nothing(checkpoints: dict[str, str]) -> None:
     config = with_text_encoder(small_config(), checkpoints["bert"])
     assert with_text_encoder(config, checkpoints["bert"]) is config
+
+
+def test_a_folder_of_weights_is_kept_with_its_whole_path(
+    checkpoints: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(checkpoints["bert"]).parent)
+    config = with_image_encoder(with_text_encoder(small_config(), "bert"), "vit")
+    assert config.text.pretrained == checkpoints["bert"]
+    assert config.image.pretrained == checkpoints["vit"]
 
 
 def test_weights_of_another_kind_are_refused(checkpoints: dict[str, str]) -> None:
