@@ -3,6 +3,7 @@
 What a batch needs is asked for by users: their degrees, some of their neighbours, the follows
 among them. So memory is in proportion to the batch, and what is committed during training is seen
 by the next batch. Users that are not in the pinned snapshot are left out wherever they turn up.
+A database that is restarted in between is waited for.
 
 Shapes: N users, Q pairs, R targets, E drawn edges.
 """
@@ -24,6 +25,7 @@ from training.config import Edges
 from training.errors import NothingToTrain
 from training.follow_slots import FollowSlots
 from training.graph_source import Drawn, GraphOfUsers, GraphVersions, Pairs
+from training.patience import patiently
 from training.strangers import Strangers
 
 MAX_ROUNDS = 60
@@ -125,19 +127,21 @@ class DatabaseSource:
     def catch_up(self) -> None:
         """Read what was committed since the last time: new follows are new slots."""
         with self._turn:
-            for change in self._changes():
-                live = [(a, b) for a, b, is_live in change.follows if is_live]
-                followers, followees = (
-                    self._known([pair[end] for pair in live])[0] for end in (0, 1)
-                )
-                ends = np.concatenate([followers, followees])
-                self._slots.add(followers if self.is_directed else ends)
-                new = np.unique(ends[~self._has_followed[ends]])
-                self._has_followed[new] = True
-                self._candidates = np.concatenate([self._candidates, new])
-                self._read_to = change.version
+            patiently(self._read_changes)
             if self._first is None:
                 self._first = self._read_to
+
+    def _read_changes(self) -> None:
+        """Take over each change once, also when the store is lost between two."""
+        for change in self._changes():
+            live = [(a, b) for a, b, is_live in change.follows if is_live]
+            followers, followees = (self._known([pair[end] for pair in live])[0] for end in (0, 1))
+            ends = np.concatenate([followers, followees])
+            self._slots.add(followers if self.is_directed else ends)
+            new = np.unique(ends[~self._has_followed[ends]])
+            self._has_followed[new] = True
+            self._candidates = np.concatenate([self._candidates, new])
+            self._read_to = change.version
 
     def _changes(self) -> Iterator[Change]:
         try:
@@ -154,8 +158,9 @@ class DatabaseSource:
         count = min(count, self.num_edges)
         keys = np.empty(0, dtype=np.int64)
         for _ in range(MAX_ROUNDS):
-            u, v = self.random_edges(count - len(keys), rng)
-            keys = _distinct(np.concatenate([keys, u * self.num_users + v]))
+            # The last few of nearly all edges turn up seldom: ask for more than those few.
+            u, v = self.random_edges(max(count - len(keys), count // 2), rng)
+            keys = _distinct(np.concatenate([keys, u * self.num_users + v]))[:count]
             if len(keys) == count:
                 break
         return keys // self.num_users, keys % self.num_users
@@ -173,7 +178,7 @@ class DatabaseSource:
             u, v = self._accepted(2 * missing + 8, rng)
             parts.append((u[:missing], v[:missing]))
             missing -= len(u)
-        else:
+        if missing > 0:
             raise NothingToTrain(
                 "the database has next to no follow left to train on; ingest follows first"
             )
@@ -183,8 +188,10 @@ class DatabaseSource:
         """Of so many proposals those that became edges."""
         proposed, slots = self._slots.propose(count, rng)
         users, places = np.unique(proposed, return_inverse=True)
-        degrees = self._store.degrees(
-            self._ids[users], self._relations[0], without_folds=self._folds
+        degrees = patiently(
+            lambda: self._store.degrees(
+                self._ids[users], self._relations[0], without_folds=self._folds
+            )
         )
         kept = proposed[rng.random(count) * slots < degrees[places]]
         neighbours, rows = self.neighbours(0, kept, 1, rng)
@@ -215,7 +222,7 @@ class DatabaseSource:
         """Whether each pair (follower, followee) is a live follow, of any fold."""
         u, u_places = np.unique(rows, return_inverse=True)
         v, v_places = np.unique(columns, return_inverse=True)
-        pairs = self._store.follows_among(self._ids[u], self._ids[v])
+        pairs = patiently(lambda: self._store.follows_among(self._ids[u], self._ids[v]))
         found: NDArray[np.bool_] = np.isin(
             u_places * len(v) + v_places, pairs[:, 0] * len(v) + pairs[:, 1]
         )
@@ -265,12 +272,11 @@ class DatabaseSource:
         fan_out: int,
         rng: np.random.Generator,
     ) -> Drawn:
-        names = self._store.sample(
-            self._ids[targets],
-            relation,
-            fan_out,
-            without_folds=self._folds,
-            seed=int(rng.integers(2**62)),
+        seed = int(rng.integers(2**62))
+        names = patiently(
+            lambda: self._store.sample(
+                self._ids[targets], relation, fan_out, without_folds=self._folds, seed=seed
+            )
         )
         users, known = self._known([name for row in names for name in row])
         return users, np.repeat(np.arange(len(names)), [len(row) for row in names])[known]

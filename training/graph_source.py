@@ -22,6 +22,7 @@ from graphdb.open import open_graph
 from graphdb.sampling import nearest_by_hash, sample_neighbours
 from graphdb.snapshot import Snapshot
 from training.config import Edges, RunConfig
+from training.patience import patiently
 from training.strangers import Strangers
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -230,14 +231,15 @@ def choose_below(total: int, limit: int, rng: np.random.Generator) -> NDArray[np
 def open_source(config: RunConfig, snapshot: Snapshot, graph_url: str) -> GraphSource:
     """The source that `config.sampler` names; call it in the process that draws the batches.
 
-    Raises GraphUnavailable when the database cannot be opened, NothingToTrain when it holds
+    A database that does not answer is waited for, as `patiently` does. Raises GraphUnavailable
+    when it cannot be opened, NothingToTrain when it holds
     another graph than the snapshot.
     """
     if config.sampler == "snapshot":
         return SnapshotSource(snapshot, config.graph.edges)
     from training.database_source import DatabaseSource
 
-    store = open_graph(graph_url, read_only=True)
+    store = patiently(lambda: open_graph(graph_url, read_only=True))
     try:
         return DatabaseSource(snapshot, config.graph.edges, store)
     except BaseException:

@@ -11,6 +11,7 @@ kill can leave torn, which would end the run for good.
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ def train_seed(arguments: dict[str, Any]) -> None:
     files = SeedFiles(Path(arguments["folder"]))
     context = ray.train.get_context()
     trainer = open_trainer(arguments, context.get_world_rank(), context.get_world_size())
+    with closing(trainer.data.source):
+        train(trainer, files, arguments["attempt"])
+
+
+def train(trainer: Trainer, files: SeedFiles, attempt: str) -> None:
+    """Do the steps from the newest checkpoint on; log, keep and report each group of them."""
     first, told = resume(trainer, files)
     held_out: dict[str, Any] = told.setdefault("held_out", {})
     if first == 0:
@@ -64,7 +71,7 @@ def train_seed(arguments: dict[str, Any]) -> None:
             findings[last.phase] = [str(finding) for finding in last.findings]
         told |= versions_seen(trainer, told)
         if trainer.rank == 0:
-            keep(trainer, files, arguments["attempt"], lines, told)
+            keep(trainer, files, attempt, lines, told)
         ray.train.report(means(lines) | {"next_step": last.number + 1} | told)
 
 

@@ -256,6 +256,37 @@ def test_users_that_came_after_the_snapshot_are_left_out(pinned: Pinned) -> None
     assert users.max() < NUM_USERS
 
 
+@pytest.mark.parametrize("pinned", ["sqlite"], indirect=True)
+def test_all_edges_at_once_are_found_in_few_rounds(
+    pinned: Pinned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pinned.database("mutual")
+    rounds: list[int] = []
+    ask = source.random_edges
+    monkeypatch.setattr(
+        source,
+        "random_edges",
+        lambda count, rng: ask(rounds.append(count) or count, rng),  # type: ignore[func-returns-value]
+    )
+    u, v = source.edges(source.num_edges, np.random.default_rng(0))
+    assert len(set(zip(u.tolist(), v.tolist(), strict=True))) == source.num_edges
+    assert len(rounds) < 30
+
+
+@pytest.mark.parametrize("pinned", ["sqlite"], indirect=True)
+def test_a_draw_that_its_last_round_filled_is_whole(
+    pinned: Pinned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.database_source.MAX_ROUNDS", 1)
+    source = pinned.database("mutual")
+    one = np.zeros(1, np.int64)
+    monkeypatch.setattr(source, "_accepted", lambda count, rng: (one, one))
+    u, _ = source.random_edges(1, np.random.default_rng(0))
+    assert len(u) == 1
+    with pytest.raises(NothingToTrain, match="no follow left"):
+        source.random_edges(2, np.random.default_rng(0))
+
+
 def test_a_draw_repeats_while_nothing_is_committed(pinned: Pinned) -> None:
     first, again = (
         [
