@@ -70,6 +70,9 @@ def choices() -> str:
     metavar="NAME_OR_FOLDER",
     help="Pretrained ViT to begin at, with its sizes.",
 )
+@click.option(
+    "--new", "anew", is_flag=True, help="Begin a new run, whatever was interrupted before."
+)
 @click.option("--paper-literal", "literal", is_flag=True, help="Every form as the paper prints it.")
 @click.option("--show", is_flag=True, help="Print the run's options as JSON and train nothing.")
 @click.option("--no-publish", is_flag=True, help="Train and evaluate, and leave it at that.")
@@ -82,6 +85,7 @@ def train(
     sampler: str | None,
     text_encoder: str | None,
     image_encoder: str | None,
+    anew: bool,
     literal: bool,
     show: bool,
     no_publish: bool,
@@ -92,7 +96,7 @@ def train(
     A snapshot of the graph is pinned, networks are trained on it without its held-out follows and
     judged on these, beside counting heuristics and the same networks before training. The first
     seed's vectors, over all follows, become a generation. A run that was interrupted goes on where
-    it was when the same command is given again.
+    it was when the same command is given again, without --new.
     """
     config = recipe(recipe_name)
     config = paper_literal(config) if literal else config
@@ -102,7 +106,7 @@ def train(
     if show:
         click.echo(to_json(config))
         return
-    run(config, num_seeds, workers, publishing=not no_publish, as_json=as_json)
+    run(config, num_seeds, workers, anew=anew, publishing=not no_publish, as_json=as_json)
 
 
 def with_encoders(config: RunConfig, text: str | None, image: str | None) -> RunConfig:
@@ -116,7 +120,13 @@ def with_encoders(config: RunConfig, text: str | None, image: str | None) -> Run
 
 
 def run(
-    config: RunConfig, num_seeds: int, workers: int, *, publishing: bool, as_json: bool
+    config: RunConfig,
+    num_seeds: int,
+    workers: int,
+    *,
+    anew: bool,
+    publishing: bool,
+    as_json: bool,
 ) -> None:
     """Train as the environment's settings say, and print the report."""
     # Torch, Ray and transformers take seconds to import: not for `--help`, nor for a typing error.
@@ -130,7 +140,7 @@ def run(
     from training.settings import TrainingSettings
 
     settings = TrainingSettings.from_environ(os.environ)
-    request = RunRequest(config=config, seeds=tuple(range(num_seeds)), workers=workers)
+    request = RunRequest(config=config, seeds=tuple(range(num_seeds)), workers=workers, anew=anew)
     graph_url = GraphSettings.from_environ(os.environ).graph_url
     with (
         StageLock(settings.home, "train"),

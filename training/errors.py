@@ -9,7 +9,7 @@
     ├── NotFinite            a loss stopped being a number
     ├── ClusterUnreachable   the Ray cluster that RAY_ADDRESS names does not answer
     ├── ClusterTooSmall      the Ray cluster has fewer CPUs or GPUs than workers were asked for
-    ├── RunFailed            the workers failed more often than allowed
+    ├── RunFailed            the workers of a run failed more often than allowed, or for good
     └── RunUnreadable        a run's files are of another format or damaged
 
 Every message names the thing, the value and the remedy.
@@ -53,7 +53,7 @@ class ClusterTooSmall(TrainingError):
 
 
 class RunFailed(TrainingError):
-    """The workers of a run failed more often than allowed."""
+    """The workers of a run failed more often than allowed, or in a way that lasts."""
 
 
 class RunUnreadable(TrainingError):

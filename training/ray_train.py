@@ -6,17 +6,33 @@ Ray is imported late: its environment must be set first, and `mmga --help` must 
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from training.config import to_json
-from training.errors import ClusterTooSmall, ClusterUnreachable, RunFailed
+from training.cpus import usable_cpus
+from training.errors import (
+    ClusterTooSmall,
+    ClusterUnreachable,
+    NotFinite,
+    NothingToTrain,
+    RunFailed,
+    WeightsUnusable,
+)
 from training.run_files import Run
 from training.seed_files import SeedFiles
 
 MAX_FAILURES = 3
+MAX_FAILED_STARTS = 10
+"""Of a group of workers, each after a minute in which the cluster had no room for it."""
+
+LASTING = (NotFinite, NothingToTrain, WeightsUnusable)
+"""Errors of a worker that come again when the run resumes."""
+
+SETTLING_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -61,7 +77,7 @@ def ray_session(num_workers: int) -> Iterator[None]:
             "runtime_env": {"env_vars": {name: os.environ[name] for name in ENVIRONMENT}},
         }
     else:
-        num_cpus = max(num_workers, os.cpu_count() or 1)
+        num_cpus = max(num_workers, usable_cpus())
         options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
     try:
         if address:
@@ -90,11 +106,20 @@ def check_port(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
-def fit_seed(run: Run, seed: int, post_inputs: Path, *, graph_url: str, num_threads: int) -> None:
+def fit_seed(
+    run: Run,
+    seed: int,
+    post_inputs: Path,
+    *,
+    graph_url: str,
+    num_threads: int,
+    say: Callable[[str], None],
+) -> None:
     """Train one seed to its last checkpoint, from the newest that an earlier attempt left.
 
-    A worker that dies is replaced and resumes, at most MAX_FAILURES times. `graph_url` is for
-    workers that sample from the database. Raises RunFailed, ClusterTooSmall.
+    A worker that dies is replaced and resumes, at most MAX_FAILURES times; a cluster that others
+    use is waited for, as MAX_FAILED_STARTS says. `graph_url` is for workers that sample from the
+    database. Raises RunFailed, ClusterTooSmall.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -103,6 +128,9 @@ def fit_seed(run: Run, seed: int, post_inputs: Path, *, graph_url: str, num_thre
     from training.worker import train_seed
 
     resources = worker_resources(ray.cluster_resources(), run.workers)
+    lacking = settled(lambda: not_free(ray.available_resources(), resources, run.workers))
+    if lacking:
+        say(f"seed {seed}: waiting for {lacking}, which others use, up to {MAX_FAILED_STARTS} min")
     files = SeedFiles(run.seed_folder(seed).resolve())
     attempt = files.take_over()
     trainer = TorchTrainer(
@@ -124,16 +152,41 @@ def fit_seed(run: Run, seed: int, post_inputs: Path, *, graph_url: str, num_thre
         run_config=RunConfig(
             name=attempt,
             storage_path=str(files.folder / "ray"),
-            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+            failure_config=FailureConfig(
+                max_failures=MAX_FAILURES, controller_failure_limit=MAX_FAILED_STARTS
+            ),
         ),
     )
     try:
         trainer.fit()
     except Exception as error:
         raise RunFailed(
-            f"training seed {seed} of run {run.run_id} failed: {cause(error)}; the run resumes "
-            "from its last checkpoint when the same command is given again"
+            f"training seed {seed} of run {run.run_id} failed: {cause(error)}; {remedy(error)}"
         ) from error
+
+
+def remedy(error: BaseException) -> str:
+    """What to do about workers that failed: resume where that can help."""
+    if any(f"{kind.__module__}.{kind.__name__}: " in str(error) for kind in LASTING):
+        return "resumed, it would fail again: remove the cause, or begin a new run with --new"
+    return "the run resumes from its last checkpoint when the same command is given again"
+
+
+def settled(lacking: Callable[[], str]) -> str:
+    """What the cluster lacks; asked again for a moment, for what has just ended frees late."""
+    until = time.monotonic() + SETTLING_SECONDS
+    while (found := lacking()) and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
+
+
+def not_free(free: Mapping[str, float], worker: Mapping[str, float], num_workers: int) -> str:
+    """What the workers need and the cluster has not free right now; empty where it has all."""
+    return " and ".join(
+        f"{num_workers * each:g} {kind}s ({free.get(kind, 0):g} free)"
+        for kind, each in worker.items()
+        if free.get(kind, 0) < num_workers * each
+    )
 
 
 def worker_resources(cluster: Mapping[str, float], num_workers: int) -> dict[str, float]:

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast
 
+import graphdb
+from graphdb.errors import ChangesTrimmed
 from graphdb.snapshot import Snapshot, open_snapshot, take_snapshot
 from graphdb.store import GraphStore
 from training.caption_tokens import read_captions
@@ -41,11 +43,12 @@ PACKAGES = ("torch", "transformers", "ray", "numpy", "tokenizers", "safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What to train, with which seeds, and on how many workers."""
+    """What to train, with which seeds, and on how many workers; `anew`: resume nothing."""
 
     config: RunConfig
     seeds: tuple[int, ...]
     workers: int
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,7 @@ def start_or_resume(
 
     Raises WeightsUnusable before anything is written.
     """
-    found = resumable(settings, store, request, reporter)
+    found = None if request.anew else resumable(settings, store, request, reporter)
     if found is not None:
         reporter.say(f"run {found.run_id} goes on where it was interrupted")
         return found, open_snapshot(found.snapshot)
@@ -128,20 +131,49 @@ def start_or_resume(
 def resumable(
     settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
 ) -> Run | None:
-    """The newest interrupted run of the same request.
+    """The newest interrupted run of the same request that can go on.
 
-    One of another number of workers is not it: its batches and the order of its sums are others,
-    so its result would be neither run's. It stays, and a line says how to go on with it.
+    Where there is none, a line for each that cannot.
     """
     found = interrupted(settings.runs, request.config, seeds=request.seeds, graph_id=store.graph_id)
+    left: list[str] = []
     for run in found:
-        if run.workers == request.workers:
+        obstacle = obstacle_of(run, store, request)
+        if obstacle is None:
             return run
-        reporter.say(
-            f"run {run.run_id} was interrupted with --workers {run.workers}, which goes on with "
-            f"it; with --workers {request.workers} a new run begins"
+        left.append(f"run {run.run_id} {obstacle} a new run begins")
+    for each in left:
+        reporter.say(each)
+    return None
+
+
+def obstacle_of(run: Run, store: GraphStore, request: RunRequest) -> str | None:
+    """Why an interrupted run does not go on with this request; None where it does.
+
+    With other code, or another number of workers, its batches and the order of its sums would be
+    others, so its result would be neither run's.
+    """
+    if run.code_version != code_version():
+        return f"was begun by other code ({run.code_version});"
+    if lacks_changes(run, store):
+        return "can no longer go on: the feed no longer reaches back to its snapshot;"
+    if run.workers != request.workers:
+        return (
+            f"was interrupted with --workers {run.workers}, which goes on with it; "
+            f"with --workers {request.workers}"
         )
     return None
+
+
+def lacks_changes(run: Run, store: GraphStore) -> bool:
+    """Whether seeds are left that would need changes which the database no longer keeps."""
+    if run.config.sampler != "database" or all(run.model(seed).exists() for seed in run.seeds):
+        return False
+    try:
+        next(store.changes(run.version), None)
+    except ChangesTrimmed:
+        return True
+    return False
 
 
 def count(reporter: Reporter, done: int, total: int) -> None:
@@ -197,8 +229,9 @@ def run_inputs(
 def code_version() -> str:
     """The package's version and a digest of the source that a run depends on."""
     digest = hashlib.blake2b(digest_size=6)
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for package in (Path(__file__).parent, Path(graphdb.__file__).parent):
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.read_bytes())
     return f"{version('mmga')}+{digest.hexdigest()}"
 
 

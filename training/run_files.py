@@ -31,6 +31,7 @@ from training.durable import write_text
 from training.errors import RecipeUnknown, RunUnreadable
 
 FORMAT_VERSION = 2
+DROPPED = ".dropped"
 
 logger = logging.getLogger(__name__)
 
@@ -131,10 +132,17 @@ def finish(run: Run, generation: str | None) -> Run:
 
 
 def drop_old(root: Path, *, keep: int) -> None:
-    """Drop all but the newest finished runs; what was published lives on as generations."""
-    finished = [path for path, run in runs(root) if run.status == "finished"]
-    for path in finished[keep:]:
-        shutil.rmtree(path)
+    """Drop all but the newest finished runs, and all but the newest that were interrupted.
+
+    What was published lives on as generations. A folder is renamed before it is deleted, so that
+    a kill leaves none that looks like a run and lacks files; the next call deletes what is left.
+    """
+    for left in root.glob(f"*{DROPPED}"):
+        shutil.rmtree(left)
+    found = list(runs(root))
+    for status in ("finished", "training"):
+        for path in [path for path, run in found if run.status == status][keep:]:
+            shutil.rmtree(path.rename(path.with_name(f".{path.name}{DROPPED}")))
 
 
 def runs(root: Path) -> Iterator[tuple[Path, Run]]:
@@ -167,11 +175,18 @@ def open_run(path: Path) -> Run:
 def interrupted(
     root: Path, config: RunConfig, *, seeds: Sequence[int], graph_id: str
 ) -> Iterator[Run]:
-    """Runs that asked for the same and were interrupted, newest first, if their snapshot exists."""
+    """Runs that asked for the same and were interrupted, newest first, if their snapshot exists.
+
+    One in whose place a newer one with as many workers was finished is over.
+    """
     wanted = (config, tuple(seeds), graph_id)
+    finished: set[int] = set()
     for _, run in runs(root):
-        same = (run.config, run.seeds, run.graph_id) == wanted
-        if same and run.status == "training" and run.snapshot.is_dir():
+        if (run.config, run.seeds, run.graph_id) != wanted:
+            continue
+        if run.status == "finished":
+            finished.add(run.workers)
+        elif run.workers not in finished and run.snapshot.is_dir():
             yield run
 
 

@@ -26,8 +26,13 @@ from training.trainer import part
 def train_seeds(
     settings: TrainingSettings, run: Run, post_inputs: Path, reporter: Reporter
 ) -> None:
-    """Train the seeds that have no model yet. Raises RunFailed, ClusterTooSmall."""
+    """Train the seeds that have no model yet. Raises RunFailed, ClusterTooSmall.
+
+    Checkpoints of those that have one are deleted: a kill may have come before that.
+    """
     left = [seed for seed in run.seeds if not run.model(seed).exists()]
+    for seed in {*run.seeds} - {*left}:
+        drop_states(SeedFiles(run.seed_folder(seed)))
     if not left:
         return
     with ray_session(run.workers):
@@ -59,6 +64,7 @@ def train_seed(
             post_inputs,
             graph_url=settings.graph_url if run.config.sampler == "database" else "",
             num_threads=settings.num_threads,
+            say=reporter.say,
         )
     end_seed(run, seed, files)
     seconds = time.monotonic() - started
@@ -77,6 +83,11 @@ def end_seed(run: Run, seed: int, files: SeedFiles) -> None:
         )
     write_json(files.folder / "summary.json", last.told)
     save_tensors(run.model(seed), part(load_tensors(last.state), "model"))
+    drop_states(files)
+
+
+def drop_states(files: SeedFiles) -> None:
+    """Delete what only a training that goes on needs."""
     for folder in (files.checkpoints, files.folder / "ray"):
         shutil.rmtree(folder, ignore_errors=True)
 

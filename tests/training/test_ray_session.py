@@ -2,11 +2,12 @@
 
 import pickle
 import socket
+import traceback
 
 import pytest
 
-from training.errors import ClusterTooSmall, ClusterUnreachable
-from training.ray_train import Secret, ray_session, worker_resources
+from training.errors import ClusterTooSmall, ClusterUnreachable, NotFinite
+from training.ray_train import Secret, not_free, ray_session, remedy, settled, worker_resources
 
 
 def test_a_cluster_that_is_not_there_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +29,27 @@ def test_each_worker_has_a_gpu_where_the_cluster_has_any() -> None:
         worker_resources({"CPU": 2.0}, 3)
     with pytest.raises(ClusterTooSmall, match=r"has GPUs: 1, .* or hide its GPUs"):
         worker_resources({"CPU": 16.0, "GPU": 1.0}, 2)
+
+
+def test_what_others_use_of_the_cluster_is_named() -> None:
+    worker = {"CPU": 1.0, "GPU": 1.0}
+    assert not not_free({"CPU": 2.0, "GPU": 2.0}, worker, 2)
+    assert not_free({"CPU": 2.0, "GPU": 1.0}, worker, 2) == "2 GPUs (1 free)"
+    assert not_free({}, worker, 2) == "2 CPUs (0 free) and 2 GPUs (0 free)"
+
+
+def test_what_is_freed_a_moment_later_is_not_waited_for() -> None:
+    answers = iter(["1 CPUs (0 free)", "", "never asked for"])
+    assert settled(lambda: next(answers)) == ""
+
+
+def test_a_resume_is_promised_only_where_it_can_help() -> None:
+    def told(error: Exception) -> RuntimeError:
+        lines = traceback.format_exception(error)
+        return RuntimeError("Training failed due to worker errors:\n[Rank 0]\n" + "".join(lines))
+
+    assert "resumes from its last checkpoint" in remedy(told(OSError("no space left")))
+    assert remedy(told(NotFinite("step 3: total is nan"))).endswith("begin a new run with --new")
 
 
 def test_the_address_of_the_graph_does_not_show_where_arguments_are_printed() -> None:

@@ -2,16 +2,21 @@ import io
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from graphdb.errors import ChangesTrimmed
+from graphdb.store import Change, GraphStore
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config
-from training.config import RunConfig
+from training.config import RunConfig, Sampler
+from training.durable import write_text
 from training.encoding import UserVectors
 from training.errors import RunUnreadable
 from training.loss_log import append_losses, read_losses
@@ -28,6 +33,9 @@ from training.run_files import (
     open_run,
     runs,
 )
+from training.seed_files import SeedFiles
+from training.seeds import train_seeds
+from training.settings import TrainingSettings
 from training.vectors_file import load_vectors, save_vectors
 
 
@@ -74,19 +82,95 @@ def test_a_run_of_another_number_of_workers_is_left_and_a_new_one_begins(tmp_pat
     settings = small_home(tmp_path)
     stream = io.StringIO()
 
-    def start(workers: int) -> str:
+    def begun(workers: int) -> str:
         request = RunRequest(config=small_config(), seeds=(0,), workers=workers)
         console = ConsoleReporter(Console(file=stream, width=400))
         with closing(open_store(settings.home)) as store, console as reporter:
             return start_or_resume(settings, store, request, reporter)[0].run_id
 
-    first, other = start(2), start(1)
+    first, other = begun(2), begun(1)
     assert first != other
     assert (
         f"run {first} was interrupted with --workers 2, which goes on with it; with --workers 1 a "
         "new run begins"
     ) in stream.getvalue()
-    assert (start(2), start(1)) == (first, other)
+    assert (begun(2), begun(1)) == (first, other)
+
+
+def start(
+    settings: TrainingSettings, store: GraphStore, *, sampler: Sampler = "snapshot", **asked: bool
+) -> tuple[Run, list[str]]:
+    """What `mmga train` would begin or go on with, and what it says of it."""
+    stream = io.StringIO()
+    config = replace(small_config(), sampler=sampler)
+    request = RunRequest(config=config, seeds=(0,), workers=1, **asked)
+    with ConsoleReporter(Console(file=stream, width=400)) as reporter:
+        run, _ = start_or_resume(settings, store, request, reporter)
+    return run, stream.getvalue().splitlines()
+
+
+def test_what_other_code_began_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = small_home(tmp_path)
+    with closing(open_store(settings.home)) as store:
+        first, _ = start(settings, store)
+        assert start(settings, store)[0] == first
+        monkeypatch.setattr("training.run.code_version", lambda: "0.9+changed")
+        second, said = start(settings, store)
+    assert second.run_id != first.run_id
+    assert said[0] == (
+        f"run {first.run_id} was begun by other code ({first.code_version}); a new run begins"
+    )
+
+
+@pytest.mark.parametrize("sampler", ["snapshot", "database"])
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_a_run_whose_changes_are_trimmed_goes_on_only_where_it_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: Sampler, is_trained: bool
+) -> None:
+    settings = small_home(tmp_path)
+    with closing(open_store(settings.home)) as store:
+        first, _ = start(settings, store, sampler=sampler)
+        if is_trained:
+            write_text(first.model(0), "weights")
+
+        def changes(since: int) -> Iterator[Change]:
+            raise ChangesTrimmed(f"not kept since {since}")
+
+        monkeypatch.setattr(store, "changes", changes)
+        second, said = start(settings, store, sampler=sampler)
+    if sampler == "database" and not is_trained:
+        assert second.run_id != first.run_id
+        assert said[0] == (
+            f"run {first.run_id} can no longer go on: the feed no longer reaches back to its "
+            "snapshot; a new run begins"
+        )
+    else:
+        assert second == first
+
+
+def test_a_new_run_is_begun_where_it_is_asked_for_and_goes_on_from_then(tmp_path: Path) -> None:
+    settings = small_home(tmp_path)
+    with closing(open_store(settings.home)) as store:
+        first, _ = start(settings, store)
+        old = first.path.rename(first.path.with_name("r20200101000000ffff"))
+        second, _ = start(settings, store, anew=True)
+        assert second.run_id != old.name
+        assert start(settings, store)[0] == second
+        finish(second, None)
+        third, _ = start(settings, store)
+    assert third.run_id not in (old.name, second.run_id)
+
+
+def test_states_of_seeds_that_are_trained_go_when_a_run_goes_on(tmp_path: Path) -> None:
+    run = begin_run(tmp_path)
+    files = SeedFiles(run.seed_folder(0))
+    write_text(run.model(0), "weights")
+    for left in (files.checkpoints / "00000005.json", files.folder / "ray" / "state"):
+        write_text(left, "left by a kill")
+    train_seeds(TrainingSettings(home=tmp_path), run, tmp_path, ConsoleReporter())
+    assert list(files.folder.iterdir()) == [run.model(0)]
 
 
 def test_a_run_whose_snapshot_is_gone_is_not_resumed(tmp_path: Path) -> None:
@@ -106,14 +190,35 @@ def test_a_run_of_another_format_is_refused_in_one_line(tmp_path: Path) -> None:
         load_tensors(run.path / "model.safetensors")
 
 
-def test_only_the_newest_finished_runs_are_kept(tmp_path: Path) -> None:
-    begun = [begin_run(tmp_path) for _ in range(4)]
+def test_only_the_newest_finished_and_interrupted_runs_are_kept(tmp_path: Path) -> None:
+    begun = [begin_run(tmp_path) for _ in range(5)]
     for run in begun[:3]:
         finish(run, None)
+    (tmp_path / ".r1.dropped" / "half").mkdir(parents=True)
     drop_old(tmp_path, keep=1)
-    left = {path for path, _ in runs(tmp_path)}
-    assert len(left) == 2
-    assert begun[3].path in left
+    left = [run for _, run in runs(tmp_path)]
+    assert sorted(run.status for run in left) == ["finished", "training"]
+    assert {path.name for path in tmp_path.iterdir()} == {"snapshot", *(run.run_id for run in left)}
+
+
+def test_a_kill_in_the_midst_of_dropping_leaves_no_half_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        finish(begin_run(tmp_path), None)
+
+    def die(path: Path) -> None:
+        (path / "tokenizer.json").unlink(missing_ok=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("shutil.rmtree", die)
+        with pytest.raises(KeyboardInterrupt):
+            drop_old(tmp_path, keep=1)
+    assert len(list(runs(tmp_path))) == 1
+    assert len(list(tmp_path.glob("*.dropped"))) == 1
+    drop_old(tmp_path, keep=1)
+    assert not list(tmp_path.glob("*.dropped"))
 
 
 def test_losses_of_steps_that_are_done_again_replace_the_first_attempt(tmp_path: Path) -> None:
