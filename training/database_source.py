@@ -1,9 +1,10 @@
 """The training graph as a database tells it while it goes on changing.
 
 What a batch needs is asked for by users: their degrees, some of their neighbours, the follows
-among them. So memory is in proportion to the batch, and what is committed during training is seen
-by the next batch. Users that are not in the pinned snapshot are left out wherever they turn up.
-A database that is restarted in between is waited for.
+among them. So memory is in proportion to the batch and, with a few bytes each, to the users, not to
+the edges; what is committed during training is seen by the next batch. Users that are not in the
+pinned snapshot are left out wherever they turn up. A database that is restarted in between is
+waited for.
 
 Shapes: N users, Q pairs, R targets, E drawn edges.
 """
