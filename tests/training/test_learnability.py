@@ -274,20 +274,15 @@ CASES = {
 }
 
 
-ALL_FORMS = [
-    pytest.param(name, marks=[pytest.mark.slow] if case.options else [])
-    for name, case in CASES.items()
-]
-"""The default forms each time, the optional ones with the slow tests."""
-
-
-@pytest.mark.parametrize("name", ALL_FORMS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_fifty_steps_beat_the_best_constant_on_a_network_that_was_held_out(name: str) -> None:
     loss, constant = held_out(CASES[name], Shuffled())
     assert loss < 0.95 * constant
 
 
-@pytest.mark.parametrize("name", ALL_FORMS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_with_pairs_or_targets_shuffled_they_do_not(name: str) -> None:
     loss, constant = held_out(CASES[name], CASES[name].shuffled)
     # Of follows at random degrees still tell a little: half of the strangers are uniform.

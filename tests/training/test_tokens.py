@@ -28,6 +28,7 @@ def tokenizer():
     return train_tokenizer(CAPTIONS, vocabulary_size=120)
 
 
+@pytest.mark.slow
 def test_same_captions_give_the_same_bytes_in_another_process_and_order(tokenizer):
     child = subprocess.run(
         [sys.executable, "-c", CHILD],
