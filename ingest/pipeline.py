@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from graphdb.errors import CommitUnknown, PositionConflict
-from graphdb.facts import Batch
 from graphdb.store import GraphStore, Prepares
 from ingest.dead_letters import DeadLetter, DeadLetters, Payload, rejected
 from ingest.decoding import Decoded, decode
 from ingest.errors import PartitionsMoved
-from ingest.read_ahead import Decode, EndOfSource, ReadAhead, ReadBatch
+from ingest.read_ahead import Decode, EndOfSource, ReadAhead, ReadBatch, unprepared
 from ingest.sources import Extent, Records, Source
 
 logger = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ class Pipeline:
         decode: Decode = decode,
         keeps_positions: bool = True,
     ) -> None:
-        prepare = graph.prepare if isinstance(graph, Prepares) else _as_it_is
+        prepare = graph.prepare if isinstance(graph, Prepares) else unprepared
         self._ahead = ReadAhead(source, decode, batch_size, prepare=prepare)
         self._graph = graph
         self._dead_letters = dead_letters
@@ -103,7 +102,7 @@ class Pipeline:
         if not batch.letters_kept:
             self._dead_letters.append(letters)
             batch.letters_kept = True
-        facts = batch.batch if self._keeps_positions else replace(batch.batch, moves=())
+        facts = batch.facts if self._keeps_positions else replace(batch.facts, moves=())
         try:
             commit = self._graph.apply(facts)
         except (PositionConflict, CommitUnknown) as conflict:
@@ -134,10 +133,6 @@ class Pipeline:
     def close(self) -> None:
         """End reading ahead; source and graph stay open."""
         self._ahead.close()
-
-
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
 
 
 def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:

@@ -26,7 +26,7 @@ class ReadBatch:
 
     runs: list[Records]
     decoded: Decoded
-    batch: Batch
+    facts: Batch
     extent: Extent
     letters_kept: bool = False
 
@@ -40,6 +40,11 @@ class EndOfSource:
 
 
 Item = ReadBatch | EndOfSource | Exception
+
+
+def unprepared(facts: Batch) -> Batch:
+    """The batch as it is, for a graph that prepares nothing."""
+    return facts
 
 
 class ReadAhead:
@@ -57,7 +62,7 @@ class ReadAhead:
         decode: Decode,
         max_events: int,
         *,
-        prepare: Prepare = lambda batch: batch,
+        prepare: Prepare = unprepared,
     ) -> None:
         self._source = source
         self._decode = decode
@@ -160,8 +165,8 @@ class ReadAhead:
             return None
         lines = [line for run in runs for line in run.lines]
         decoded = self._decode(lines, time.time_ns() // 1000)
-        batch = self._prepare(decoded.batch([run.move for run in runs]))
-        return ReadBatch(runs=runs, decoded=decoded, batch=batch, extent=self._source.extent())
+        facts = self._prepare(decoded.batch([run.move for run in runs]))
+        return ReadBatch(runs=runs, decoded=decoded, facts=facts, extent=self._source.extent())
 
     def _put(self, item: Item, epoch: int) -> None:
         with self._changed:
