@@ -1,8 +1,8 @@
 """The configuration of a training run as a frozen value; `training.recipe` has named ones.
 
-What the paper leaves open is an option: a default, whose reason `docs/mmga.md` gives, and the paper's
-literal form beside it (`paper_literal`). Widths are in floats, `num_` are counts, rates are in
-[0, 1].
+What the paper leaves open is an option: a default, whose reason `docs/mmga.md` gives, and the
+paper's literal form beside it (`paper_literal`). Widths are in floats, `num_` are counts, rates are
+in [0, 1].
 """
 
 import json
