@@ -21,7 +21,7 @@ from training.model import MMGA
 from training.neighbourhoods import fixed_draw, neighbourhood
 from training.pooling import Pooling
 from training.training_data import PostLists, TrainingData
-from training.user_bank import ModalVectors, UserBank, bank_of
+from training.user_bank import ModalVectors, UserBank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,17 +135,16 @@ def encode_posts(
     )
 
 
-def encode_modalities(
-    model: MMGA, data: TrainingData, *, users: NDArray[np.int64] | None = None, step: int = 0
-) -> UserBank:
-    """A bank filled at this step from the newest posts of the users (all of them by default)."""
-    users = np.arange(data.num_users) if users is None else users
-    config = model.config
-    bank = bank_of(data, config)
-    bank.step = step
-    for chunk in DEFAULT.of_users(users):
+def refill(
+    bank: UserBank, model: MMGA, data: TrainingData, *, users: NDArray[np.int64] | None = None
+) -> None:
+    """Empty the bank, then write R^I and R^T of these users (by default all), of the newest posts.
+
+    In place: of a million users the bank is what takes most memory.
+    """
+    bank.clear()
+    for chunk in DEFAULT.of_users(np.arange(data.num_users) if users is None else users):
         bank.write(torch.from_numpy(chunk), modal_vectors(model, data, chunk))
-    return bank
 
 
 def modal_vectors(

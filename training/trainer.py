@@ -24,7 +24,7 @@ from training.batches import (
 from training.collapse import Finding
 from training.config import RunConfig
 from training.diagnosis import diagnose
-from training.encoding import encode_modalities
+from training.encoding import refill
 from training.errors import NotFinite
 from training.loading import BatchLoader, moved
 from training.model import MMGA, build
@@ -208,10 +208,9 @@ class Trainer:
     def refresh_bank(self) -> None:
         """Encode every user anew, each rank its share."""
         mine = np.arange(self.rank, self.data.num_users, self.num_ranks)
-        fresh = encode_modalities(self.model, self.data, users=mine, step=self.bank.step)
+        refill(self.bank, self.model, self.data, users=mine)
         if self.num_ranks > 1:
-            sum_over_ranks(fresh.state(), self.device)
-        self.bank.load(fresh.state())
+            sum_over_ranks(self.bank.state(), self.device)
 
     @torch.no_grad()
     def held_out_losses(self) -> dict[str, float]:

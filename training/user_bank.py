@@ -117,6 +117,11 @@ class UserBank:
         known = written > 0
         return ((step + 1 - written) * known).sum() / known.sum()
 
+    def clear(self) -> None:
+        """Forget all vectors."""
+        for tensor in self.state().values():
+            tensor.zero_()
+
     def state(self) -> dict[str, Tensor]:
         """All tensors, by name."""
         return {

@@ -20,7 +20,7 @@ from tests.training.learnable_network import Shuffled, learnable_data
 from tests.training.small_network import small_config
 from training.batches import EncoderBatch, GraphBatch, UserBatch
 from training.config import RunConfig
-from training.encoding import encode_modalities
+from training.encoding import refill
 from training.objectives.node_feature_modelling import COSINE_POWER
 from training.trainer import Trainer
 from training.user_bank import UserBank
@@ -87,7 +87,8 @@ def held_out(case: Case, shuffled: Shuffled) -> tuple[float, float]:
     config = trainer.config
     other = Trainer(config, learnable_data(config, 1, shuffled), seed=1)
     model = trainer.model.eval()
-    bank = encode_modalities(model, other.data)
+    bank = other.bank
+    refill(bank, model, other.data)
     batches = [other.draw(number)[0] for number in range(NUM_HELD_OUT_BATCHES)]
     with torch.no_grad():
         losses = [float(model(batch, bank)[case.term]) for batch in batches]
