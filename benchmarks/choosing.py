@@ -6,7 +6,7 @@ folds, and the figure is of the other half, and the other way round. The judging
 Shapes: N users, D width of R.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from training.judge import NUM_CHOOSING_STRANGERS, CountedPairs, counted
 from training.link_head import PairExamples, fit_head, pair_examples, pair_rows
 from training.negatives import content_seed, judged_pairs, pair_universe
 from training.topics import TopicTask, topic_report, topic_task
+from training.views import View
 
 FloatArray = NDArray[np.float32]
 
@@ -36,12 +37,17 @@ class ChoosingJudge:
     examples: PairExamples
     topics: Sequence[TopicTask]
 
-    def figures(self, R_ND: FloatArray) -> dict[str, float]:
-        """AUC of fans by R alone and with counts, accuracy and macro F1 of topics, by name."""
+    def figures(self, R_ND: FloatArray, views: Mapping[str, View]) -> dict[str, float]:
+        """By name: AUC of fans by R alone, with counts, and by the cosines of each view alone;
+        accuracy and macro F1 of topics.
+        """
         found: dict[str, float] = {}
         for name, with_counts in (("R", False), ("R + counts", True)):
             same, uniform = self.fans(R_ND, with_counts=with_counts)
             found |= {f"{name}, same followee": same, f"{name}, uniform": uniform}
+        for name, view in views.items():
+            same, uniform = self.by_cosine(view)
+            found |= {f"{name} alone, same followee": same, f"{name} alone, uniform": uniform}
         for task in self.topics:
             report = topic_report(task, R_ND)
             found |= {
@@ -71,6 +77,15 @@ class ChoosingJudge:
         aucs = np.array(looks)  # looks, halves, kinds of strangers
         best = aucs.mean(axis=2).argmax(axis=0)
         same, uniform = (aucs[best[1], 0] + aucs[best[0], 1]) / 2
+        return float(same), float(uniform)
+
+    def by_cosine(self, view: View) -> tuple[float, float]:
+        """The same by cosines, which learn nothing from either half."""
+        aucs = [
+            both_aucs(half.pairs, view.cosines(half.pairs.followers, half.pairs.followees))
+            for half in self.halves
+        ]
+        same, uniform = np.mean(aucs, axis=0)
         return float(same), float(uniform)
 
 

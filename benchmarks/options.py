@@ -2,8 +2,9 @@
 
 Each variant trains the recipe `tiny` with one change on real accounts (see `benchmarks.prepared`;
 left out with a line where they are not) and is judged on the choosing folds: AUC of fans by the
-representation alone and with counts, macro F1 of labelled users by cross-validation. All variants
-and the default share seeds, posts, strangers and examples, so differences are taken seed by seed.
+representation alone, with counts, and by the cosines of text and of images alone; accuracy and
+macro F1 of labelled users by cross-validation. All variants and the default share seeds, posts,
+strangers and examples, so differences are taken seed by seed.
 
     python -m benchmarks options [--quick]              all variants, and the table
     python -m benchmarks.options [VARIANT…] [--seeds N] some of them, or more seeds
@@ -23,9 +24,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.choosing import ChoosingJudge, choosing_judge
 from benchmarks.machine import commit
 from benchmarks.measure import Row
@@ -33,13 +31,15 @@ from benchmarks.option_results import DEFAULT, Result, read, table, write
 from benchmarks.prepared import Prepared, congress, prepare
 from ingest.synthetic import write_synthetic_network
 from training.config import RunConfig, to_json
-from training.encoding import encode_users
+from training.encoding import UserVectors, encode_users
 from training.errors import TrainingError
 from training.options import with_options
 from training.recipe import paper_literal, smoke, tiny
 from training.run_evaluation import representation_of
 from training.trainer import Trainer, check_finite
 from training.training_data import training_data
+from training.vectors_file import load_vectors, save_vectors
+from training.views import views_of
 
 LITERAL = "paper literal"
 NUM_SEEDS = 3
@@ -63,7 +63,16 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     "one layer": ("graph.fan_outs=64",),
     "contrast pairwise": ("objectives.contrast=pairwise",),
     "contrast literal": ("objectives.contrast=paper_literal",),
-    "text pooling mean": ("text.pooling=mean",),
+    "text pooling cls": ("text.pooling=cls",),
+    "text dropout 0.1": ("text.dropout=0.1",),
+    "32 pairs of users, 4 posts": (
+        "schedule.num_contrast_pairs=32",
+        "schedule.num_contrast_posts=4",
+    ),
+    "temperature 0.1": ("objectives.contrast_temperature=0.1",),
+    "64 stale negatives": ("schedule.num_bank_negatives=64",),
+    "encoders' rate 1e-3": ("schedule.encoder_learning_rate=1e-3",),
+    "phase 0 of 60 steps": ("schedule.num_phase0_steps=60",),
     "attention over posts": ("users.post_pooling=attention",),
     "gated fusion": ("users.fusion=gated",),
     "modality dropout 0.2": ("users.modality_dropout=0.2",),
@@ -159,15 +168,16 @@ class Study:
             config = changed(self.config, variant)
             if found := read(self.path(variant, seed), config):
                 return found
-            R = self.vectors(config, seed)
+            vectors = self.vectors(config, seed)
         except TrainingError as error:
             return Result(variant=variant, seed=seed, refused=str(error))
+        R = representation_of(vectors, config.users.fusion)
         result = Result(
             variant=variant,
             seed=seed,
             config=to_json(config),
             vectors=hashlib.blake2b(R.tobytes(), digest_size=8).hexdigest(),
-            figures=self.judge().figures(R),
+            figures=self.judge().figures(R, views_of(vectors)),
             seconds=time.monotonic() - started,
             commit=commit(),
         )
@@ -175,23 +185,20 @@ class Study:
         self.vectors_path(config, seed).unlink()
         return result
 
-    def vectors(self, config: RunConfig, seed: int) -> NDArray[np.float32]:
-        """R of all users, from an attempt that ended before it was judged where there is one.
+    def vectors(self, config: RunConfig, seed: int) -> UserVectors:
+        """Those of all users, from an attempt that ended before it was judged where there is one.
 
         Raises TrainingError.
         """
         path = self.vectors_path(config, seed)
         if not path.exists():
-            R = trained(config, self.network(), seed)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path.with_suffix(".partial.npy"), R)
-            path.with_suffix(".partial.npy").replace(path)
-        return np.asarray(np.load(path))
+            save_vectors(path, trained(config, self.network(), seed))
+        return load_vectors(path)
 
     def vectors_path(self, config: RunConfig, seed: int) -> Path:
-        """Where R is until it is judged."""
+        """Where vectors are until they are judged."""
         name = hashlib.blake2b(f"{seed} {to_json(config)}".encode(), digest_size=8).hexdigest()
-        return self.folder / "vectors" / f"{name}.npy"
+        return self.folder / "vectors" / f"{name}.safetensors"
 
     def kept(self) -> list[Result]:
         """The results that are there and still of this code's options, in the order of VARIANTS."""
@@ -239,8 +246,8 @@ def changed(config: RunConfig, variant: str) -> RunConfig:
     return with_options(config, VARIANTS[variant])
 
 
-def trained(config: RunConfig, network: Prepared, seed: int) -> NDArray[np.float32]:
-    """R (N, D) of all users after training, over the follows of the training folds.
+def trained(config: RunConfig, network: Prepared, seed: int) -> UserVectors:
+    """Vectors of all users after training, over the follows of the training folds.
 
     Raises TrainingError.
     """
@@ -248,8 +255,7 @@ def trained(config: RunConfig, network: Prepared, seed: int) -> NDArray[np.float
     trainer = Trainer(config, data, seed=seed)
     for record in trainer.steps(0):
         check_finite({"total": float(record.losses["total"])}, record.number)
-    vectors = encode_users(trainer.model, data, data.source, salt=b"options")
-    return representation_of(vectors, config.users.fusion)
+    return encode_users(trainer.model, data, data.source, salt=b"options")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from training.judge import ALONE, WITH_COUNTS, Figure, Scores
+from training.judge import ALONE, COSINE, WITH_COUNTS, Figure, Scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ def task_table(evaluation: Evaluation, task: str) -> list[str]:
         )
     )
     rows = [[task, *(metric.replace("_", " ") for metric in metrics)]]
-    for method in (WITH_COUNTS, ALONE):
+    for method in (WITH_COUNTS, ALONE, COSINE):
         own = {
             each.figure.metric: each
             for each in evaluation.compared

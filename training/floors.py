@@ -28,6 +28,8 @@ COUNT_FLOORS = {
     "reciprocity": "reciprocity",
 }
 
+TEXT_FLOOR = "posts TF-IDF cosine"
+
 NUM_SINGULAR = 16
 BLOCK = 16_384
 NUM_TREES = 100
@@ -105,7 +107,7 @@ def floor_scores(
         "gradient boosting over counts": boosted.predict_proba(inputs)[:, 1],
         "truncated SVD": known,
         **scores,
-        "posts TF-IDF cosine": cosines,
+        TEXT_FLOOR: cosines,
     }
 
 

@@ -4,7 +4,8 @@ Shapes: N users, D width of R, Q pairs, C counts.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from graphdb.pair_counts import pair_counts
 from graphdb.snapshot import Snapshot
 from training.errors import EvaluationImpossible
 from training.fans import FANS_METRICS, FansReport, fans_report, mean_auc
-from training.floors import floor_scores
+from training.floors import TEXT_FLOOR, floor_scores
 from training.link_head import (
     PairExamples,
     fit_head,
@@ -42,15 +43,19 @@ from training.topics import (
     topic_task,
 )
 from training.user_texts import UserTexts
+from training.views import View
 
 FloatArray = NDArray[np.float32]
 
 STRANGERS = {"same_followee": "fans, same followee", "uniform": "fans, uniform"}
 COLD_START = "fans, cold start"
 
+COSINE = "cosine"
 ALONE = "representation"
 WITH_COUNTS = "representation + counts"
 COUNTS = "network over counts"
+
+NO_VIEWS: Mapping[str, View] = MappingProxyType({})
 
 MIN_FOLLOWS = 20
 NUM_CHOOSING_STRANGERS = 20
@@ -121,11 +126,12 @@ class Judge:
     is_cold: NDArray[np.bool_]
     topics: Sequence[TopicTask]
 
-    def score(self, R_ND: FloatArray) -> Scores:
+    def score(self, R_ND: FloatArray, views: Mapping[str, View] = NO_VIEWS) -> Scores:
         """Figures of a representation of all users, encoded without held-out follows.
 
         Heads learn from training follows and training labels. The head over R and counts is the
-        better, on the choosing folds, of one that reads both and one that reads counts alone.
+        better, on the choosing folds, of one that reads both and one that reads counts alone. Each
+        of the views is judged by its cosines as well.
         """
         R_ND = np.asarray(R_ND, np.float32)
         alone = self.fit(R_ND, with_counts=False)
@@ -137,6 +143,8 @@ class Judge:
         for method, head in heads.items():
             scores = self.judging.score(head, R_ND, with_counts=method == WITH_COUNTS)
             figures |= fans_figures(method, self.judging.report(scores, self.is_cold))
+        for name, view in views.items():
+            figures |= self.cosine_figures(name, view)
         named = {"fans": NamedHead(head=heads[WITH_COUNTS], input="pair", classes=("follow",))}
         for task in self.topics:
             figures |= topic_figures(task, ALONE, asdict(topic_report(task, R_ND)))
@@ -149,6 +157,12 @@ class Judge:
             heads=named,
             uses_representation=uses,
         )
+
+    def cosine_figures(self, name: str, view: View) -> dict[Figure, float]:
+        """How well the cosines of one view tell follows."""
+        pairs = self.judging.pairs
+        cosines = view.cosines(pairs.followers, pairs.followees)
+        return by_view(name, fans_figures(COSINE, self.judging.report(cosines, self.is_cold)))
 
     def floors(self) -> Scores:
         """Figures of what counts and words reach, on the same follows, strangers and users."""
@@ -167,6 +181,7 @@ class Judge:
         figures: dict[Figure, float] = {}
         for name, scores_Q in scores.items():
             figures |= fans_figures(name, self.judging.report(scores_Q, self.is_cold))
+        figures |= by_view("text", figures_of(TEXT_FLOOR, figures))
         for task in self.topics:
             for name, found in self.topic_floors(task).items():
                 figures |= topic_figures(task, name, found)
@@ -272,6 +287,19 @@ def fans_figures(method: str, report: FansReport) -> dict[Figure, float]:
         Figure(task=task, method=method, metric=metric): metrics[metric]
         for task, metrics in found.items()
         for metric in FANS_METRICS
+    }
+
+
+def figures_of(method: str, figures: Mapping[Figure, float]) -> dict[Figure, float]:
+    """Those of one method."""
+    return {figure: value for figure, value in figures.items() if figure.method == method}
+
+
+def by_view(name: str, figures: Mapping[Figure, float]) -> dict[Figure, float]:
+    """Figures of fans prediction as a task of its own, by one view alone."""
+    return {
+        replace(figure, task=f"{figure.task}, by {name} alone"): value
+        for figure, value in figures.items()
     }
 
 

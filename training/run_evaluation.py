@@ -14,6 +14,7 @@ from training.judge import Scores, prepare_judge
 from training.progress import Reporter
 from training.run import TrainedRun
 from training.user_texts import read_user_texts
+from training.views import views_of
 
 JUDGE_SEED = 0
 """One draw of strangers and examples for all seeds: they differ by training alone."""
@@ -37,8 +38,12 @@ def evaluate_run(trained: TrainedRun, store: GraphStore, reporter: Reporter) -> 
     initial, after = [], []
     for vectors in trained.vectors:
         reporter.say(f"evaluation: seed {vectors.seed}")
-        initial.append(judge.score(representation_of(vectors.initial, fusion)))
-        after.append(judge.score(representation_of(vectors.trained, fusion)))
+        initial.append(
+            judge.score(representation_of(vectors.initial, fusion), views_of(vectors.initial))
+        )
+        after.append(
+            judge.score(representation_of(vectors.trained, fusion), views_of(vectors.trained))
+        )
     return RunEvaluation(evaluation=compare(after, initial, floors), trained=tuple(after))
 
 

@@ -1,5 +1,6 @@
 """What options are worth: judged without bias, kept, compared seed by seed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from benchmarks.options import LITERAL, VARIANTS, Study, changed
 from graphdb.folds import CHOOSING_FOLDS
 from tests.training.village import NUM_USERS, quarter, village
 from training.config import RunConfig, to_json
+from training.encoding import UserVectors
 from training.errors import RecipeUnknown
 from training.options import options
 from training.recipe import tiny
+from training.views import View
 
 
 def result(variant: str, seed: int, value: float, **others: object) -> Result:
@@ -93,9 +96,10 @@ def test_an_attempt_that_was_not_judged_goes_on_there(
     study = Study(folder=tmp_path, events=tmp_path / "none.jsonl", config=tiny())
     runs = []
 
-    def train(config: RunConfig, network: object, seed: int) -> np.ndarray:
+    def train(config: RunConfig, network: object, seed: int) -> UserVectors:
         runs.append(seed)
-        return np.full((4, 2), seed, np.float32)
+        rows, known = np.full((4, 2), seed, np.float32), np.ones(4, np.bool_)
+        return UserVectors(graph=rows, image=rows, text=rows, has_image=known, has_text=known)
 
     monkeypatch.setattr(Study, "network", lambda self: None)
     monkeypatch.setattr("benchmarks.options.trained", train)
@@ -110,8 +114,9 @@ def test_an_attempt_that_was_not_judged_goes_on_there(
 
 
 class SumJudge:
-    def figures(self, R: np.ndarray) -> dict[str, float]:
-        return {"sum": float(R.sum())}
+    def figures(self, R: np.ndarray, views: Mapping[str, View]) -> dict[str, float]:
+        assert R.shape == (4, 6)
+        return {"sum": float(views["text"].vectors.sum())}
 
 
 def test_the_halves_are_the_choosing_folds() -> None:
@@ -129,8 +134,12 @@ def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(
     rng = np.random.default_rng(0)
     sides = np.array([[1.0, -1.0][quarter(user)] for user in range(NUM_USERS)])
     noise = rng.standard_normal((NUM_USERS, 6)).astype(np.float32)
-    informed = judge.figures((sides[:, None] + 0.3 * noise).astype(np.float32))
-    uninformed = judge.figures(noise)
+    known = np.ones(NUM_USERS, np.bool_)
+    R = (sides[:, None] + 0.3 * noise).astype(np.float32)
+    informed, uninformed = (
+        judge.figures(rows, {"text": View(vectors=rows, has=known)}) for rows in (R, noise)
+    )
+    assert informed["text alone, uniform"] > 0.6 > uninformed["text alone, uniform"]
     assert informed["R, uniform"] > 0.7 > 0.62 > uninformed["R, uniform"]
     assert informed["topic, F1"] > 0.95
     assert informed["R + counts, uniform"] > 0.65

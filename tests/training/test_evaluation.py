@@ -7,7 +7,8 @@ import pytest
 from tests.training.village import NUM_USERS, quarter, village
 from training.errors import EvaluationImpossible
 from training.evaluation import compare, render_evaluation
-from training.judge import ALONE, WITH_COUNTS, Figure, Scores, prepare_judge
+from training.judge import ALONE, COSINE, WITH_COUNTS, Figure, Scores, prepare_judge
+from training.views import View
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,10 @@ def noise(seed=0):
     return np.random.default_rng(seed).standard_normal((NUM_USERS, 6)).astype(np.float32)
 
 
+def view(vectors):
+    return View(vectors=vectors, has=np.ones(NUM_USERS, np.bool_))
+
+
 def figure(method, metric="auc", task="fans, uniform"):
     return Figure(task=task, method=method, metric=metric)
 
@@ -32,8 +37,8 @@ def figure(method, metric="auc", task="fans, uniform"):
 @pytest.fixture(scope="module")
 def scores(judge):
     return {
-        "informed": judge.score(informed()),
-        "noise": judge.score(noise()),
+        "informed": judge.score(informed(), {"text": view(informed(1))}),
+        "noise": judge.score(noise(), {"text": view(noise(1))}),
         "floors": judge.floors(),
     }
 
@@ -44,6 +49,23 @@ def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(score
     assert bad[figure(ALONE)] < 0.6
     assert good[figure(ALONE, "accuracy", "users by topic")] > 0.95
     assert bad[figure(ALONE, "accuracy", "users by topic")] < 0.7
+
+
+def test_a_view_is_judged_by_its_cosines_beside_those_of_words(scores):
+    by_text = figure(COSINE, task="fans, uniform, by text alone")
+    assert scores["informed"].figures[by_text] > 0.6
+    assert scores["noise"].figures[by_text] == pytest.approx(0.5, abs=0.05)
+    words = "posts TF-IDF cosine"
+    floors = scores["floors"].figures
+    assert floors[replace(by_text, method=words)] == floors[figure(words)]
+
+
+def test_a_user_without_the_view_is_like_nobody():
+    vectors = np.array([[3.0, 0.0], [1.0, 0.0], [9.0, 9.0]], np.float32)
+    found = View(vectors=vectors, has=np.array([True, True, False])).cosines(
+        np.array([0, 0, 0]), np.array([0, 1, 2])
+    )
+    assert found.tolist() == [1.0, -1.0, 0.0]
 
 
 def test_with_counts_noise_does_no_harm(scores):
@@ -60,7 +82,9 @@ def test_floors_are_judged_on_the_same_figures(scores):
 
 
 def test_scoring_again_gives_the_same_figures(judge, scores):
-    assert judge.score(informed()).figures == scores["informed"].figures
+    assert (
+        judge.score(informed(), {"text": view(informed(1))}).figures == scores["informed"].figures
+    )
 
 
 def test_heads_for_publishing_are_given(scores):
