@@ -120,6 +120,11 @@ class GraphEncoderConfig:
                 "gate_normalisation softmax with gate_input concat gives every target the same "
                 "weights; take gate_input distance"
             )
+        if self.literal_propagation and self.dropout:
+            raise RecipeUnknown(
+                "literal_propagation is eq. 6 as printed, which has no dropout; take graph.dropout "
+                "0"
+            )
         if self.literal_gate and self.gate_input != "concat":
             raise RecipeUnknown(
                 "literal_gate is eq. 5 as printed, which has no distances; take gate_input concat"

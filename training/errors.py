@@ -58,3 +58,7 @@ class RunFailed(TrainingError):
 
 class RunUnreadable(TrainingError):
     """A run's files are of another format or damaged."""
+
+
+LASTING = (NotFinite, NothingToTrain, WeightsUnusable)
+"""Errors of a worker that come again when the run resumes."""

@@ -30,6 +30,7 @@ def optimiser(
             "params": [e for e in moved if (id(e) in slow) == is_slow and (e.ndim > 1) == decays],
             "weight_decay": weight_decay if decays else 0.0,
             "initial_lr": rate,
+            "is_pretrained": is_slow,
         }
         for is_slow, rate in ((False, learning_rate), (True, pretrained_learning_rate))
         for decays in (True, False)
@@ -60,14 +61,20 @@ def optimisers_of(
 
 def descend(
     optimisers: Mapping[Mover, torch.optim.Optimizer], schedule: ScheduleConfig, step: int
-) -> tuple[Tensor, dict[Mover, float]]:
+) -> tuple[Tensor, dict[str, float]]:
     """Follow the gradient, that of each optimiser cut to the greatest length.
 
-    Returns the length of all of it before the cut, and the learning rates.
+    Returns the length of all of it before the cut, and the learning rates: by mover of what began
+    at random, and as `pretrained` of what did not, where there is any.
     """
-    norms, rates = [], {}
+    norms: list[Tensor] = []
+    rates: dict[str, float] = {}
     for mover, chosen in optimisers.items():
-        rates[mover] = set_learning_rate(chosen, learning_rate_factor(schedule, mover, step))
+        factor = learning_rate_factor(schedule, mover, step)
+        for group in chosen.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+            if group["params"]:
+                rates["pretrained" if group["is_pretrained"] else mover] = group["lr"]
         moved = parameters_of(chosen)
         norm = nn.utils.clip_grad_norm_(moved, schedule.max_gradient_norm)
         norms.append(norm.to(moved[0].device))  # without any gradient it is on the CPU
@@ -78,13 +85,6 @@ def descend(
 def parameters_of(chosen: torch.optim.Optimizer) -> list[nn.Parameter]:
     """What an optimiser moves."""
     return [each for group in chosen.param_groups for each in group["params"]]
-
-
-def set_learning_rate(chosen: torch.optim.Optimizer, factor: float) -> float:
-    """Scale the first learning rate by a factor; return what it is now."""
-    for group in chosen.param_groups:
-        group["lr"] = group["initial_lr"] * factor
-    return float(chosen.param_groups[0]["lr"])
 
 
 def gradient_norms(

@@ -1,7 +1,7 @@
 """What must hold before a run begins."""
 
 from training.batches import PostPools
-from training.config import RunConfig
+from training.config import ImageEncoderConfig, RunConfig, TextEncoderConfig
 from training.errors import NothingToTrain, RecipeUnknown
 from training.schedule import plan
 from training.training_data import TrainingData
@@ -18,12 +18,33 @@ def check_enough(data: TrainingData, posts: PostPools) -> None:
 
 
 def check_weights(config: RunConfig) -> None:
-    """Raises RecipeUnknown when all terms of a phase weigh nothing."""
+    """Raises RecipeUnknown when all terms of a phase weigh nothing, or have nothing to move."""
     weight = weights(config.objectives)
     for stage in plan(config.schedule):
         terms = PHASE_TERMS[stage.phase]
-        if not any(weight[name] for name in terms):
+        weighed = [name for name in terms if weight[name]]
+        if not weighed:
             raise RecipeUnknown(
                 f"phase {stage.phase} has no objective with a weight ({', '.join(terms)}); "
                 "give one a weight or take its steps out of the schedule"
             )
+        if not any(moves_anything(config, name) for name in weighed):
+            raise RecipeUnknown(
+                f"phase {stage.phase} has nothing to move: {' and '.join(weighed)} of frozen "
+                "encoders alone; train some of their layers (num_trained_layers), give language "
+                "modelling or alignment a weight, or take the steps out of the schedule"
+            )
+
+
+def moves_anything(config: RunConfig, term: str) -> bool:
+    """Whether a term has parameters that are not frozen; only a contrast may have none."""
+    contrasted: dict[str, ImageEncoderConfig | TextEncoderConfig] = {
+        "contrast_image": config.image,
+        "contrast_text": config.text,
+    }
+    return (
+        term not in contrasted
+        or contrasted[term].num_trained_layers != 0
+        or config.objectives.contrast != "infonce"
+        or config.users.post_pooling == "attention"
+    )

@@ -14,23 +14,13 @@ from typing import Any
 
 from training.config import to_json
 from training.cpus import usable_cpus
-from training.errors import (
-    ClusterTooSmall,
-    ClusterUnreachable,
-    NotFinite,
-    NothingToTrain,
-    RunFailed,
-    WeightsUnusable,
-)
+from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RunFailed
 from training.run_files import Run
 from training.seed_files import SeedFiles
 
 MAX_FAILURES = 3
 MAX_FAILED_STARTS = 10
 """Of a group of workers, each after a minute in which the cluster had no room for it."""
-
-LASTING = (NotFinite, NothingToTrain, WeightsUnusable)
-"""Errors of a worker that come again when the run resumes."""
 
 SETTLING_SECONDS = 3.0
 CONNECT_SECONDS = 5.0

@@ -24,9 +24,10 @@ from training.config import RunConfig
 from training.durable import write_text
 from training.errors import NothingToTrain
 from training.post_inputs import PostInputs, prepare_post_inputs
+from training.preconditions import check_weights
 from training.pretrained import check_image, check_text
 from training.progress import Reporter
-from training.run_files import Run, begin, interrupted
+from training.run_files import Run, begin, drop_old, interrupted
 from training.seed_vectors import SeedEncoder, SeedVectors
 from training.seeds import train_seeds
 from training.settings import TrainingSettings
@@ -97,12 +98,13 @@ def start_or_resume(
 ) -> tuple[Run, Snapshot]:
     """The interrupted run of the same request with its snapshot, or a new one.
 
-    Raises WeightsUnusable before anything is written.
+    Raises RecipeUnknown, WeightsUnusable before anything is written.
     """
     found = None if request.anew else resumable(settings, store, request, reporter)
     if found is not None:
         reporter.say(f"run {found.run_id} goes on where it was interrupted")
         return found, open_snapshot(found.snapshot)
+    check_weights(request.config)
     check_text(request.config.text)
     check_image(request.config.image)
     snapshot = take_snapshot(
@@ -125,6 +127,7 @@ def start_or_resume(
         code_version=code_version(),
         environment=environment(),
     )
+    drop_old(settings.runs)  # also where no run ever ends
     return run, snapshot
 
 

@@ -31,6 +31,7 @@ from training.durable import write_text
 from training.errors import RecipeUnknown, RunUnreadable
 
 FORMAT_VERSION = 2
+NUM_KEPT = 3
 DROPPED = ".dropped"
 
 logger = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ def finish(run: Run, generation: str | None) -> Run:
     return finished
 
 
-def drop_old(root: Path, *, keep: int) -> None:
+def drop_old(root: Path, *, keep: int = NUM_KEPT) -> None:
     """Drop all but the newest finished runs, and all but the newest that were interrupted.
 
     What was published lives on as generations. A folder is renamed before it is deleted, so that

@@ -19,8 +19,6 @@ from training.run_files import drop_old, finish, write_json
 from training.seeds import collapses, held_out
 from training.settings import TrainingSettings
 
-NUM_RUNS_KEPT = 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
@@ -103,7 +101,7 @@ def train_and_publish(
             publication(trained, judged), store, feature_settings, progress=reporter.counting
         )
     run = finish(trained.run, published.generation_id if published else None)
-    drop_old(settings.runs, keep=NUM_RUNS_KEPT)
+    drop_old(settings.runs)
     return RunReport(
         trained=replace(trained, run=run),
         judged=judged,

@@ -1,10 +1,13 @@
 """The files that the workers of one seed's training share; every worker must reach the folder."""
 
+import json
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from training import errors
 from training.durable import PARTIAL, write_text
+from training.errors import TrainingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=False)
@@ -27,6 +30,18 @@ class SeedFiles:
     def attempt(self) -> str:
         """The attempt that may write here."""
         return (self.folder / "attempt").read_text(encoding="utf-8")
+
+    def give_up(self, attempt: str, error: TrainingError) -> None:
+        """Note an error that comes again however often the attempt's workers are started."""
+        told = {"attempt": attempt, "kind": type(error).__name__, "message": str(error)}
+        write_text(self.folder / "given-up.json", json.dumps(told))
+
+    def check_not_given_up(self, attempt: str) -> None:
+        """Raises the error for which this attempt was given up."""
+        path = self.folder / "given-up.json"
+        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if told.get("attempt") == attempt:
+            raise getattr(errors, told["kind"])(told["message"])
 
     def take_over(self) -> str:
         """Begin an attempt; an earlier one that still runs writes no further.

@@ -23,7 +23,7 @@ from ray.train.collective import broadcast_from_rank_zero
 from graphdb.snapshot import open_snapshot
 from training.checkpoints import newest_checkpoint, read_checkpoint, save_checkpoint
 from training.config import ScheduleConfig, from_json
-from training.errors import RunFailed
+from training.errors import LASTING, RunFailed
 from training.graph_source import open_source
 from training.loss_log import append_losses, losses_of
 from training.post_inputs import open_post_inputs
@@ -42,11 +42,16 @@ def train_seed(arguments: dict[str, Any]) -> None:
     graph_url, attempt, seed, num_threads.
     """
     torch.set_num_threads(arguments["num_threads"])
-    files = SeedFiles(Path(arguments["folder"]))
+    files, attempt = SeedFiles(Path(arguments["folder"])), arguments["attempt"]
+    files.check_not_given_up(attempt)
     context = ray.train.get_context()
-    trainer = open_trainer(arguments, context.get_world_rank(), context.get_world_size())
-    with closing(trainer.data.source):
-        train(trainer, files, arguments["attempt"])
+    try:
+        trainer = open_trainer(arguments, context.get_world_rank(), context.get_world_size())
+        with closing(trainer.data.source):
+            train(trainer, files, attempt)
+    except LASTING as error:
+        files.give_up(attempt, error)  # Ray starts workers again whatever they raised
+        raise
 
 
 def train(trainer: Trainer, files: SeedFiles, attempt: str) -> None:
@@ -76,14 +81,21 @@ def train(trainer: Trainer, files: SeedFiles, attempt: str) -> None:
 
 
 def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, float]]]:
-    """Do the steps from `first` on; yield records and seconds wherever a checkpoint is due."""
+    """Do the steps from `first` on; yield records and seconds wherever a checkpoint is due.
+
+    A GPU computes steps later than they are given to it: there each has the mean of its group.
+    """
     group: list[tuple[StepRecord, float]] = []
-    started = time.perf_counter()
+    began = started = time.perf_counter()
     for record in trainer.steps(first):
         group.append((record, time.perf_counter() - started))
         if is_due(trainer.config.schedule, record.number):
+            if trainer.device.type == "cuda":
+                torch.cuda.synchronize(trainer.device)
+                mean = (time.perf_counter() - began) / len(group)
+                group = [(each, mean) for each, _ in group]
             yield group
-            group = []
+            group, began = [], time.perf_counter()
         started = time.perf_counter()
 
 

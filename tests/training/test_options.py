@@ -86,11 +86,12 @@ def test_every_option_reads_what_it_shows(name: str) -> None:
         ("text.num_trained_layers=3", "text.num_trained_layers is 3 of 2 layers"),
         ("image.patch_size=15", "image.patch_size 15 does not divide image.image_size 64"),
         ("graph.literal_gate=true", "take gate_input concat"),
+        ("graph.literal_propagation=true graph.dropout=0.1", "take graph.dropout 0"),
     ],
 )
 def test_what_is_refused_and_in_which_words(assignment: str, message: str) -> None:
     with pytest.raises(RecipeUnknown) as caught:
-        with_options(TINY, [assignment])
+        with_options(TINY, assignment.split())
     text = str(caught.value)
     assert re.search(message.replace("?", r"\?") if message.endswith("?") else message, text)
     assert "\n" not in text

@@ -10,7 +10,7 @@ import torch
 from tests.training.small_network import small_config, small_data, with_objectives, with_schedule
 from training.config import RunConfig
 from training.errors import RecipeUnknown
-from training.optimisation import optimiser, parameters_of
+from training.optimisation import descend, optimiser, parameters_of
 from training.step_record import StepRecord
 from training.trainer import Trainer
 
@@ -135,6 +135,32 @@ def test_the_total_is_the_weighed_sum_and_a_weight_of_zero_leaves_a_term_out() -
     for name, parameter in trainer.model.named_parameters():
         if name.startswith("masked_language_modelling"):
             assert torch.equal(parameter, before[name])
+
+
+def with_frozen_encoders(config: RunConfig) -> RunConfig:
+    frozen = {
+        part: dataclasses.replace(getattr(config, part), num_trained_layers=0)
+        for part in ("text", "image")
+    }
+    return dataclasses.replace(config, **frozen)
+
+
+def test_a_phase_with_nothing_to_move_is_refused() -> None:
+    frozen = with_frozen_encoders(with_schedule(small_config(), num_phase0_steps=0))
+    contrast_alone = with_objectives(frozen, weight_lm=0.0, weight_alignment=0.0)
+    with pytest.raises(RecipeUnknown, match="phase encoders has nothing to move"):
+        trainer_of(contrast_alone)
+    for config in (frozen, with_objectives(contrast_alone, contrast="pairwise")):
+        trainer_of(config).step(0)
+
+
+def test_the_rate_of_pretrained_layers_is_told_beside_that_of_the_others() -> None:
+    schedule = with_schedule(small_config()).schedule
+    fast, slow = (torch.nn.Parameter(torch.zeros(2, 2)) for _ in range(2))
+    chosen = optimiser([fast, slow], 1e-2, 0.0, pretrained=[slow], pretrained_learning_rate=1e-4)
+    (fast.sum() + slow.sum()).backward()
+    _, rates = descend({"encoders": chosen}, schedule, 0)
+    assert rates["pretrained"] == pytest.approx(rates["encoders"] / 100)
 
 
 def test_a_phase_whose_terms_all_weigh_nothing_is_refused() -> None:
