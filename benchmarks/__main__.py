@@ -21,6 +21,7 @@ BENCHMARKS = (
     "sampling",
     "features",
     "training",
+    "resume",
     "scale",
     "gpu",
     "serving",

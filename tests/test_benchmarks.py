@@ -45,6 +45,15 @@ def test_scale_tells_memory_disk_time_and_growth() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_resume_finds_the_weights_of_a_run_left_alone() -> None:
+    different, cost = quick_rows("resume").values()
+    assert different.ours == 0
+    assert not different.is_below_bar
+    assert cost.ours > 0
+
+
+@pytest.mark.slow
 def test_gpu_tells_speed_share_of_peak_and_waiting_also_where_a_cpu_stands_in() -> None:
     rows = quick_rows("gpu")
     assert ends_of(rows) == {
