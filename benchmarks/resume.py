@@ -2,10 +2,10 @@
 
 Input: a generated network; `mmga train` with the recipe `tiny`, one seed, a checkpoint every ten of
 160 steps. Three times, all processes of the run, Ray's with them, get SIGKILL at a random moment
-after a random checkpoint; the same command is given again. The weights in `model.safetensors` are
-to be those of the run that was left alone, byte for byte, with one worker and with two. What a kill
-costs is the time of all attempts together less that of the run left alone: the steps that are done
-again, and mostly that a process and its Ray begin again.
+between two checkpoints, once in each third of the steps; the same command is given again. The
+weights in `model.safetensors` are to be those of the run that was left alone, byte for byte, with
+one worker and with two. What a kill costs is the time of all attempts together less that of the run
+left alone: the steps that are done again, and mostly that a process and its Ray begin again.
 """
 
 import os
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,13 +27,17 @@ from training.seed_files import SeedFiles
 
 NUM_USERS = 300
 NUM_KILLS = 3
+EVERY = 10
 SCHEDULE = {
     "num_phase0_steps": 20,
     "num_encoder_steps": 30,
     "num_graph_steps": 40,
-    "num_steps_per_checkpoint": 10,
+    "num_steps_per_checkpoint": EVERY,
 }
 NUM_STEPS = 160
+SECONDS_TO_KILL_IN = 0.5
+"""Less than most groups of steps between two checkpoints take."""
+
 QUICK = {"num_users": 60, "num_kills": 1, "all_workers": (1,)}
 POLL_SECONDS = 0.02
 
@@ -60,11 +65,12 @@ def rows_of(home: Path, workers: int, num_kills: int) -> list[Row]:
     wait(begin(home, workers, "--new"))
     alone, expected = time.perf_counter() - started, model(home)
     started = time.perf_counter()
+    moments = random.Random(workers)
     for number in range(num_kills):
         process = begin(home, workers, *([] if number else ["--new"]))
-        # One kill in each part of the run, none before its first checkpoint.
-        part = NUM_STEPS // num_kills
-        wait_for_step(home, random.randrange(max(10, number * part), (number + 1) * part), process)
+        step = (number + moments.random()) * NUM_STEPS / num_kills
+        wait_for_checkpoint(home, step, process)
+        time.sleep(moments.random() * SECONDS_TO_KILL_IN)
         kill(process)
     wait(begin(home, workers))
     killed, found = time.perf_counter() - started, model(home)
@@ -108,22 +114,17 @@ def wait(process: "subprocess.Popen[bytes]") -> None:
         raise RuntimeError(f"mmga train ended with {process.returncode}")
 
 
-def wait_for_step(home: Path, step: int, process: "subprocess.Popen[bytes]") -> None:
-    """Until the checkpoint before this step is there, and about as long as the steps after it.
+def wait_for_checkpoint(home: Path, step: float, process: "subprocess.Popen[bytes]") -> None:
+    """Until this process has written a checkpoint, and one of this step or later is there.
 
     Raises RuntimeError where the command ends before.
     """
-    written = time.perf_counter()
-    seen: list[int] = []
-    while not seen or seen[-1] + 10 <= step:
+    before = checkpoint(home)
+    while (now := checkpoint(home)) is None or now == before or now < step - EVERY:
         if process.poll() is not None:
-            raise RuntimeError(f"mmga train ended before step {step}")
-        now = checkpoint(home)
-        if now is not None and now not in seen:
-            seen.append(now)
-            took, written = time.perf_counter() - written, time.perf_counter()
+            raise RuntimeError(f"mmga train ended before step {step:.0f}")
         time.sleep(POLL_SECONDS)
-    time.sleep(random.random() * took)
+    print(f"  SIGKILL after checkpoint {now}", file=sys.stderr)
 
 
 def checkpoint(home: Path) -> int | None:
@@ -137,7 +138,7 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
     """SIGKILL to the command and all that it has started."""
     doomed = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     for each in doomed:
-        if each.is_running():
+        with suppress(psutil.NoSuchProcess):  # Ray's workers end with their raylet
             each.kill()
     process.wait()
 

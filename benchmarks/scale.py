@@ -6,7 +6,7 @@ and a million mutual follows; then the same posts among 1,000,000 users. Recipe 
 of 32 pixels, fan-outs (15, 10) and 256 edges to hide, which takes what a CPU can do: 200 steps of
 its three phases, batches loaded ahead. Then one shard of 2,000 users is encoded as for publishing;
 the refreshes of the bank before phases encode a tenth of it alone. What a whole run would take is
-extrapolated from these: its 310 steps at the median of their phase, and all shards at the seconds
+extrapolated from these: its steps at the median of their phase, and all shards at the seconds
 of this one, at each refresh of the bank and once at the end.
 
 Then the same step on 10,000 users with 100,000 follows and 50,000 posts, and on a hundred times as

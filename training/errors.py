@@ -60,5 +60,5 @@ class RunUnreadable(TrainingError):
     """A run's files are of another format or damaged."""
 
 
-LASTING = (NotFinite, NothingToTrain, WeightsUnusable)
+LASTING = (NotFinite, NothingToTrain)
 """Errors of a worker that come again when the run resumes."""

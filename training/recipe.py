@@ -193,6 +193,7 @@ def paper_literal(config: RunConfig) -> RunConfig:
         per_relation_gates=False,
         literal_gate=True,
         literal_propagation=True,
+        dropout=0.0,
     )
     objectives = replace(
         config.objectives,

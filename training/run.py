@@ -116,6 +116,7 @@ def start_or_resume(
         f"snapshot of version {snapshot.version}: {snapshot.num_users:,} users, "
         f"{snapshot.num_posts:,} posts, {snapshot.followees.num_edges:,} follows"
     )
+    drop_old(settings.runs)  # also where no run ever ends
     run = begin(
         settings.runs,
         request.config,
@@ -127,7 +128,6 @@ def start_or_resume(
         code_version=code_version(),
         environment=environment(),
     )
-    drop_old(settings.runs)  # also where no run ever ends
     return run, snapshot
 
 

@@ -135,15 +135,24 @@ def finish(run: Run, generation: str | None) -> Run:
 def drop_old(root: Path, *, keep: int = NUM_KEPT) -> None:
     """Drop all but the newest finished runs, and all but the newest that were interrupted.
 
-    What was published lives on as generations. A folder is renamed before it is deleted, so that
-    a kill leaves none that looks like a run and lacks files; the next call deletes what is left.
+    Those that were interrupted before their first checkpoint count by themselves, so that they
+    cannot displace one that has got further. What was published lives on as generations. A folder
+    is renamed before it is deleted, so that a kill leaves none that looks like a run and lacks
+    files; the next call deletes what is left.
     """
     for left in root.glob(f"*{DROPPED}"):
         shutil.rmtree(left)
-    found = list(runs(root))
-    for status in ("finished", "training"):
-        for path in [path for path, run in found if run.status == status][keep:]:
-            shutil.rmtree(path.rename(path.with_name(f".{path.name}{DROPPED}")))
+    alike: dict[tuple[str, bool], list[Path]] = {}
+    for path, run in runs(root):
+        alike.setdefault((run.status, has_steps(path)), []).append(path)
+    for path in [old for newest_first in alike.values() for old in newest_first[keep:]]:
+        shutil.rmtree(path.rename(path.with_name(f".{path.name}{DROPPED}")))
+
+
+def has_steps(path: Path) -> bool:
+    """Whether a run has a checkpoint or a model to go on from."""
+    kinds = ("seed-*/checkpoints/*.json", "seed-*/model.safetensors")
+    return any(any(path.glob(kind)) for kind in kinds)
 
 
 def runs(root: Path) -> Iterator[tuple[Path, Run]]:

@@ -4,7 +4,7 @@ The graph contrastive losses (eq. 7, 8) are to make connected users alike in ima
 head learns here: the cosine of two users' vectors is what those losses act on, while R as a whole,
 which holds the graph too, may know no more for it.
 
-Shapes: N users, D width, Q pairs.
+Shapes: N users, D width, Q pairs, E users at an end of any.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.encoding import UserVectors
+
+BLOCK = 16_384
+"""Pairs whose vectors are read at once: those of all would be gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +30,16 @@ class View:
         self, followers_Q: NDArray[np.int64], followees_Q: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Cosines (Q,) of deviations from the mean user; 0 where either has no vector."""
-        units_ND = np.zeros_like(self.vectors)
-        known_KD = self.vectors[self.has]
-        known_KD = known_KD - known_KD.mean(axis=0, keepdims=True)
-        lengths_K1 = np.linalg.norm(known_KD, axis=1, keepdims=True)
-        units_ND[self.has] = known_KD / np.where(lengths_K1 > 0, lengths_K1, 1.0)
-        found: NDArray[np.float32] = np.einsum(
-            "qd,qd->q", units_ND[followers_Q], units_ND[followees_Q]
-        )
+        mean_D = self.vectors[self.has].mean(axis=0)
+        ends, places = np.unique(np.concatenate([followers_Q, followees_Q]), return_inverse=True)
+        units_ED = np.where(self.has[ends, None], self.vectors[ends] - mean_D, 0.0)
+        lengths_E1 = np.linalg.norm(units_ED, axis=1, keepdims=True)
+        units_ED /= np.where(lengths_E1 > 0, lengths_E1, 1.0)
+        u_Q, v_Q = np.split(places, 2)
+        found = np.empty(len(u_Q), np.float32)
+        for start in range(0, len(u_Q), BLOCK):
+            rows = slice(start, start + BLOCK)
+            np.einsum("qd,qd->q", units_ED[u_Q[rows]], units_ED[v_Q[rows]], out=found[rows])
         return found
 
 

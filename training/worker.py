@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def train(trainer: Trainer, files: SeedFiles, attempt: str) -> None:
 def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, float]]]:
     """Do the steps from `first` on; yield records and seconds wherever a checkpoint is due.
 
-    A GPU computes steps later than they are given to it: there each has the mean of its group.
+    A GPU computes steps later than they are given to it: there each has the means of its group.
     """
     group: list[tuple[StepRecord, float]] = []
     began = started = time.perf_counter()
@@ -93,7 +94,8 @@ def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, floa
             if trainer.device.type == "cuda":
                 torch.cuda.synchronize(trainer.device)
                 mean = (time.perf_counter() - began) / len(group)
-                group = [(each, mean) for each, _ in group]
+                waited = sum(each.waited_seconds for each, _ in group) / len(group)
+                group = [(replace(each, waited_seconds=waited), mean) for each, _ in group]
             yield group
             group, began = [], time.perf_counter()
         started = time.perf_counter()

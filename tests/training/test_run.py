@@ -55,6 +55,11 @@ def begin_run(root: Path, *, config: RunConfig | None = None, seeds: tuple[int, 
     )
 
 
+def by_age(begun: list[Run]) -> list[Run]:
+    """Of runs that began in the same second the name decides."""
+    return sorted(begun, key=lambda run: run.run_id)
+
+
 def find(root: Path, **asked: object) -> Run | None:
     request = {"seeds": (0,), "graph_id": "graph"} | asked
     return next(interrupted(root, request.pop("config", small_config()), **request), None)
@@ -107,6 +112,17 @@ def start(
     with ConsoleReporter(Console(file=stream, width=400)) as reporter:
         run, _ = start_or_resume(settings, store, request, reporter)
     return run, stream.getvalue().splitlines()
+
+
+def test_a_run_that_begins_drops_old_ones(tmp_path: Path) -> None:
+    settings = small_home(tmp_path)
+    before = by_age([begin_run(settings.runs, seeds=(number,)) for number in range(4)])
+    for run in before:
+        write_text(run.model(0), "weights")
+    with closing(open_store(settings.home)) as store:
+        begun, _ = start(settings, store)
+    left = {run.run_id for _, run in runs(settings.runs)}
+    assert left == {begun.run_id, *(run.run_id for run in before[1:])}
 
 
 def test_what_other_code_began_does_not_go_on(
@@ -191,13 +207,15 @@ def test_a_run_of_another_format_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_only_the_newest_finished_and_interrupted_runs_are_kept(tmp_path: Path) -> None:
-    begun = [begin_run(tmp_path) for _ in range(5)]
+    begun = by_age([begin_run(tmp_path) for _ in range(7)])
     for run in begun[:3]:
         finish(run, None)
+    for run in begun[3:5]:  # the newest one cannot displace these
+        write_text(run.seed_folder(0) / "checkpoints" / "00000025.json", "{}")
     (tmp_path / ".r1.dropped" / "half").mkdir(parents=True)
     drop_old(tmp_path, keep=1)
     left = [run for _, run in runs(tmp_path)]
-    assert sorted(run.status for run in left) == ["finished", "training"]
+    assert {run.run_id for run in left} == {begun[each].run_id for each in (2, 4, 6)}
     assert {path.name for path in tmp_path.iterdir()} == {"snapshot", *(run.run_id for run in left)}
 
 
