@@ -118,7 +118,7 @@ class StatisticsConsumer:
             return False
         if mark is not None and (mark.graph_id, mark.version) == (graph_id, head.version):
             return False
-        changed = self._changed(mark, head)
+        changed = self._changed(mark, head, progress)
         if changed is None:
             self._rebuild(Projection(head=head, since=FROM_SCRATCH, report=report), progress)
         else:
@@ -137,7 +137,9 @@ class StatisticsConsumer:
         )
         return True
 
-    def _changed(self, mark: Watermark | None, head: Head) -> list[str] | None:
+    def _changed(
+        self, mark: Watermark | None, head: Head, progress: Progress | None
+    ) -> list[str] | None:
         """Users whose statistics may have changed up to the head; None when the feed cannot say."""
         if mark is None or mark.graph_id != self.graph.graph_id or mark.version > head.version:
             return None
@@ -148,6 +150,8 @@ class StatisticsConsumer:
                     break
                 users.update(change.users)
                 users.update(author for _, author in change.posts if author is not None)
+                if progress is not None:
+                    progress(0, len(users))
         except ChangesTrimmed:
             return None
         return sorted(users)

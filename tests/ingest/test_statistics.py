@@ -257,6 +257,27 @@ def test_commits_during_a_run_are_caught_by_its_second_pass(home: Home) -> None:
     assert_projected(home, graph)
 
 
+def test_who_listens_can_end_the_reading_of_the_feed_before_anything_is_written(
+    home: Home,
+) -> None:
+    graph = network()
+    home.run(graph)
+    for number in range(3):
+        graph.apply(made.batch_of([made.profile(f"new{number}", 50)]))
+    heard = []
+
+    def interrupt(done: int, total: int) -> None:
+        heard.append((done, total))
+        if total == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        home.consumer(graph).catch_up(interrupt)
+    assert heard == [(0, 1), (0, 2)]
+    home.run(graph)
+    assert_projected(home, graph)
+
+
 def test_a_second_consumer_is_told_who_runs_the_stage(home: Home) -> None:
     graph = network()
     with home.consumer(graph) as consumer:
