@@ -68,8 +68,9 @@ def tiny() -> RunConfig:
 def minilm() -> RunConfig:
     """A pretrained text encoder (all-MiniLM-L6-v2 out of its package) on a CPU, in minutes.
 
-    Its last two layers are trained, at a fiftieth of the rate of what begins from scratch. Images
-    as in `tiny`: no pretrained image encoder comes with the package index.
+    Its last two layers are trained. On 366 real users, one seed, they learn from follows at a rate
+    of 3e-4 (AUC by the cosine of R^T alone 0.57 to 0.65), and at 2e-5 nothing in as many steps.
+    Images as in `tiny`: no pretrained image encoder comes with the package index.
     """
     config = tiny()
     return replace(
@@ -95,6 +96,8 @@ def minilm() -> RunConfig:
             num_encoder_steps=60,
             num_graph_steps=150,
             num_inference_posts=16,
+            encoder_learning_rate=1e-3,
+            pretrained_learning_rate=3e-4,
         ),
     )
 
