@@ -30,7 +30,7 @@ class View:
         self, followers_Q: NDArray[np.int64], followees_Q: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Cosines (Q,) of deviations from the mean user; 0 where either has no vector."""
-        mean_D = self.vectors[self.has].mean(axis=0)
+        mean_D = self.vectors.mean(axis=0, where=self.has[:, None])
         ends, places = np.unique(np.concatenate([followers_Q, followees_Q]), return_inverse=True)
         units_ED = np.where(self.has[ends, None], self.vectors[ends] - mean_D, 0.0)
         lengths_E1 = np.linalg.norm(units_ED, axis=1, keepdims=True)
