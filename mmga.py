@@ -18,7 +18,7 @@ COMMANDS = {
         "ingest.cli:dead_letters",
         "List events that could not be applied, or replay them.",
     ),
-    "generations": ("training.generations_cli:generations", "List and show trained generations."),
+    "generations": ("training.cli.generations:generations", "List and show trained generations."),
     "ingest": ("ingest.cli:ingest", "Stream events into the graph, exactly once."),
     "labels": ("ingest.cli:labels", "Import labels as events."),
     "lookup": ("serving.cli:lookup", "Print the online features of users."),
@@ -28,7 +28,7 @@ COMMANDS = {
     "statistics": ("ingest.cli:statistics", "Project the statistics of users to the online store."),
     "status": ("ingest.cli:status", "Show the graph, the stages and the active generation."),
     "topics": ("ingest.topics_cli:topics", "Make the topics of events in Kafka."),
-    "train": ("training.cli:train", "Train, evaluate and publish user representations."),
+    "train": ("training.cli.train:train", "Train, evaluate and publish user representations."),
 }
 
 

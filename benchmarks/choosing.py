@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from featurestore.heads import Head
 from graphdb.folds import CHOOSING_FOLDS, HELD_OUT_FOLDS
-from graphdb.snapshot import Snapshot
-from training.fans import both_aucs
-from training.judge import NUM_CHOOSING_STRANGERS, CountedPairs, counted
-from training.link_head import PairExamples, fit_head, pair_examples, pair_rows
-from training.negatives import content_seed, judged_pairs, pair_universe
-from training.topics import TopicTask, topic_report, topic_task
-from training.views import View
+from graphdb.snapshot.snapshot import Snapshot
+from training.evaluation.evaluator import NUM_CHOOSING_STRANGERS, CountedPairs, counted
+from training.evaluation.link_head import PairExamples, fit_head, pair_examples, pair_rows
+from training.evaluation.link_metrics import both_aucs
+from training.evaluation.link_pairs import content_seed, judged_pairs, pair_universe
+from training.evaluation.modality_cosine import View
+from training.evaluation.user_classification import TopicTask, topic_report, topic_task
 
 FloatArray = NDArray[np.float32]
 

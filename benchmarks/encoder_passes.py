@@ -14,12 +14,12 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from training.batches import EncoderBatch, UserBatch
-from training.loading import moved
-from training.model import MMGA
-from training.optimisation import parameters_of
-from training.schedule import Phase, plan
-from training.trainer import Trainer
+from training.engine.batch_loader import moved
+from training.mmga.batches import EncoderBatch, UserBatch
+from training.mmga.model import MMGA
+from training.mmga.optimisation import parameters_of
+from training.mmga.phases import Phase, plan
+from training.mmga.trainer import Trainer
 
 NUM_WARM_UP_STEPS = 3
 MAX_STEPS_HELD = 8

@@ -32,15 +32,15 @@ from benchmarks.encoder_passes import (
 )
 from benchmarks.made_network import Size, write_network
 from benchmarks.measure import Row
-from graphdb.snapshot import open_snapshot
+from graphdb.snapshot.snapshot import open_snapshot
 from tests.servers import ServerMissing
-from training.batches import EncoderBatch
-from training.config import RunConfig
-from training.post_inputs import open_post_inputs
-from training.recipe import recipe
-from training.schedule import Phase, plan
-from training.trainer import Trainer
-from training.training_data import training_data
+from training.inputs.post_inputs import open_post_inputs
+from training.mmga.batches import EncoderBatch
+from training.mmga.config import RunConfig
+from training.mmga.phases import Phase, plan
+from training.mmga.recipes import recipe
+from training.mmga.trainer import Trainer
+from training.mmga.training_data import training_data
 
 SIZE = Size(
     num_users=2_000,

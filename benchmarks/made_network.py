@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from benchmarks.sampling import heavy_tailed_follows
 from graphdb.adjacency import Adjacency, graph_of_follows
 from graphdb.folds import folds_of_pairs
-from graphdb.id_column import IdColumn, id_keys
-from graphdb.snapshot_files import seal, write_array, write_json
-from training.config import RunConfig
-from training.image_store import ImageReport
-from training.post_inputs import PIXELS_VERSION, write_view
-from training.row_file import RowFile
+from graphdb.snapshot.files import seal, write_array, write_json
+from graphdb.snapshot.id_column import IdColumn, id_keys
+from training.inputs.image_store import ImageReport
+from training.inputs.post_inputs import PIXELS_VERSION, write_view
+from training.inputs.row_file import RowFile
+from training.mmga.config import RunConfig
 
 GRAPH_ID = "made"
 NUM_STATISTICS = 16

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import machine
-from training.config import RunConfig, to_json
+from training.mmga.config import RunConfig, to_json
 
 DEFAULT = "default"
 

@@ -30,16 +30,16 @@ from benchmarks.measure import Row
 from benchmarks.option_results import DEFAULT, Result, read, table, write
 from benchmarks.prepared import Prepared, congress, prepare
 from ingest.synthetic import write_synthetic_network
-from training.config import RunConfig, to_json
-from training.encoding import UserVectors, encode_users
+from training.encoding.all_users import UserVectors, encode_users
+from training.encoding.vectors_file import load_vectors, save_vectors
 from training.errors import TrainingError
-from training.options import with_options
-from training.recipe import paper_literal, smoke, tiny
-from training.run_evaluation import representation_of
-from training.trainer import Trainer, check_finite
-from training.training_data import training_data
-from training.vectors_file import load_vectors, save_vectors
-from training.views import views_of
+from training.evaluation.modality_cosine import views_of
+from training.mmga.config import RunConfig, to_json
+from training.mmga.recipes import paper_literal, smoke, tiny
+from training.mmga.trainer import Trainer, check_finite
+from training.mmga.training_data import training_data
+from training.options.assignments import with_options
+from training.runs.evaluate import representation_of
 
 LITERAL = "paper literal"
 NUM_SEEDS = 3

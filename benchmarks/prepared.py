@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphdb import open_graph
-from graphdb.snapshot import Snapshot, take_snapshot
-from training.caption_tokens import read_captions
-from training.config import RunConfig
-from training.post_inputs import PostInputs, prepare_post_inputs
+from graphdb.snapshot.snapshot import Snapshot, take_snapshot
+from training.evaluation.user_texts import UserTexts, read_user_texts
+from training.inputs.caption_tokens import read_captions
+from training.inputs.post_inputs import PostInputs, prepare_post_inputs
+from training.mmga.config import RunConfig
+from training.networks.tokenizer import train_tokenizer
 from training.settings import TrainingSettings
-from training.tokens import train_tokenizer
-from training.user_texts import UserTexts, read_user_texts
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -22,8 +22,8 @@ import psutil
 from benchmarks.measure import Row
 from benchmarks.prepared import REPOSITORY, ingest
 from ingest.synthetic import write_synthetic_network
-from training.checkpoints import numbers
-from training.seed_files import SeedFiles
+from training.engine.checkpoints import numbers
+from training.engine.seed_files import SeedFiles
 
 NUM_USERS = 300
 NUM_KILLS = 3

@@ -32,9 +32,9 @@ from benchmarks.rivals import neighbour_loop, torch_sampling
 from graphdb import open_graph
 from graphdb.adjacency import Adjacency, graph_of_follows
 from graphdb.facts import Batch, FollowColumns
-from graphdb.pyg import DatabaseSampler
-from graphdb.sampling import nearest_by_hash, sample_neighbours
-from graphdb.snapshot_files import read_array, write_array
+from graphdb.sampling.neighbours import nearest_by_hash, sample_neighbours
+from graphdb.sampling.pyg import DatabaseSampler
+from graphdb.snapshot.files import read_array, write_array
 from graphdb.store import GraphStore
 from tests.servers import start_neo4j
 

@@ -36,14 +36,14 @@ from numpy.typing import NDArray
 from benchmarks.made_network import MadeNetwork, Size, write_network
 from benchmarks.measure import Row
 from benchmarks.memory import give_back, memory, watched
-from graphdb.snapshot import open_snapshot
-from training.config import RunConfig
-from training.encoding import encode_graph, modal_vectors, refill
-from training.post_inputs import open_post_inputs
-from training.recipe import recipe, tiny
-from training.schedule import Phase, plan
-from training.trainer import Trainer
-from training.training_data import TrainingData, training_data
+from graphdb.snapshot.snapshot import open_snapshot
+from training.encoding.all_users import encode_graph, modal_vectors, refill
+from training.inputs.post_inputs import open_post_inputs
+from training.mmga.config import RunConfig
+from training.mmga.phases import Phase, plan
+from training.mmga.recipes import recipe, tiny
+from training.mmga.trainer import Trainer
+from training.mmga.training_data import TrainingData, training_data
 
 PAPER = Size(
     num_users=60_000,

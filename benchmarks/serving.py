@@ -25,11 +25,11 @@ import numpy as np
 
 from benchmarks.measure import Row
 from benchmarks.rivals.feast_serving import FeastReader, feast_server
-from featurestore.base_index import BaseIndex
 from featurestore.definitions import MODALITIES, USER_ACTIVITY, representation_name
-from featurestore.generations import Generations
-from featurestore.online import open_online_store
-from featurestore.registry import FeatureRegistry
+from featurestore.feast_adapter.registry import FeatureRegistry
+from featurestore.generations.base_index import BaseIndex
+from featurestore.generations.generation import Generations
+from featurestore.online.store import open_online_store
 from featurestore.representation import representation
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph

@@ -36,8 +36,8 @@ from benchmarks.follow_stream import (
 from benchmarks.measure import Row, compare, take_turns
 from benchmarks.turn import Command
 from graphdb import open_graph
+from ingest.dead_letters.replay import open_letters
 from ingest.kafka.topics import topic_name
-from ingest.letters import open_letters
 from ingest.settings import IngestSettings
 
 NUM_SINGLE_EVENTS = 2_000

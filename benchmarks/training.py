@@ -16,13 +16,13 @@ from pathlib import Path
 from benchmarks.encoder_passes import NUM_WARM_UP_STEPS, TimedSteps, timed_phase
 from benchmarks.made_network import Size, write_network
 from benchmarks.measure import Row
-from graphdb.snapshot import open_snapshot
-from training.config import RunConfig
-from training.post_inputs import open_post_inputs
-from training.recipe import recipe
-from training.schedule import Phase
-from training.trainer import Trainer
-from training.training_data import training_data
+from graphdb.snapshot.snapshot import open_snapshot
+from training.inputs.post_inputs import open_post_inputs
+from training.mmga.config import RunConfig
+from training.mmga.phases import Phase
+from training.mmga.recipes import recipe
+from training.mmga.trainer import Trainer
+from training.mmga.training_data import training_data
 
 SIZE = Size(
     num_users=400,

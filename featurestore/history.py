@@ -27,8 +27,8 @@ from featurestore.definitions import (
 )
 from featurestore.durable import write_whole
 from featurestore.errors import FeatureInvalid, HistoryMissing
+from featurestore.online.values import MISSING, Column
 from featurestore.settings import FeatureStoreSettings
-from featurestore.values import MISSING, Column
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 PART = re.compile(r"[A-Za-z0-9_-]+")

@@ -15,23 +15,23 @@ from graphdb import open_graph
 from graphdb.settings import GraphSettings
 from graphdb.stage import StageLock
 from graphdb.store import GraphStore
-from ingest.dead_letters import DeadLetterFile
+from ingest.dead_letters.dead_letter import DeadLetterFile
+from ingest.dead_letters.replay import Replay, all_letters, open_letters, replay_letters
 from ingest.errors import SourceMissing
-from ingest.files import FileSource
+from ingest.events.labels import LabelDecoder
 from ingest.home import prepare_home, record_media_root
 from ingest.ingestion import Ingestion, Observer, enforce_retention, rewind
 from ingest.interpreter import prepare_for_stream
-from ingest.labels import LabelDecoder
-from ingest.letters import Replay, all_letters, open_letters, replay_letters
 from ingest.pipeline import Pipeline
 from ingest.progress import Progress, open_progress
-from ingest.projection import Project, open_consumer, progress_lines, statistics_projection
 from ingest.settings import IngestSettings
-from ingest.sources import Source, open_source
+from ingest.sources.files import FileSource
+from ingest.sources.source import Source, open_source
+from ingest.statistics.open import Project, open_consumer, progress_lines, statistics_projection
 from ingest.stop import StopRequest
 
 if TYPE_CHECKING:
-    from featurestore.online import OnlineStore
+    from featurestore.online.store import OnlineStore
 
 STAGE = "ingest"
 MAX_BATCH_SIZE = 10_000
@@ -256,7 +256,7 @@ def _nothing(*_: object) -> None:
 @contextmanager
 def _online_store() -> Iterator["OnlineStore | None"]:
     """The online store, or None where it has not been made yet."""
-    from featurestore.online import open_online_store
+    from featurestore.online.store import open_online_store
     from featurestore.settings import FeatureStoreSettings, sqlite_path
 
     settings = FeatureStoreSettings.from_environ(os.environ)

@@ -10,16 +10,16 @@ from typing import Protocol, TypeVar
 from featurestore.errors import RegistryUnreachable, StoreUnreachable
 from graphdb.errors import GraphUnreachable, StageBusy
 from graphdb.store import GraphStore
-from ingest.dead_letters import DeadLetters
+from ingest.dead_letters.dead_letter import DeadLetters
 from ingest.errors import BrokerUnreachable, Interrupted
+from ingest.events.values import parse_time
 from ingest.outage import Outage
 from ingest.pipeline import BatchReport, Pipeline
 from ingest.progress import Progress, Totals
-from ingest.projection import Project
 from ingest.settings import DAY_SECONDS, IngestSettings
-from ingest.sources import Extent, Source
+from ingest.sources.source import Extent, Source
+from ingest.statistics.open import Project
 from ingest.stop import StopRequest
-from ingest.values import parse_time
 
 EARLIEST = "earliest"
 PASSING = (GraphUnreachable, BrokerUnreachable, StoreUnreachable, RegistryUnreachable)

@@ -17,7 +17,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 
 from ingest.errors import MetricsAddressTaken
 from ingest.pipeline import BatchReport
-from ingest.sources import Extent
+from ingest.sources.source import Extent
 
 MAX_PASS_SECONDS = 60.0
 """How long the newest finished pass may lie back before a worker counts as stuck."""

@@ -8,11 +8,11 @@ from operator import attrgetter
 
 from graphdb.errors import CommitUnknown, PositionConflict
 from graphdb.store import GraphStore, Prepares
-from ingest.dead_letters import DeadLetter, DeadLetters, Payload, rejected
-from ingest.decoding import Decoded, decode
+from ingest.dead_letters.dead_letter import DeadLetter, DeadLetters, Payload, rejected
 from ingest.errors import PartitionsMoved
-from ingest.read_ahead import Decode, EndOfSource, ReadAhead, ReadBatch, unprepared
-from ingest.sources import Extent, Records, Source
+from ingest.events.decoding import Decoded, decode
+from ingest.sources.read_ahead import Decode, EndOfSource, ReadAhead, ReadBatch, unprepared
+from ingest.sources.source import Extent, Records, Source
 
 logger = logging.getLogger(__name__)
 

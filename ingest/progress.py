@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ingest.pipeline import BatchReport
-from ingest.sources import Extent
+from ingest.sources.source import Extent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from ingest.errors import SettingInvalid
-from ingest.sources import SourceSettings
+from ingest.sources.source import SourceSettings
 
 DAY_SECONDS = 86_400
 KAFKA = "MMGA_KAFKA_"

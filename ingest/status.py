@@ -2,11 +2,11 @@
 
 from dataclasses import asdict, dataclass
 
-from featurestore.online import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore, Watermark
 from graphdb.store import GraphCounts, GraphStore, Head
-from ingest.dead_letters import DeadLetterFile
+from ingest.dead_letters.dead_letter import DeadLetterFile
+from ingest.dead_letters.replay import is_kafka, open_letters
 from ingest.errors import BrokerRefused, BrokerUnreachable
-from ingest.letters import is_kafka, open_letters
 from ingest.settings import IngestSettings
 
 STAGES = ("statistics",)

@@ -22,7 +22,7 @@ from featurestore.definitions import (
     statistics_view,
 )
 from featurestore.errors import FeatureInvalid, GenerationMissing
-from featurestore.online import OnlineRows, OnlineStore
+from featurestore.online.store import OnlineRows, OnlineStore
 from graphdb.statistics import STATISTICS
 from serving.errors import FeatureUnknown, InvalidRequest
 from serving.identifiers import checked_user_ids, shown

@@ -7,10 +7,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from featurestore.base_index import BaseIndex
 from featurestore.definitions import representation_name
-from featurestore.generations import Generations
-from featurestore.online import OnlineStore, Watermark
+from featurestore.generations.base_index import BaseIndex
+from featurestore.generations.generation import Generations
+from featurestore.online.store import OnlineStore, Watermark
 from serving.errors import NoGeneration
 
 MAX_CACHED = 4

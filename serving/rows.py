@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.definitions import COMPUTED_AT, GRAPH_VERSION, MODALITIES, PROVISIONAL
-from featurestore.online import OnlineRows
+from featurestore.online.store import OnlineRows
 from featurestore.representation import representation
 from graphdb.statistics import STATISTICS
 from serving.features import MissingReason, UserFeatures, Vector

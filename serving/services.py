@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from featurestore.generations import Generations
-from featurestore.online import OnlineStore, open_online_store
+from featurestore.generations.generation import Generations
+from featurestore.online.store import OnlineStore, open_online_store
 from graphdb import open_graph
 from serving.lookup import Lookup
 from serving.online_features import OnlineFeatures

@@ -1,7 +1,7 @@
 """The users nearest to one, by cosine between representations."""
 
-from featurestore.base_index import BaseIndex
-from featurestore.online import OnlineStore
+from featurestore.generations.base_index import BaseIndex
+from featurestore.online.store import OnlineStore
 from serving.errors import InvalidRequest, UserUnknown
 from serving.features import SimilarAnswer, SimilarUser, Vector
 from serving.identifiers import checked_user_id, shown

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.metrics import IngestMetrics, metrics_endpoint
 from ingest.pipeline import BatchReport
-from ingest.sources import Extent
+from ingest.sources.source import Extent
 from serving.app import create_app
 from serving.services import open_services
 from tests.compose.composefile import ROOT, raw_document

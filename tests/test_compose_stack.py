@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 import pytest
 
-from ingest.decoding import decode
+from ingest.events.decoding import decode
 from ingest.kafka.publisher import route
 from ingest.synthetic import write_synthetic_network
 from tests.compose.composefile import document, env_example
@@ -30,7 +30,7 @@ from tests.compose.walkthrough import Person, start_commands
 from tests.graphdb.neo4j_database import TestDatabase
 from tests.servers.server import Server, free_port
 from tests.test_compose_monitoring import exported, queries
-from training.recipe import tiny
+from training.mmga.recipes import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

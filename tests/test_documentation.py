@@ -21,7 +21,7 @@ import pytest
 
 import mmga
 from graphdb.statistics import STATISTICS
-from ingest import schema
+from ingest.events import schema
 from serving.features import UserFeatures
 from tests.serving.conftest import USERS
 from tests.serving.published import Home, random_vectors

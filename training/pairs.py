@@ -6,8 +6,8 @@ Shapes: Q pairs.
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import HardStrangers
-from training.graph_source import GraphSource, Pairs
+from training.mmga.config import HardStrangers
+from training.sampling.source import GraphSource, Pairs
 
 NUM_ROUNDS = 4
 """Draws of a stranger before a pair is given up; the batch is then that much smaller."""

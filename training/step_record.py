@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from training.collapse import Finding
-from training.schedule import Phase
+from training.mmga.collapse import Finding
+from training.mmga.phases import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

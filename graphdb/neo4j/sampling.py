@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from graphdb.neo4j import statements
 from graphdb.neo4j.connection import Database, Transaction
-from graphdb.sampling import ALL
+from graphdb.sampling.neighbours import ALL
 from graphdb.store import Relation
 
 PRIME = 2**31 - 1

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from ingest.errors import EventRejected
-from ingest.events import parse
+from ingest.events.event import parse
 from ingest.kafka.connection import KafkaConnection
 from ingest.kafka.producing import Deliveries
 from ingest.kafka.topics import FOLLOWS, KINDS, POSTS, USERS, topic_name
-from ingest.lines import BLOCK_BYTES, LineReader
+from ingest.sources.lines import BLOCK_BYTES, LineReader
 
 LINES_AT_ONCE = 10_000
 MAX_BATCH_BYTES = 16 << 20

@@ -14,7 +14,7 @@ from graphdb.facts import Position
 from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceMissing
 from ingest.kafka.assignment import Assignment
 from ingest.kafka.connection import KafkaConnection
-from ingest.kafka.places import Place, lost, made_anew, out_of_range, place_at
+from ingest.kafka.offsets import Place, lost, made_anew, out_of_range, place_at
 from ingest.kafka.topics import (
     Topic,
     event_topics,
@@ -23,7 +23,7 @@ from ingest.kafka.topics import (
     source_name,
     topic_of,
 )
-from ingest.sources import Extent, Records, SourceSettings
+from ingest.sources.source import Extent, Records, SourceSettings
 
 MAX_BATCH_BYTES = 16 << 20
 FILL_SECONDS = 0.1

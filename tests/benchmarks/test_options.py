@@ -13,12 +13,12 @@ from benchmarks.option_results import DEFAULT, Result, read, table, write
 from benchmarks.options import LITERAL, VARIANTS, Study, changed
 from graphdb.folds import CHOOSING_FOLDS
 from tests.training.village import NUM_USERS, quarter, village
-from training.config import RunConfig, to_json
-from training.encoding import UserVectors
+from training.encoding.all_users import UserVectors
 from training.errors import RecipeUnknown
-from training.options import options
-from training.recipe import tiny
-from training.views import View
+from training.evaluation.modality_cosine import View
+from training.mmga.config import RunConfig, to_json
+from training.mmga.recipes import tiny
+from training.options.assignments import options
 
 
 def result(variant: str, seed: int, value: float, **others: object) -> Result:

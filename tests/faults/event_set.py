@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from graphdb.store import GraphCounts
-from ingest.decoding import decode
+from ingest.events.decoding import decode
 from ingest.synthetic.bad_events import bad_lines
 from tests.graphdb import specification
 from tests.graphdb.specification import GraphState, facts_of, graph_state

@@ -14,14 +14,14 @@ from neo4j import GraphDatabase
 from numpy.typing import NDArray
 
 from featurestore.definitions import USER_ACTIVITY
+from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.history import History
-from featurestore.online import OnlineStore, open_online_store
-from featurestore.registry import FeatureRegistry
+from featurestore.online.store import OnlineStore, open_online_store
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
 from graphdb.statistics import STATISTICS
 from ingest.kafka.connection import KafkaConnection
-from ingest.kafka.letters import KafkaDeadLetters
+from ingest.kafka.dead_letters import KafkaDeadLetters
 from ingest.kafka.publisher import route
 from ingest.kafka.topics import (
     create_topics,
@@ -31,7 +31,7 @@ from ingest.kafka.topics import (
     topic_name,
     topic_of,
 )
-from ingest.statistics import STAGE, StatisticsConsumer
+from ingest.statistics.consumer import STAGE, StatisticsConsumer
 from tests.faults.bolt_wire import Ledger
 from tests.faults.event_set import bad_of, digest_of, state_of
 from tests.faults.tcp_proxy import Proxy

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from featurestore.errors import FeatureInvalid, StoreUnavailable
-from featurestore.online import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore, Watermark
 
 VIEW = "user_activity"
 OTHER_VIEW = "user_representation_g1"
@@ -61,7 +61,7 @@ class Oracle:
 
 
 class OnlineStoreConformance:
-    """The contract of `featurestore.online.OnlineStore`.
+    """The contract of `featurestore.online.store.OnlineStore`.
 
     A backend overrides `opener`, and its module has a fixture `new_store`, of module scope for
     Hypothesis, that opens an empty store at each call.

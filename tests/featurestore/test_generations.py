@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from featurestore.base_index import INDEX_FILE, USERS_FILE, BaseIndex
 from featurestore.definitions import checked
 from featurestore.errors import (
     ArtifactCorrupt,
@@ -16,8 +15,9 @@ from featurestore.errors import (
     GenerationMissing,
     SettingsInvalid,
 )
-from featurestore.generations import Generations, new_generation_id
-from featurestore.online import open_online_store
+from featurestore.generations.base_index import INDEX_FILE, USERS_FILE, BaseIndex
+from featurestore.generations.generation import Generations, new_generation_id
+from featurestore.online.store import open_online_store
 from featurestore.settings import FeatureStoreSettings
 
 

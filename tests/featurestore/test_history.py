@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from featurestore.errors import FeatureInvalid, HistoryMissing
 from featurestore.history import History, Slice
+from featurestore.online.values import Column
 from featurestore.settings import FeatureStoreSettings
-from featurestore.values import Column
 
 VIEW = "user_activity"
 

@@ -17,18 +17,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from featurestore import online_redis
-from featurestore import redis_server as redis_server_module
-from featurestore.entity_key import split_key
 from featurestore.errors import (
     FormatTooNew,
     SettingsInvalid,
     StoreUnavailable,
     StoreUnreachable,
 )
-from featurestore.feast_online import connection_string
-from featurestore.online import OnlineStore, Watermark, open_online_store
-from featurestore.online_redis import (
+from featurestore.feast_adapter.online_config import connection_string
+from featurestore.online import redis_server as redis_server_module
+from featurestore.online import redis_store as online_redis
+from featurestore.online.entity_key import split_key
+from featurestore.online.redis_store import (
     MAX_SCRIPT_BYTES,
     RedisStore,
     field,
@@ -36,6 +35,7 @@ from featurestore.online_redis import (
     time_field,
     time_of,
 )
+from featurestore.online.store import OnlineStore, Watermark, open_online_store
 from featurestore.settings import FeatureStoreSettings
 from tests.featurestore.conformance import OTHER_VIEW, VIEW, OnlineStoreConformance, Opener
 from tests.featurestore.redis_database import emptied

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from featurestore import sqlite_file
 from featurestore.errors import FormatTooNew, SettingsInvalid, StoreBusy, StoreUnavailable
-from featurestore.online import OnlineStore, open_online_store
-from featurestore.online_sqlite import SqliteStore, feast_seconds, from_feast_seconds
+from featurestore.online import sqlite_file
+from featurestore.online.sqlite_store import SqliteStore, feast_seconds, from_feast_seconds
+from featurestore.online.store import OnlineStore, open_online_store
 from featurestore.settings import FeatureStoreSettings
 from tests.featurestore.conformance import VIEW, OnlineStoreConformance, Opener
 

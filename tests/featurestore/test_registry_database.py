@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from featurestore import registry_database
 from featurestore.definitions import USER_ACTIVITY, representation_name
 from featurestore.errors import (
     RegistryUnavailable,
@@ -15,8 +14,9 @@ from featurestore.errors import (
     SettingsInvalid,
     StoreBusy,
 )
-from featurestore.registry import FeatureRegistry
-from featurestore.registry_database import LOCK_KEY, applying_alone, sqlalchemy_url
+from featurestore.feast_adapter import registry_database
+from featurestore.feast_adapter.registry import FeatureRegistry
+from featurestore.feast_adapter.registry_database import LOCK_KEY, applying_alone, sqlalchemy_url
 from featurestore.settings import FeatureStoreSettings
 
 DIMS = {"graph": 2, "image": 2, "text": 2}

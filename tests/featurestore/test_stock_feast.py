@@ -19,9 +19,9 @@ from featurestore.definitions import (
     representation_name,
 )
 from featurestore.errors import GenerationInUse, GenerationMissing
+from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.history import History, Slice
-from featurestore.online import OnlineStore, open_online_store
-from featurestore.registry import FeatureRegistry
+from featurestore.online.store import OnlineStore, open_online_store
 from featurestore.settings import FeatureStoreSettings
 
 NAMES = ("num_posts", "mean_likes")
@@ -205,7 +205,7 @@ def test_applying_again_changes_nothing_and_needs_no_feast(
 ) -> None:
     code = (
         "import sys; from pathlib import Path; from featurestore.settings import *; "
-        "from featurestore.registry import FeatureRegistry as R; "
+        "from featurestore.feast_adapter.registry import FeatureRegistry as R; "
         f"R(FeatureStoreSettings.at(Path({str(settings.home)!r}), "
         f"online_store_url={settings.online_store_url!r}, registry_url={settings.registry_url!r}"
         f")).apply_statistics({NAMES!r}); "

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from featurestore.errors import ArtifactCorrupt
-from featurestore.gate import sound
+from featurestore.generations.soundness import sound
 from featurestore.heads import (
     Head,
     evaluate,

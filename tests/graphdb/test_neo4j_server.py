@@ -23,7 +23,7 @@ from graphdb.errors import (
 from graphdb.facts import Batch, FollowColumns
 from graphdb.neo4j.address import Address
 from graphdb.neo4j.schema import SCHEMA
-from graphdb.snapshot import take_snapshot
+from graphdb.snapshot.snapshot import take_snapshot
 from graphdb.url import without_user_info
 from tests.graphdb.made_facts import (
     batch_of,

@@ -9,8 +9,8 @@ from torch_geometric.nn import GraphSAGE
 from torch_geometric.sampler import NegativeSampling
 
 from graphdb.folds import HELD_OUT_FOLDS
-from graphdb.pyg import SnapshotSampler
-from graphdb.snapshot import Snapshot, take_snapshot
+from graphdb.sampling.pyg import SnapshotSampler
+from graphdb.snapshot.snapshot import Snapshot, take_snapshot
 from tests.graphdb import made_facts as made
 from tests.graphdb.oracle import GraphOracle
 

@@ -13,8 +13,8 @@ from torch_geometric.loader import LinkLoader, NodeLoader
 from torch_geometric.sampler import NegativeSampling, NodeSamplerInput
 
 from graphdb import open_graph
-from graphdb.pyg import DatabaseSampler, FollowSampler, SnapshotSampler
-from graphdb.snapshot import Snapshot, take_snapshot
+from graphdb.sampling.pyg import DatabaseSampler, FollowSampler, SnapshotSampler
+from graphdb.snapshot.snapshot import Snapshot, take_snapshot
 from graphdb.store import GraphStore
 from tests.graphdb.made_facts import batch_of, follow, unfollow
 from tests.graphdb.neo4j_database import TestDatabase

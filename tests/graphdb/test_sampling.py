@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from graphdb import sampling
 from graphdb.adjacency import Adjacency, graph_of_follows
-from graphdb.id_column import id_keys
-from graphdb.sampling import ALL, SampledSubgraph, nearest_by_hash, sample_neighbours
+from graphdb.sampling import neighbours as sampling
+from graphdb.sampling.neighbours import ALL, SampledSubgraph, nearest_by_hash, sample_neighbours
+from graphdb.snapshot.id_column import id_keys
 
 Edges = set[tuple[int, int]]
 

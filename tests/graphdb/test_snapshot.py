@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphdb import id_column
 from graphdb.adjacency import Adjacency, SnapshotGraph, graph_of_follows
 from graphdb.errors import FormatTooNew, GraphUnavailable, SnapshotCorrupt, SnapshotMissing
 from graphdb.folds import HELD_OUT_FOLDS, fold
-from graphdb.id_column import IdColumn, IdIndex, id_keys
-from graphdb.snapshot import Snapshot, newest_snapshot, open_snapshot, take_snapshot
+from graphdb.snapshot import id_column
+from graphdb.snapshot.id_column import IdColumn, IdIndex, id_keys
+from graphdb.snapshot.snapshot import Snapshot, newest_snapshot, open_snapshot, take_snapshot
 from graphdb.statistics import STATISTICS, user_statistics
 from tests.graphdb import made_facts as made
 from tests.graphdb.oracle import GraphOracle

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from featurestore.definitions import USER_ACTIVITY
-from featurestore.online import open_online_store
+from featurestore.online.store import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
 from graphdb.errors import GraphError
 from graphdb.statistics import STATISTICS
-from ingest.decoding import decode
+from ingest.events.decoding import decode
 from ingest.synthetic import SyntheticNetwork, write_synthetic_network
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.conftest import Outcome, Run, start

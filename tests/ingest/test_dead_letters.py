@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.dead_letters import MAX_PAYLOAD_BYTES, DeadLetter, DeadLetterFile, Payload
+from ingest.dead_letters.dead_letter import MAX_PAYLOAD_BYTES, DeadLetter, DeadLetterFile, Payload
 
 
 def letter(

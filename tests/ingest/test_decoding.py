@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decoding import Decoded, decode
 from ingest.errors import EventRejected
-from ingest.events import read_event
+from ingest.events.decoding import Decoded, decode
+from ingest.events.event import read_event
 from tests.ingest.made import DATA, NOW, event, follow_lines, line
 from tests.ingest.test_events import BAD
 

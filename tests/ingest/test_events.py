@@ -14,7 +14,7 @@ from graphdb.facts import (
     UserDeletion,
 )
 from ingest.errors import EventRejected
-from ingest.events import Fact, FollowFact, read_event
+from ingest.events.event import Fact, FollowFact, read_event
 from tests.ingest.made import DATA, NOW, TIME_US, event, line, without
 
 TIE = int.from_bytes(blake2b(b"/test\0e1").digest()[:8], "big", signed=True)

@@ -12,15 +12,15 @@ import pytest
 from graphdb.errors import ChangesTrimmed, StageBusy
 from graphdb.facts import Batch
 from graphdb.store import Commit
-from ingest.dead_letters import DeadLetterFile
+from ingest.dead_letters.dead_letter import DeadLetterFile
 from ingest.errors import EventRejected, Interrupted
-from ingest.files import FileSource
 from ingest.ingestion import Ingestion, enforce_retention, parse_start
 from ingest.pipeline import Pipeline
 from ingest.progress import LineProgress, Totals
-from ingest.projection import Project, progress_lines
 from ingest.settings import IngestSettings
-from ingest.sources import Extent
+from ingest.sources.files import FileSource
+from ingest.sources.source import Extent
+from ingest.statistics.open import Project, progress_lines
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.made import follow_lines
 

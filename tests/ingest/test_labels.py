@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from graphdb.facts import LabelFact
-from ingest.labels import LabelDecoder
+from ingest.events.labels import LabelDecoder
 from tests.ingest.made import NOW
 
 DECODER = LabelDecoder(time="2026-01-01T00:00:00+00:00")

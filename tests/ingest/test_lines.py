@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import lines as lines_module
-from ingest.dead_letters import MAX_PAYLOAD_BYTES, Payload
-from ingest.lines import LineReader
+from ingest.dead_letters.dead_letter import MAX_PAYLOAD_BYTES, Payload
+from ingest.sources import lines as lines_module
+from ingest.sources.lines import LineReader
 
 MANY = 1 << 40
 

@@ -9,7 +9,7 @@ import pytest
 from ingest.errors import MetricsAddressTaken
 from ingest.metrics import MAX_PASS_SECONDS, IngestMetrics, metrics_endpoint
 from ingest.pipeline import BatchReport
-from ingest.sources import Extent
+from ingest.sources.source import Extent
 
 
 class Clock:

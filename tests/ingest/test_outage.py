@@ -11,16 +11,16 @@ from graphdb.errors import CommitUnknown, GraphUnreachable
 from graphdb.facts import Batch, Position
 from graphdb.store import Commit
 from ingest import outage
-from ingest.dead_letters import DeadLetter, DeadLetterFile
+from ingest.dead_letters.dead_letter import DeadLetter, DeadLetterFile
 from ingest.errors import BrokerUnreachable, Interrupted
-from ingest.files import FileSource
 from ingest.ingestion import Ingestion
 from ingest.outage import Outage
 from ingest.pipeline import Pipeline
 from ingest.progress import Totals
-from ingest.projection import Project
 from ingest.settings import IngestSettings
-from ingest.sources import Extent
+from ingest.sources.files import FileSource
+from ingest.sources.source import Extent
+from ingest.statistics.open import Project
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.made import follow_lines
 

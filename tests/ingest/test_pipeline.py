@@ -8,9 +8,9 @@ import pytest
 from graphdb.errors import GraphUnavailable
 from graphdb.facts import Batch, Position
 from graphdb.store import Commit
-from ingest.dead_letters import DeadLetterFile
-from ingest.files import FileSource
+from ingest.dead_letters.dead_letter import DeadLetterFile
 from ingest.pipeline import BatchReport, Pipeline
+from ingest.sources.files import FileSource
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.made import follow_lines, line
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from graphdb.facts import Position, PositionMove
-from ingest import read_ahead
-from ingest.decoding import decode
 from ingest.errors import PartitionsMoved, SourceChanged
-from ingest.read_ahead import EndOfSource, ReadAhead, ReadBatch
-from ingest.sources import Extent, Records
+from ingest.events.decoding import decode
+from ingest.sources import read_ahead
+from ingest.sources.read_ahead import EndOfSource, ReadAhead, ReadBatch
+from ingest.sources.source import Extent, Records
 from tests.ingest.made import line
 
 

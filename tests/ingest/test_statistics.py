@@ -18,16 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.definitions import EVENT_TIME, GRAPH_VERSION, USER_ACTIVITY
+from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.history import History
-from featurestore.online import OnlineStore, Watermark, open_online_store
-from featurestore.registry import FeatureRegistry
+from featurestore.online.store import OnlineStore, Watermark, open_online_store
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
 from graphdb.errors import StageBusy
 from graphdb.statistics import STATISTICS, user_statistics
 from graphdb.store import GraphStore
-from ingest import statistics
-from ingest.statistics import STAGE, StatisticsConsumer, StatisticsReport
+from ingest.statistics import consumer as statistics
+from ingest.statistics.consumer import STAGE, StatisticsConsumer, StatisticsReport
 from tests.graphdb import made_facts as made
 from tests.graphdb import strategies as facts
 from tests.graphdb.oracle import GraphOracle, Memory

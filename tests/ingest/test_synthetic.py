@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ingest.decoding import Decoded, decode
+from ingest.events.decoding import Decoded, decode
 from ingest.synthetic import SyntheticNetwork, write_follow_events, write_synthetic_network
 from ingest.synthetic.topics import TOPICS
 from tests.ingest.made import NOW

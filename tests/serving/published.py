@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.base_index import BaseIndex
 from featurestore.definitions import MODALITIES, USER_ACTIVITY, representation_name
-from featurestore.generations import Generations
-from featurestore.online import OnlineStore, Watermark, open_online_store
+from featurestore.generations.base_index import BaseIndex
+from featurestore.generations.generation import Generations
+from featurestore.online.store import OnlineStore, Watermark, open_online_store
 from featurestore.representation import representation
 from featurestore.settings import FeatureStoreSettings
 from graphdb.settings import GraphSettings

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from featurestore.registry import FeatureRegistry
+from featurestore.feast_adapter.registry import FeatureRegistry
 from graphdb.statistics import STATISTICS
 from tests.serving.conftest import USERS
 from tests.serving.published import DIMS, Home, random_vectors

@@ -17,10 +17,10 @@ from typing import Any
 
 import psutil
 
-from training import worker
-from training.durable import write_text
+from training.engine import worker
+from training.engine.files import write_text
+from training.mmga.trainer import Trainer
 from training.step_record import StepRecord
-from training.trainer import Trainer
 
 train_seed = worker.train_seed
 
@@ -61,7 +61,7 @@ def kill(victim: str, driver: int) -> None:
 
 def main(home: Path, workers: int) -> None:
     """A driver that can die: the arguments of the command line are HOME and WORKERS."""
-    from tests.training.test_resume import train
+    from tests.training.runs.test_resume import train
     from training.settings import TrainingSettings
 
     write_text(home / "driver.pid", str(os.getpid()))

@@ -10,10 +10,10 @@ import numpy as np
 
 from graphdb.adjacency import SnapshotGraph, graph_of_follows
 from graphdb.folds import folds_of_pairs
-from graphdb.id_column import IdColumn
+from graphdb.snapshot.id_column import IdColumn
 from tests.training.small_network import IMAGE_SIZE, NUM_TOKENS, SmallInputs, SmallSnapshot
-from training.config import RunConfig
-from training.training_data import TrainingData, training_data
+from training.mmga.config import RunConfig
+from training.mmga.training_data import TrainingData, training_data
 
 NUM_USERS = 120
 NUM_TOPICS = 4

@@ -3,10 +3,10 @@
 import numpy as np
 
 from graphdb.facts import Batch, FollowColumns
-from graphdb.snapshot import take_snapshot
+from graphdb.snapshot.snapshot import take_snapshot
 from tests.graphdb.made_facts import label, post, profile
 from tests.graphdb.oracle import GraphOracle, Memory
-from training.user_texts import read_user_texts
+from training.evaluation.user_texts import read_user_texts
 
 NUM_USERS = 140
 WORDS = (["boat", "lake", "fish", "water"], ["peak", "snow", "rope", "climb"])

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
-from ingest.dead_letters import DeadLetterFile
-from ingest.files import FileSource
+from ingest.dead_letters.dead_letter import DeadLetterFile
 from ingest.pipeline import Pipeline
+from ingest.sources.files import FileSource
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.conftest import REPOSITORY, Run
 from tests.servers import Server

@@ -60,9 +60,9 @@ def test_replay_sends_what_is_no_longer_rejected_to_its_topic_with_its_key(
 
 def stale_rule_rejected(stream: Stream, run: Run) -> None:
     """An event that was rejected by a rule that has passed: its time lay ahead of the clock."""
-    from ingest.dead_letters import Payload, rejected
+    from ingest.dead_letters.dead_letter import Payload, rejected
     from ingest.kafka.connection import KafkaConnection
-    from ingest.kafka.letters import KafkaDeadLetters
+    from ingest.kafka.dead_letters import KafkaDeadLetters
 
     letters = KafkaDeadLetters(KafkaConnection.of(stream.server.url, {}), stream.project, days=1)
     valid = line(id="late", data={"follower_id": "late"})
@@ -80,7 +80,7 @@ def stale_rule_rejected(stream: Stream, run: Run) -> None:
 def test_letters_of_a_file_are_replayed_into_the_graph(
     home: Path, tmp_path: Path, run: Run
 ) -> None:
-    from ingest.dead_letters import DeadLetterFile, Payload, rejected
+    from ingest.dead_letters.dead_letter import DeadLetterFile, Payload, rejected
 
     events = write(tmp_path / "e.jsonl", [b"broken", *follow_lines(2)])
     run("ingest", "--events", events, "--no-statistics")

@@ -5,7 +5,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from graphdb.facts import Position
 from ingest.errors import SourceChanged
-from ingest.kafka.places import place_at
+from ingest.kafka.offsets import place_at
 from tests.ingest.made import line
 
 

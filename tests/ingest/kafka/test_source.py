@@ -15,7 +15,7 @@ from graphdb.facts import Batch
 from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceChanged
 from ingest.kafka.connection import ANSWER_MS
 from ingest.kafka.source import KafkaSource, open_kafka_source
-from ingest.sources import Records, SourceSettings
+from ingest.sources.source import Records, SourceSettings
 from ingest.synthetic import write_synthetic_network
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.conftest import Run

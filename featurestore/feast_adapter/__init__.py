@@ -1,0 +1,1 @@
+"""Feast: its online stores over ours, its registry."""

@@ -1,0 +1,238 @@
+"""The one file that talks to Feast: definitions are applied here, by one process at a time.
+
+Feast is imported when it is first needed, since that takes seconds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from featurestore.definitions import (
+    CREATED_COLUMN,
+    ENTITY,
+    EVENT_TIMESTAMP_COLUMN,
+    JOIN_KEY,
+    USER_REPRESENTATION,
+    View,
+    representation_name,
+    representation_view,
+    statistics_view,
+)
+from featurestore.errors import GenerationInUse, GenerationMissing
+from featurestore.feast_adapter.online_config import online_config
+from featurestore.feast_adapter.registry_database import (
+    applying_alone,
+    engine_options,
+    sqlalchemy_url,
+    translated,
+)
+from featurestore.history import History
+from featurestore.settings import FeatureStoreSettings, sqlite_path
+
+if TYPE_CHECKING:
+    from feast import Entity, FeatureStore, FeatureView
+
+DIGEST_TAG = "definition"
+CACHE_SECONDS = 10
+"""How long a process may see definitions that another one has replaced."""
+
+
+class FeatureRegistry:
+    """Feast's definitions of this project, in an SQL registry."""
+
+    def __init__(self, settings: FeatureStoreSettings) -> None:
+        self.settings = settings
+
+    def apply_statistics(self, names: Sequence[str]) -> None:
+        """Define `user_activity` with these statistics; cheap when that is done already."""
+        view = statistics_view(names)
+        if not self._is_applied(view):
+            self._apply(view, service=None)
+
+    def apply_generation(self, generation_id: str, dims: Mapping[str, int]) -> None:
+        """Define the view and the service of a generation, both named after it."""
+        view = representation_view(generation_id, dims)
+        self._apply(view, service=view.name)
+
+    def activate_service(self, generation_id: str) -> None:
+        """Let the service `user_representation` name this generation.
+
+        The pointer in the online store is what decides; this is for whoever asks Feast alone.
+        Raises GenerationMissing when the generation was not applied.
+        """
+        from feast import FeatureService
+        from feast.errors import FeatureViewNotFoundException
+
+        with self._applying() as store:
+            try:
+                view = store.get_feature_view(representation_name(generation_id))
+            except FeatureViewNotFoundException as error:
+                raise GenerationMissing(
+                    f"generation {generation_id} is not in the registry: publish it first"
+                ) from error
+            store.apply([FeatureService(name=USER_REPRESENTATION, features=[view])])
+
+    def active_service(self) -> str | None:
+        """The generation that the service `user_representation` names."""
+        from feast.errors import FeatureServiceNotFoundException
+
+        try:
+            service = self.feast_store().get_feature_service(USER_REPRESENTATION)
+        except FeatureServiceNotFoundException:
+            return None
+        name: str = service.feature_view_projections[0].name
+        return name.removeprefix(f"{USER_REPRESENTATION}_")
+
+    def drop_generation(self, generation_id: str) -> None:
+        """Forget the view and service of a generation; its rows are the online store's to drop.
+
+        Raises GenerationInUse when `user_representation` names it.
+        """
+        if self.active_service() == generation_id:
+            raise GenerationInUse(f"generation {generation_id} is active: activate another first")
+        name = representation_name(generation_id)
+        with self._applying() as store:
+            if any(each.name == name for each in store.list_feature_services()):
+                store.delete_feature_service(name)
+            if any(each.name == name for each in store.list_feature_views()):
+                store.delete_feature_view(name)
+            if any(each.name == name for each in store.list_data_sources()):
+                store.registry.delete_data_source(name, project=self.settings.project)
+
+    def feast_store(self) -> FeatureStore:
+        """Feast's own facade on the same registry and the same rows, ordered as ours are."""
+        with translated(self.settings):
+            if "_store" not in self.__dict__:  # Feast makes its tables as it opens
+                with applying_alone(self.settings):
+                    return self._store
+            return self._store
+
+    def stock_config(self) -> dict[str, Any]:
+        """What `feast.RepoConfig` needs to read the same features without our packages.
+
+        It holds the passwords of the URLs.
+        """
+        config = dict(self._config)
+        url = self.settings.online_store_url
+        config["online_store"] = online_config(url).stock(url)
+        return config
+
+    def _is_applied(self, view: View) -> bool:
+        """Whether the registry holds exactly this definition, told without importing Feast."""
+        import sqlalchemy
+
+        url = self.settings.registry_url
+        if url.startswith("sqlite:") and not sqlite_path(url).exists():
+            return False
+        query = sqlalchemy.text(
+            "SELECT feature_view_proto FROM feature_views "
+            "WHERE project_id = :project AND feature_view_name = :view"
+        )
+        with translated(self.settings):
+            engine = sqlalchemy.create_engine(sqlalchemy_url(url), **engine_options(url))
+        try:
+            with engine.connect() as connection:
+                found = connection.execute(
+                    query, {"project": self.settings.project, "view": view.name}
+                ).scalar()
+        except sqlalchemy.exc.DatabaseError:
+            return False  # no registry there yet, or none that can be read: applying will tell
+        finally:
+            engine.dispose()
+        return found is not None and self._digest(view).encode() in bytes(found)
+
+    def _digest(self, view: View) -> str:
+        """One word for a definition and the place of its history; a tag of the view."""
+        place = History(self.settings).folder(view.name)
+        return blake2b(f"{view!r} {place}".encode(), digest_size=16).hexdigest()
+
+    def _apply(self, view: View, *, service: str | None) -> None:
+        from feast import FeatureService
+
+        with self._applying() as store:
+            feature_view = self._feature_view(view)
+            objects: list[Any] = [self._entity, feature_view]
+            if service is not None:
+                objects.append(FeatureService(name=service, features=[feature_view]))
+            store.apply(objects)
+
+    def _feature_view(self, view: View) -> FeatureView:
+        """Feast's form of a view. Rows have no ttl: an untouched user is fresh."""
+        from feast import FeatureView, Field, FileSource, types
+
+        kinds = {
+            "Array(Float32)": types.Array(types.Float32),
+            **{
+                name: getattr(types, name)
+                for name in ("Float32", "Int64", "Bool", "String", "UnixTimestamp")
+            },
+        }
+        source = FileSource(
+            name=view.name,
+            path=str(History(self.settings).folder(view.name)),
+            timestamp_field=EVENT_TIMESTAMP_COLUMN,
+            created_timestamp_column=CREATED_COLUMN,
+        )
+        return FeatureView(
+            name=view.name,
+            description=view.description,
+            entities=[self._entity],
+            source=source,
+            ttl=None,
+            tags={DIGEST_TAG: self._digest(view)},
+            schema=[
+                Field(name=JOIN_KEY, dtype=types.String),
+                *(
+                    Field(
+                        name=each.name, dtype=kinds[each.kind.value], description=each.description
+                    )
+                    for each in view.features
+                ),
+            ],
+        )
+
+    @cached_property
+    def _entity(self) -> Entity:
+        from feast import Entity, ValueType
+
+        return Entity(name=ENTITY, join_keys=[JOIN_KEY], value_type=ValueType.STRING)
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        online_url, registry_url = self.settings.online_store_url, self.settings.registry_url
+        return {
+            "project": self.settings.project,
+            "provider": "local",
+            "entity_key_serialization_version": 3,
+            "registry": {
+                "registry_type": "sql",
+                "path": sqlalchemy_url(registry_url),
+                "sqlalchemy_config_kwargs": {"echo": False, **engine_options(registry_url)},
+                "cache_ttl_seconds": CACHE_SECONDS,
+                "serve_features_while_materializing": True,
+            },
+            "online_store": online_config(online_url).ours(online_url),
+            "offline_store": {"type": "dask"},
+        }
+
+    @cached_property
+    def _store(self) -> FeatureStore:
+        from feast import FeatureStore, RepoConfig
+
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return FeatureStore(config=RepoConfig(**self._config))
+
+    @contextmanager
+    def _applying(self) -> Iterator[FeatureStore]:
+        """Feast's facade, while no other process applies."""
+        with translated(self.settings), applying_alone(self.settings):
+            store = self._store
+            store.refresh_registry()
+            yield store

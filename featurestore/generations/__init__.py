@@ -1,0 +1,1 @@
+"""Generations: sealed folders, their soundness, their base index."""

@@ -1,0 +1,171 @@
+"""Generations: one immutable folder for each training run that was published.
+
+A folder is staged beside its place, sealed with the checksum of each file in `manifest.json`, and
+renamed: it is there whole or not at all. Which generation is active stands in the online store,
+beside the vectors.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from featurestore.definitions import MODALITIES, checked
+from featurestore.durable import sync
+from featurestore.errors import (
+    ArtifactCorrupt,
+    FeatureInvalid,
+    GenerationExists,
+    GenerationInUse,
+    GenerationMissing,
+)
+from featurestore.online.store import open_online_store
+from featurestore.settings import FeatureStoreSettings, sqlite_path
+
+MANIFEST = "manifest.json"
+STAGING = ".staging-"
+FORMAT_VERSION = 1
+REQUIRED = (
+    "created_at",
+    "graph_id",
+    "graph_version",
+    "commit_time",
+    "dims",
+    "scales",
+    "num_users",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """A sealed generation: its folder and what its manifest says."""
+
+    id: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Width of each modality's vectors."""
+        return {name: int(self.manifest["dims"][name]) for name in MODALITIES}
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """Scale of each modality's part in R, fixed at publishing."""
+        return {name: float(self.manifest["scales"][name]) for name in MODALITIES}
+
+    def verify(self) -> None:
+        """Read every file and compare it with its checksum. Raises ArtifactCorrupt."""
+        for name, checksum in self.manifest["checksums"].items():
+            path = self.path / name
+            if not path.is_file() or sha256(path) != checksum:
+                raise ArtifactCorrupt(
+                    f"{path} is missing or not what was sealed: restore it, or publish again"
+                )
+
+
+class Generations:
+    """The sealed generations of a home, and the active one."""
+
+    def __init__(self, settings: FeatureStoreSettings) -> None:
+        self.settings = settings
+        self.root = settings.generations_root
+
+    def begin(self, generation_id: str) -> Path:
+        """An empty staging folder, in place of one that a crash left.
+
+        Raises GenerationExists, FeatureInvalid for an id that cannot name a view.
+        """
+        if (self.root / checked(generation_id)).exists():
+            raise GenerationExists(f"generation {generation_id} is sealed: use another id")
+        staging = self.root / f"{STAGING}{generation_id}"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        return staging
+
+    def seal(self, generation_id: str, manifest: Mapping[str, Any]) -> Generation:
+        """Make the staged folder a generation, in one step and for good.
+
+        Raises GenerationExists, GenerationMissing when nothing is staged, FeatureInvalid when the
+        manifest lacks a key.
+        """
+        staging = self.root / f"{STAGING}{generation_id}"
+        if not staging.is_dir():
+            raise GenerationMissing(f"generation {generation_id} was not begun: call begin first")
+        if missing := [key for key in REQUIRED if key not in manifest]:
+            raise FeatureInvalid(f"the manifest of {generation_id} lacks {', '.join(missing)}")
+        target = self.root / generation_id
+        if target.exists():
+            raise GenerationExists(f"generation {generation_id} is sealed: use another id")
+        files = sorted(path for path in staging.rglob("*") if path.is_file())
+        own = {"id": generation_id, "format_version": FORMAT_VERSION}
+        checksums = {str(path.relative_to(staging)): sha256(path) for path in files}
+        text = json.dumps({**manifest, **own, "checksums": checksums}, indent=2, sort_keys=True)
+        (staging / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        for path in [*files, staging / MANIFEST, staging]:
+            sync(path)
+        staging.rename(target)
+        sync(self.root)
+        return self.get(generation_id)
+
+    def list(self) -> list[Generation]:
+        """All sealed generations, oldest first."""
+        paths = self.root.glob(f"*/{MANIFEST}")
+        ids = [path.parent.name for path in paths if not path.parent.name.startswith(".")]
+        found = [self.get(generation_id) for generation_id in ids]
+        return sorted(found, key=lambda each: (str(each.manifest["created_at"]), each.id))
+
+    def get(self, generation_id: str) -> Generation:
+        """One sealed generation. Raises GenerationMissing, ArtifactCorrupt."""
+        path = self.root / generation_id / MANIFEST
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise GenerationMissing(
+                f"there is no generation {generation_id}: see `mmga generations list`"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise ArtifactCorrupt(f"{path} cannot be read ({error}): restore it") from error
+        return Generation(id=generation_id, path=path.parent, manifest=manifest)
+
+    def active(self) -> Generation | None:
+        """The generation that is served. Raises GenerationMissing when its folder is not here."""
+        active_id = self.active_id()
+        return None if active_id is None else self.get(active_id)
+
+    def active_id(self) -> str | None:
+        """Id of the generation that is served; None before the first, or without a store."""
+        url = self.settings.online_store_url
+        if url.startswith("sqlite:") and not sqlite_path(url).exists():
+            return None
+        store = open_online_store(self.settings, read_only=True)
+        try:
+            return store.active_generation()
+        finally:
+            store.close()
+
+    def drop(self, generation_id: str) -> None:
+        """Delete a generation's folder. Raises GenerationMissing, GenerationInUse."""
+        generation = self.get(generation_id)
+        if self.active_id() == generation_id:
+            raise GenerationInUse(f"generation {generation_id} is active: activate another first")
+        grave = self.root / f"{STAGING}{generation_id}"
+        shutil.rmtree(grave, ignore_errors=True)
+        generation.path.rename(grave)
+        shutil.rmtree(grave)
+
+
+def new_generation_id(now: datetime) -> str:
+    """`g`, the time in UTC, and something random: sortable, and valid in names of views."""
+    return f"g{now:%Y%m%d%H%M%S}_{token_hex(3)}"
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

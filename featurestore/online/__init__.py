@@ -1,0 +1,1 @@
+"""The online store: one contract, on SQLite and on Redis."""

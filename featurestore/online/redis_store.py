@@ -1,0 +1,433 @@
+"""The online store on a Redis server, with Feast's own byte layout, without importing Feast.
+
+A user is one hash, at Feast's entity key followed by the project; a feature is the field named by
+the murmur3 of `view:feature`, a row's time the field `_ts:view`. Feast keeps that time whole, so it
+alone orders rows, whoever wrote them. Beside the users stand, under names that no entity key
+begins with: `mmga:PROJECT:format`, `:active`, `:watermarks`, `:views`, and for each view
+`:view:VIEW`, the features that it ever had and their fields, without which a row could not be
+taken out of its hash. There is no index of users: they are found by SCAN, so that a row of stock
+Feast is found as well, and no index can be wrong.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import chain, groupby, islice, repeat
+from typing import Self
+
+import mmh3
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.definitions import checked
+from featurestore.errors import FormatTooNew, StoreUnavailable
+from featurestore.online.entity_key import KEYS_OF_STRINGS, entity_keys, split_key
+from featurestore.online.redis_scripts import DELETE, ERASE, WRITE
+from featurestore.online.redis_server import Call, Client, RedisServer, Script, Word, packed
+from featurestore.online.rows import EncodedRow, check_columns
+from featurestore.online.store import OnlineRows, Watermark
+from featurestore.online.values import (
+    Column,
+    DecodedColumn,
+    as_messages,
+    decode,
+    decode_alike,
+    encode,
+    read_varint,
+    varint,
+)
+from featurestore.settings import FeatureStoreSettings
+
+FORMAT_VERSION = 1
+NUM_USERS_ENCODED = 1_000
+MAX_SCRIPT_BYTES = 256 * 1024
+MAX_SCRIPT_USERS = 250
+SCRIPTS_SENT_AT_ONCE = 4
+NUM_USERS_READ = 1_000
+NUM_KEYS_SCANNED = 1_000
+PAGE_USERS = 10_000
+MICROSECONDS = 1_000_000
+FOR_EVER = 2**62
+
+Cells = NDArray[np.uint8] | list[bytes | None]
+"""A column of values as they are stored: a matrix of bytes where all have one length."""
+
+
+class RedisStore:
+    """An `OnlineStore` on a Redis server."""
+
+    def __init__(self, server: RedisServer, project: str, *, read_only: bool) -> None:
+        self.server = server
+        self.project = project
+        self.read_only = read_only
+        self._suffix = project.encode()
+        self._prefix = f"mmga:{project}"
+
+    @classmethod
+    def open(cls, settings: FeatureStoreSettings, *, read_only: bool = False) -> Self:
+        """Connect to the server that the settings name.
+
+        Raises SettingsInvalid, StoreUnavailable, FormatTooNew.
+        """
+        return cls.at(settings.online_store_url, settings.project, read_only=read_only)
+
+    @classmethod
+    def at(cls, url: str, project: str, *, read_only: bool = False) -> Self:
+        """Connect to a server, and unless read-only make sure that it keeps what it is given.
+
+        A server without data is an empty store. Raises SettingsInvalid, StoreUnavailable,
+        FormatTooNew.
+        """
+        store = cls(RedisServer(url), project, read_only=read_only)
+        try:
+            store.check_format()
+            if not read_only:
+                store.check_eviction()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def check_format(self) -> None:
+        """Raises FormatTooNew when a newer version of this software wrote the project's data."""
+        version = self.server.run(lambda client: client.get(self._name("format")))
+        if version is not None and int(version) > FORMAT_VERSION:
+            raise FormatTooNew(
+                f"{self.server.name} has format {int(version)} of project {self.project}, this "
+                f"software reads up to {FORMAT_VERSION}: install the newer version"
+            )
+
+    def check_eviction(self) -> None:
+        """Raises StoreUnavailable when the server may throw rows away that nobody deleted."""
+        memory = self.server.run(lambda client: client.info("memory"))
+        policy = str(memory.get("maxmemory_policy", ""))
+        if policy.startswith("allkeys") and memory.get("maxmemory"):
+            raise StoreUnavailable(
+                f"{self.server.name} may evict features (maxmemory-policy {policy}): "
+                "set its maxmemory-policy to noeviction"
+            )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.server.close()
+
+    def write(
+        self,
+        view: str,
+        user_ids: Sequence[str],
+        features: Mapping[str, Column],
+        *,
+        commit_time: int,
+    ) -> int:
+        """Write columns of users, the newest commit time wins, each row whole or not at all."""
+        check_columns(user_ids, features)
+        names = sorted(features)
+        columns = [np.asarray(features[name]) for name in names]
+        num_written = 0
+        for start in range(0, len(user_ids), NUM_USERS_ENCODED):
+            chunk = slice(start, start + NUM_USERS_ENCODED)
+            pairs = zip(names, columns, strict=True)
+            values = [encode(name, column[chunk]).values for name, column in pairs]
+            cells = zip(repeat(stamp(commit_time)), *values, strict=False)
+            rows = zip(self._keys(user_ids[chunk]), cells, strict=False)  # times never end
+            num_written += self._write(view, names, rows)
+        return num_written
+
+    def write_rows(self, view: str, rows: Sequence[EncodedRow]) -> int:
+        """Write the rows that are not older than what is there; count them."""
+        return sum(
+            self._write(view, names, ((row.key + self._suffix, cells_of(row)) for row in alike))
+            for names, alike in groupby(rows, key=lambda row: [cell[0] for cell in row.cells])
+        )
+
+    def delete(self, view: str, user_ids: Sequence[str], *, before: int) -> int:
+        """Delete rows of users whose commit time is at most `before`; return how many."""
+        keys = self._keys(dict.fromkeys(user_ids))
+        return self._delete(view, keys, before)
+
+    def erase(self, user_ids: Sequence[str], *, before: int) -> int:
+        """Delete rows of users from every view of the project, those of stock Feast too."""
+        self._check_writable()
+        arguments: list[Word] = [self._name("view", ""), *parts(before)]
+        keys = self._keys(dict.fromkeys(user_ids))
+        calls = (
+            Call(keys=keys[start : start + MAX_SCRIPT_USERS], arguments=arguments)
+            for start in range(0, len(keys), MAX_SCRIPT_USERS)
+        )
+        return self._evaluate(ERASE, calls)
+
+    def drop_view(self, view: str) -> None:
+        """Delete a view's rows, wherever SCAN finds them, then what is known of the view."""
+        self._check_writable()
+        for keys in self._scanned():
+            self._delete(view, keys, FOR_EVER)
+        self._transact(
+            ("SREM", self._name("views"), checked(view)), ("DEL", self._name("view", view))
+        )
+
+    def register_view(self, view: str, features: Sequence[str]) -> None:
+        """Make a view known, so that what stock Feast writes into it can be deleted."""
+        self._check_writable()
+        self._transact(
+            ("SETNX", self._name("format"), FORMAT_VERSION),
+            ("SADD", self._name("views"), checked(view)),
+            *(("HSET", self._name("view", view), name, field(view, name)) for name in features),
+        )
+
+    def set_watermark(self, stage: str, watermark: Watermark) -> None:
+        """Record how far a stage has come."""
+        self._transact(("HSET", self._name("watermarks"), stage, json.dumps(asdict(watermark))))
+
+    def set_active_generation(self, generation_id: str) -> None:
+        """Serve another generation."""
+        self._transact(("SET", self._name("active"), checked(generation_id)))
+
+    def read(self, view: str, user_ids: Sequence[str], features: Sequence[str]) -> OnlineRows:
+        """Read features of users in the order asked, repeated users included.
+
+        Each row is of one moment, and so is each of its vectors; two rows may be of two.
+        """
+        keys = self._keys(user_ids)
+        index = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+        names = list(dict.fromkeys(features))
+        fields = [time_field(view), *(field(view, name) for name in names)]
+        times, *messages = self._found(list(index), fields)
+        stamps = times if isinstance(times, list) else as_messages(times)
+        present = [each is not None for each in stamps]
+        columns = {
+            name: decoded(name, column, present)
+            for name, column in zip(names, messages, strict=True)
+        }
+        rows = OnlineRows(
+            features={name: column.values for name, column in columns.items()},
+            known={name: column.known for name, column in columns.items()},
+            present=np.array(present, np.bool_),
+            commit_times=commit_times(stamps),
+        )
+        return rows if len(index) == len(keys) else repeated(rows, [index[key] for key in keys])
+
+    def user_ids(self, view: str) -> Iterator[list[str]]:
+        """All users of a view in pages of up to 10,000, each once, whoever wrote them.
+
+        It scans all keys of the server's database and remembers the users that it gave.
+        """
+        page: list[str] = []
+        given: set[str] = set()
+        for keys in self._scanned():
+            has_row = self.server.gather(packed(b"HEXISTS", keys, [time_field(view)]))
+            users = (split_key(key)[0] for key, has in zip(keys, has_row, strict=True) if has)
+            new = [user for user in dict.fromkeys(users) if user not in given]
+            given.update(new)
+            page += new
+            if len(page) + NUM_KEYS_SCANNED > PAGE_USERS:
+                yield page
+                page = []
+        if page:
+            yield page
+
+    def views(self) -> list[str]:
+        """Views of the project that were written or applied here."""
+        members = self.server.run(lambda client: client.smembers(self._name("views")))
+        return sorted(member.decode() for member in members)
+
+    def watermark(self, stage: str) -> Watermark | None:
+        """How far a stage has come, if it ever ran."""
+        text = self.server.run(lambda client: client.hget(self._name("watermarks"), stage))
+        return None if text is None else Watermark(**json.loads(text))
+
+    def active_generation(self) -> str | None:
+        """The generation that is served."""
+        name = self.server.run(lambda client: client.get(self._name("active")))
+        return None if name is None else name.decode()
+
+    def _write(
+        self, view: str, names: Sequence[str], rows: Iterable[tuple[bytes, Sequence[bytes]]]
+    ) -> int:
+        """Compare and set rows of (key, (time, values of `names`)) by short scripts."""
+        self._check_writable()
+        keys = [self._name("format"), self._name("views"), self._name("view", checked(view))]
+        head: list[Word] = [FORMAT_VERSION, view, len(names)]
+        for name in names:
+            head += (name, field(view, name))
+        calls = (
+            Call(keys=[*keys, *users], arguments=[*head, *cells])
+            for users, cells in short_scripts(rows)
+        )
+        return self._evaluate(WRITE, calls)
+
+    def _delete(self, view: str, keys: Sequence[bytes], before: int) -> int:
+        self._check_writable()
+        fields = self._name("view", view)
+        arguments: list[Word] = [view, *parts(before)]
+        calls = (
+            Call(keys=[fields, *keys[start : start + MAX_SCRIPT_USERS]], arguments=arguments)
+            for start in range(0, len(keys), MAX_SCRIPT_USERS)
+        )
+        return self._evaluate(DELETE, calls)
+
+    def _evaluate(self, script: Script, calls: Iterator[Call]) -> int:
+        """The sum of what runs of a script return, a few of them sent at once."""
+        total = 0
+        while some := list(islice(calls, SCRIPTS_SENT_AT_ONCE)):
+            total += sum(self.server.evaluate(script, some))
+        return total
+
+    def _found(self, keys: Sequence[bytes], fields: Sequence[bytes]) -> list[Cells]:
+        """A column of values for each field, None where a user lacks it."""
+        pieces = [
+            self.server.gather_columns(
+                packed(b"HMGET", keys[start : start + NUM_USERS_READ], fields), len(fields)
+            )
+            for start in range(0, max(1, len(keys)), NUM_USERS_READ)
+        ]
+        return [joined(column) for column in zip(*pieces, strict=True)]
+
+    def _scanned(self) -> Iterator[list[bytes]]:
+        """Keys of the project's users, some more than once.
+
+        A cursor means nothing to a server that was started again: then the scan begins anew.
+        """
+        pattern = KEYS_OF_STRINGS + b"*" + self._suffix
+        run_id = self._run_id()
+        while True:
+            yield from self._scanned_once(pattern)
+            before, run_id = run_id, self._run_id()
+            if run_id == before:
+                return
+
+    def _scanned_once(self, pattern: bytes) -> Iterator[list[bytes]]:
+        cursor = 0
+        while True:
+            cursor, keys = self.server.run(
+                lambda client, cursor=cursor: client.scan(  # type: ignore[misc]
+                    cursor, match=pattern, count=NUM_KEYS_SCANNED
+                )
+            )
+            yield [key for key in keys if split_key(key)[1] == self._suffix]
+            if cursor == 0:
+                return
+
+    def _run_id(self) -> str:
+        return str(self.server.run(lambda client: client.info("server"))["run_id"])
+
+    def _transact(self, *commands: Sequence[Word]) -> None:
+        """Run commands together, or none of them."""
+        self._check_writable()
+
+        def transact(client: Client) -> None:
+            with client.pipeline() as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                pipeline.execute()
+
+        self.server.run(transact)
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise StoreUnavailable(
+                f"{self.server.name} is open for reading only: open it for writing"
+            )
+
+    def _keys(self, user_ids: Iterable[str]) -> list[bytes]:
+        return [key + self._suffix for key in entity_keys(user_ids)]
+
+    def _name(self, *words: str) -> str:
+        """The key of something of ours."""
+        return ":".join((self._prefix, *words))
+
+
+def cells_of(row: EncodedRow) -> tuple[bytes, ...]:
+    """The time and the values of a row."""
+    return (stamp(row.commit_time), *(value for _, value, _ in row.cells))
+
+
+def short_scripts(
+    rows: Iterable[tuple[bytes, Sequence[bytes]]],
+) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Keys and cells of as many rows as a script writes in about a millisecond."""
+    keys: list[bytes] = []
+    cells: list[bytes] = []
+    size = 0
+    for key, row in rows:
+        keys.append(key)
+        cells += row
+        size += sum(map(len, row))
+        if size >= MAX_SCRIPT_BYTES or len(keys) >= MAX_SCRIPT_USERS:
+            yield keys, cells
+            keys, cells, size = [], [], 0
+    if keys:
+        yield keys, cells
+
+
+def joined(pieces: Sequence[Cells]) -> Cells:
+    """One column of several that follow each other."""
+    matrices = [piece for piece in pieces if isinstance(piece, np.ndarray)]
+    if len(matrices) == len(pieces) and len({matrix.shape[1] for matrix in matrices}) == 1:
+        return matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
+    lists = (piece if isinstance(piece, list) else as_messages(piece) for piece in pieces)
+    return list(chain.from_iterable(lists))
+
+
+def decoded(name: str, column: Cells, present: Sequence[bool]) -> DecodedColumn:
+    """Values of a column; a value without the time of its row belongs to no row."""
+    if isinstance(column, np.ndarray):
+        return decode_alike(name, column)
+    if all(present):
+        return decode(name, column)
+    pairs = zip(column, present, strict=True)
+    return decode(name, [each if is_there else None for each, is_there in pairs])
+
+
+def repeated(rows: OnlineRows, order: Sequence[int]) -> OnlineRows:
+    """Rows in another order, some of them again."""
+    index = np.array(order, np.int64)
+    return OnlineRows(
+        features={name: column[index] for name, column in rows.features.items()},
+        known={name: column[index] for name, column in rows.known.items()},
+        present=rows.present[index],
+        commit_times=rows.commit_times[index],
+    )
+
+
+def field(view: str, feature: str) -> bytes:
+    """Feast's name of a feature in the hash of a user."""
+    return mmh3.hash(f"{view}:{feature}", signed=False).to_bytes(4, "little")
+
+
+def time_field(view: str) -> bytes:
+    """Feast's name of the time of a row."""
+    return f"_ts:{view}".encode()
+
+
+def parts(time: int) -> tuple[int, int]:
+    """Seconds and nanoseconds of microseconds."""
+    seconds, microseconds = divmod(time, MICROSECONDS)
+    return seconds, microseconds * 1_000
+
+
+def stamp(time: int) -> bytes:
+    """Microseconds as Feast's message of a time."""
+    seconds, nanoseconds = parts(time)
+    return (b"\x08" + varint(seconds) if seconds else b"") + (
+        b"\x10" + varint(nanoseconds) if nanoseconds else b""
+    )
+
+
+def commit_times(stamps: Sequence[bytes | None]) -> NDArray[np.int64]:
+    """Microseconds of rows, 0 where there is none."""
+    known: dict[bytes | None, int] = {None: 0}
+    for each in stamps:
+        if each not in known:
+            known[each] = time_of(each or b"")
+    return np.array([known[each] for each in stamps], np.int64)
+
+
+def time_of(message: bytes) -> int:
+    """Microseconds of Feast's message of a time."""
+    numbers = {0x08: 0, 0x10: 0}
+    start = 0
+    while start < len(message):
+        tag = message[start]
+        numbers[tag], start = read_varint(message, start + 1)
+    seconds = numbers[0x08] - (2**64 if numbers[0x08] >= 2**63 else 0)
+    return seconds * MICROSECONDS + numbers[0x10] // 1_000

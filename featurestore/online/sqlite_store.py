@@ -1,0 +1,370 @@
+"""The online store in one SQLite file, with Feast's own byte layout, without importing Feast.
+
+A view is Feast's table `PROJECT_VIEW` with one row a (user, feature); stock Feast reads what is
+written here, and the reverse. Beside the features of a user stands one more, `_commit_time`, by
+which a user's row is ordered: Feast itself keeps whole seconds. Where stock Feast wrote later,
+its `event_ts` is greater and counts. Our own tables begin with an underscore, as no project does.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from featurestore.definitions import checked
+from featurestore.errors import FormatTooNew, StoreUnavailable
+from featurestore.online.entity_key import entity_keys, user_of
+from featurestore.online.rows import EncodedRow, check_columns
+from featurestore.online.sqlite_file import SqliteFile, has_table
+from featurestore.online.store import OnlineRows, Watermark
+from featurestore.online.values import INTEGER, Column, decode, encode, read_varint, varint
+from featurestore.settings import FeatureStoreSettings, sqlite_path
+
+FORMAT_VERSION = 1
+COMMIT_TIME = "_commit_time"
+MAX_TRANSACTION_ROWS = 10_000
+MAX_KEYS = 1_000
+PAGE_USERS = 10_000
+MICROSECONDS = 1_000_000
+NEVER = -(2**62)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS _format (version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS _views (
+    project TEXT, view TEXT, PRIMARY KEY (project, view)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _active (project TEXT PRIMARY KEY, generation TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS _watermarks (
+    project TEXT, stage TEXT, graph_id TEXT NOT NULL, version INTEGER NOT NULL,
+    commit_time INTEGER NOT NULL, PRIMARY KEY (project, stage)) WITHOUT ROWID
+"""
+
+UPSERT = """
+INSERT INTO {table} (entity_key, feature_name, value, value_text, event_ts)
+VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (entity_key, feature_name) DO UPDATE SET
+    value = excluded.value, value_text = excluded.value_text, vector_value = NULL,
+    event_ts = excluded.event_ts, created_ts = NULL
+"""
+
+
+class SqliteStore:
+    """An `OnlineStore` in a SQLite file."""
+
+    def __init__(self, file: SqliteFile, project: str) -> None:
+        self.file = file
+        self.project = project
+
+    @classmethod
+    def open(cls, settings: FeatureStoreSettings, *, read_only: bool = False) -> Self:
+        """Open, and unless read-only create, the file that the settings name.
+
+        Raises StoreUnavailable, FormatTooNew.
+        """
+        return cls.at(sqlite_path(settings.online_store_url), settings.project, read_only=read_only)
+
+    @classmethod
+    def at(cls, path: Path, project: str, *, read_only: bool = False) -> Self:
+        """Open, and unless read-only create, a file. Raises StoreUnavailable, FormatTooNew."""
+        if read_only and not path.exists():
+            raise StoreUnavailable(f"{path} does not exist: run `mmga ingest` first")
+        store = cls(SqliteFile(path, read_only=read_only), project)
+        if not read_only:
+            store.create()
+        [(version,)] = store.file.select("SELECT max(version) FROM _format")
+        if version > FORMAT_VERSION:
+            store.close()
+            raise FormatTooNew(
+                f"{path} has format {version}, this software reads up to {FORMAT_VERSION}: "
+                "install the newer version"
+            )
+        return store
+
+    def create(self) -> None:
+        """Make our own tables, where they are not there yet."""
+        with self.file.writing() as connection:
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+            if connection.execute("SELECT count(*) FROM _format").fetchone() == (0,):
+                connection.execute("INSERT INTO _format VALUES (?)", [FORMAT_VERSION])
+
+    def close(self) -> None:
+        """Release the file."""
+        self.file.close()
+
+    def write(
+        self,
+        view: str,
+        user_ids: Sequence[str],
+        features: Mapping[str, Column],
+        *,
+        commit_time: int,
+    ) -> int:
+        """Write columns of users, the newest commit time wins, 10,000 rows a transaction."""
+        check_columns(user_ids, features)
+        order = in_key_order(user_ids)
+        columns = {name: np.asarray(features[name])[order] for name in sorted(features)}
+        num_written = 0
+        num_users = max(1, MAX_TRANSACTION_ROWS // (len(features) + 1))
+        for start in range(0, len(order), num_users):
+            chunk = slice(start, start + num_users)
+            users = [user_ids[row] for row in order[chunk]]
+            pieces = {name: column[chunk] for name, column in columns.items()}
+            num_written += self.write_rows(view, encoded_rows(users, pieces, commit_time))
+        return num_written
+
+    def write_rows(self, view: str, rows: Sequence[EncodedRow]) -> int:
+        """Write, in one transaction, the rows that are not older than what is there; count them."""
+        if not rows:
+            return 0
+        with self.file.writing() as connection:
+            table = self._ensure_view(connection, view)
+            times = commit_times(connection, table, [row.key for row in rows])
+            fresh = [row for row in rows if times.get(row.key, NEVER) <= row.commit_time]
+            connection.executemany(UPSERT.format(table=table), table_rows(fresh))
+        return len(fresh)
+
+    def delete(self, view: str, user_ids: Sequence[str], *, before: int) -> int:
+        """Delete rows of users whose commit time is at most `before`; return how many."""
+        num_deleted = 0
+        for start in range(0, len(user_ids), MAX_KEYS):
+            keys = entity_keys(dict.fromkeys(user_ids[start : start + MAX_KEYS]))
+            with self.file.writing() as connection:
+                if not has_table(connection, self._name(view)):
+                    return num_deleted
+                times = commit_times(connection, self._table(view), keys)
+                old = [(key,) for key, time in times.items() if time <= before]
+                connection.executemany(f"DELETE FROM {self._table(view)} WHERE entity_key = ?", old)
+            num_deleted += len(old)
+        return num_deleted
+
+    def erase(self, user_ids: Sequence[str], *, before: int) -> int:
+        """Delete rows of users from every view of the project."""
+        return sum(self.delete(view, user_ids, before=before) for view in self.views())
+
+    def drop_view(self, view: str) -> None:
+        """Delete a view's rows in short transactions, then its table."""
+        while self._delete_some(view):
+            pass
+        with self.file.writing() as connection:
+            connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
+            connection.execute(
+                "DELETE FROM _views WHERE project = ? AND view = ?", [self.project, view]
+            )
+
+    def register_view(self, view: str) -> None:
+        """Make a view's table, empty, where it is not there yet."""
+        with self.file.writing() as connection:
+            self._ensure_view(connection, view)
+
+    def set_watermark(self, stage: str, watermark: Watermark) -> None:
+        """Record how far a stage has come."""
+        row = (watermark.graph_id, watermark.version, watermark.commit_time)
+        with self.file.writing() as connection:
+            connection.execute(
+                "REPLACE INTO _watermarks VALUES (?, ?, ?, ?, ?)", (self.project, stage, *row)
+            )
+
+    def set_active_generation(self, generation_id: str) -> None:
+        """Serve another generation."""
+        row = [self.project, checked(generation_id)]
+        with self.file.writing() as connection:
+            connection.execute("REPLACE INTO _active VALUES (?, ?)", row)
+
+    def read(self, view: str, user_ids: Sequence[str], features: Sequence[str]) -> OnlineRows:
+        """Read features of users in the order asked, repeated users included."""
+        keys = entity_keys(user_ids)
+        index = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+        messages: dict[str, list[bytes | None]] = {
+            name: [None] * len(index) for name in dict.fromkeys(features)
+        }
+        seconds = [NEVER] * len(index)
+        stamps: list[tuple[int, int]] = [(NEVER, 0)] * len(index)
+        for key, name, value, event_ts in self._cells(view, list(index), list(messages)):
+            row = index[key]
+            if name == COMMIT_TIME:
+                stamps[row] = (event_ts, read_varint(value, 1)[0])
+            else:
+                messages[name][row] = value
+            if event_ts > seconds[row]:
+                seconds[row] = event_ts
+        times = [newest(*pair) for pair in zip(seconds, stamps, strict=True)]
+        rows = np.array([index[key] for key in keys], np.int64)
+        columns = {name: decode(name, column) for name, column in messages.items()}
+        return OnlineRows(
+            features={name: column.values[rows] for name, column in columns.items()},
+            known={name: column.known[rows] for name, column in columns.items()},
+            present=np.array(seconds, np.int64)[rows] > NEVER,
+            commit_times=np.array(times, np.int64)[rows],
+        )
+
+    def user_ids(self, view: str) -> Iterator[list[str]]:
+        """All users of a view, in pages of 10,000, in the order of their keys."""
+        last = b""
+        while page := self._page(view, last):
+            last = page[-1]
+            yield [user_of(key) for key in page]
+
+    def views(self) -> list[str]:
+        """Views of the project that were written or applied here."""
+        rows = self.file.select("SELECT view FROM _views WHERE project = ?", [self.project])
+        return [view for (view,) in rows]
+
+    def watermark(self, stage: str) -> Watermark | None:
+        """How far a stage has come, if it ever ran."""
+        rows = self.file.select(
+            "SELECT graph_id, version, commit_time FROM _watermarks "
+            "WHERE project = ? AND stage = ?",
+            [self.project, stage],
+        )
+        for graph_id, version, time in rows:
+            return Watermark(graph_id=graph_id, version=version, commit_time=time)
+        return None
+
+    def active_generation(self) -> str | None:
+        """The generation that is served."""
+        sql = "SELECT generation FROM _active WHERE project = ?"
+        rows: list[tuple[str]] = self.file.select(sql, [self.project])
+        return rows[0][0] if rows else None
+
+    def _cells(
+        self, view: str, keys: list[bytes], names: list[str]
+    ) -> Iterable[tuple[bytes, str, bytes, int]]:
+        """Stored (key, feature, message, event_ts) of users, all from one state of the file."""
+        cells: list[tuple[bytes, str, bytes, int]] = []
+        wanted = [COMMIT_TIME, *names]
+        with self.file.reading() as connection:
+            if not has_table(connection, self._name(view)):
+                return cells
+            for start in range(0, len(keys), MAX_KEYS):
+                chunk = keys[start : start + MAX_KEYS]
+                cells += connection.execute(
+                    "SELECT entity_key, feature_name, value, event_ts "
+                    f"FROM {self._table(view)} WHERE entity_key IN ({marks(chunk)}) "
+                    f"AND feature_name IN ({marks(wanted)})",
+                    [*chunk, *wanted],
+                )
+        return cells
+
+    def _page(self, view: str, after: bytes) -> list[bytes]:
+        with self.file.reading() as connection:
+            if not has_table(connection, self._name(view)):
+                return []
+            rows = connection.execute(
+                f"SELECT DISTINCT entity_key FROM {self._table(view)} WHERE entity_key > ? "
+                "ORDER BY entity_key LIMIT ?",
+                [after, PAGE_USERS],
+            ).fetchall()
+        return [key for (key,) in rows]
+
+    def _delete_some(self, view: str) -> int:
+        """Delete up to 10,000 rows of a table; return how many."""
+        table = self._table(view)
+        with self.file.writing() as connection:
+            if not has_table(connection, self._name(view)):
+                return 0
+            return connection.execute(
+                f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} LIMIT ?)",
+                [MAX_TRANSACTION_ROWS],
+            ).rowcount
+
+    def _ensure_view(self, connection: sqlite3.Connection, view: str) -> str:
+        """The view's table, made as Feast makes it, but for an index that its key makes idle."""
+        table = self._table(view)
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (entity_key BLOB, feature_name TEXT, "
+            "value BLOB, value_text TEXT, vector_value BLOB, event_ts timestamp, "
+            "created_ts timestamp, PRIMARY KEY(entity_key, feature_name))"
+        )
+        connection.execute("INSERT OR IGNORE INTO _views VALUES (?, ?)", [self.project, view])
+        return table
+
+    def _name(self, view: str) -> str:
+        return f"{self.project}_{view}"
+
+    def _table(self, view: str) -> str:
+        return f'"{self.project}_{checked(view)}"'
+
+
+def in_key_order(user_ids: Sequence[str]) -> list[int]:
+    """Rows in the order of their keys, which fill the pages of the table one after another."""
+    keys = entity_keys(user_ids)
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def encoded_rows(
+    user_ids: Sequence[str], features: Mapping[str, Column], commit_time: int
+) -> list[EncodedRow]:
+    """Rows of users from columns. Of a user that is given twice the last row stands."""
+    columns = [
+        [(name, value, text) for value, text in zip(column.values, column.texts, strict=True)]
+        for name, column in ((name, encode(name, column)) for name, column in features.items())
+    ]
+    cells = zip(*columns, strict=True) if columns else (() for _ in user_ids)
+    rows = zip(entity_keys(user_ids), cells, strict=True)
+    return [EncodedRow(key=key, commit_time=commit_time, cells=row) for key, row in rows]
+
+
+def table_rows(
+    rows: Iterable[EncodedRow],
+) -> Iterator[tuple[bytes, str, bytes, str | None, int]]:
+    """Rows of Feast's table, the commit time as one more feature."""
+    stamps: dict[int, tuple[bytes, int]] = {}
+    for row in rows:
+        time = row.commit_time
+        if time not in stamps:
+            stamps[time] = (INTEGER + varint(time), feast_seconds(time))
+        message, seconds = stamps[time]
+        for name, value, text in row.cells:
+            yield row.key, name, value, text, seconds
+        yield row.key, COMMIT_TIME, message, None, seconds
+
+
+def commit_times(
+    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
+) -> dict[bytes, int]:
+    """Commit time of the rows that exist."""
+    times: dict[bytes, int] = {}
+    for start in range(0, len(keys), MAX_KEYS):
+        chunk = keys[start : start + MAX_KEYS]
+        rows = connection.execute(
+            "SELECT entity_key, max(event_ts), "
+            f"max(CASE feature_name WHEN '{COMMIT_TIME}' THEN event_ts END), "
+            f"max(CASE feature_name WHEN '{COMMIT_TIME}' THEN value END) "
+            f"FROM {table} WHERE entity_key IN ({marks(chunk)}) GROUP BY entity_key",
+            chunk,
+        )
+        for key, seconds, stamp_seconds, stamp in rows:
+            ours = (NEVER, 0) if stamp is None else (stamp_seconds, read_varint(stamp, 1)[0])
+            times[key] = newest(seconds, ours)
+    return times
+
+
+def newest(seconds: int, stamp: tuple[int, int]) -> int:
+    """Commit time of a row from its greatest event_ts and our (event_ts, microseconds).
+
+    0 where there is no row. A greater event_ts is a later write of stock Feast.
+    """
+    stamp_seconds, time = stamp
+    if seconds > stamp_seconds:
+        return from_feast_seconds(seconds)
+    return time
+
+
+def feast_seconds(time: int) -> int:
+    """What Feast stores for a time: it takes UTC's wall clock for that of the machine."""
+    clock = datetime.fromtimestamp(time // MICROSECONDS, UTC).replace(tzinfo=None)
+    return int(clock.timestamp())
+
+
+def from_feast_seconds(seconds: int) -> int:
+    """The microseconds that Feast meant by what it stored."""
+    clock = datetime.fromtimestamp(seconds).replace(tzinfo=UTC)
+    return int(clock.timestamp()) * MICROSECONDS
+
+
+def marks(values: Sequence[object]) -> str:
+    """As many question marks as there are values."""
+    return ",".join("?" * len(values))

@@ -1,0 +1,1 @@
+"""Sampled neighbours, in numpy and as PyG samplers."""

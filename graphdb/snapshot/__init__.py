@@ -1,0 +1,1 @@
+"""A frozen copy of the graph: its files, its export, its arrays."""

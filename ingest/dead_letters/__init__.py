@@ -1,0 +1,1 @@
+"""Events that could not be applied: kept with their reason, listed, replayed."""

@@ -1,0 +1,128 @@
+"""Which dead letters belong to which source of events, and how their events are sent again."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from graphdb.store import GraphStore
+from ingest.dead_letters.dead_letter import DeadLetter, DeadLetterFile, DeadLetters
+from ingest.events.decoding import decode
+from ingest.settings import IngestSettings
+
+LETTERS_AT_ONCE = 10_000
+KAFKA = "kafka://"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What became of dead letters that were to be sent again."""
+
+    num_replayed: int = 0
+    num_still_rejected: int = 0
+    num_cut: int = 0
+
+    def __add__(self, other: "Replay") -> "Replay":
+        return Replay(
+            num_replayed=self.num_replayed + other.num_replayed,
+            num_still_rejected=self.num_still_rejected + other.num_still_rejected,
+            num_cut=self.num_cut + other.num_cut,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_replayed:,} events sent again, {self.num_still_rejected:,} still rejected,"
+            f" {self.num_cut:,} cannot be sent because they were cut"
+        )
+
+
+@runtime_checkable
+class Replayable(Protocol):
+    """Dead letters that know where their events have to go."""
+
+    def replay(self) -> Replay:
+        """Send the events that are no longer rejected where they came from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Those letters whose events are no longer rejected, and how many there are of the others."""
+
+    accepted: list[DeadLetter]
+    num_still_rejected: int
+    num_cut: int
+
+    @property
+    def replay(self) -> Replay:
+        """The totals, once the accepted ones have been sent."""
+        return Replay(
+            num_replayed=len(self.accepted),
+            num_still_rejected=self.num_still_rejected,
+            num_cut=self.num_cut,
+        )
+
+
+@contextmanager
+def open_letters(
+    url: str | None, settings: IngestSettings, *, prepare: bool = False
+) -> Iterator[DeadLetters]:
+    """The dead letters of the events at a URL: those of Kafka are kept in Kafka.
+
+    `prepare` makes what is missing before the first letter comes.
+    """
+    if url is None or not url.startswith(KAFKA):
+        yield DeadLetterFile(settings.dead_letters_path)
+        return
+    from ingest.kafka.connection import KafkaConnection
+    from ingest.kafka.dead_letters import KafkaDeadLetters
+
+    connection = KafkaConnection.of(url, settings.kafka)
+    letters = KafkaDeadLetters(connection, settings.project, days=settings.dead_letter_days)
+    try:
+        if prepare:
+            letters.prepare()
+        yield letters
+    finally:
+        letters.close()
+
+
+@contextmanager
+def all_letters(settings: IngestSettings) -> Iterator[list[DeadLetters]]:
+    """Those of files, and those of Kafka where the events come from there."""
+    with ExitStack() as opened:
+        urls = [None, settings.events_url] if is_kafka(settings.events_url) else [None]
+        yield [opened.enter_context(open_letters(url, settings)) for url in urls]
+
+
+def is_kafka(url: str | None) -> bool:
+    """Whether events come from Kafka."""
+    return url is not None and url.startswith(KAFKA)
+
+
+def judge(letters: Sequence[DeadLetter]) -> Judged:
+    """Judge the events of letters by the rules and the clock of this moment."""
+    whole = [letter for letter in letters if not letter.payload.is_cut]
+    decoded = decode([letter.payload.content for letter in whole], time.time_ns() // 1000)
+    rejected = {index for index, _ in decoded.rejected}
+    return Judged(
+        accepted=[letter for index, letter in enumerate(whole) if index not in rejected],
+        num_still_rejected=len(rejected),
+        num_cut=len(letters) - len(whole),
+    )
+
+
+def replay_letters(letters: DeadLetters, graph: GraphStore) -> Replay:
+    """Send the events that are no longer rejected again, and forget their letters.
+
+    They may be applied twice, which is harmless.
+    """
+    if isinstance(letters, Replayable):
+        return letters.replay()
+    judged = judge(letters.read())
+    for first in range(0, len(judged.accepted), LETTERS_AT_ONCE):
+        page = judged.accepted[first : first + LETTERS_AT_ONCE]
+        contents = [letter.payload.content for letter in page]
+        graph.apply(decode(contents, time.time_ns() // 1000).batch())
+        letters.settle(page)
+    return judged.replay

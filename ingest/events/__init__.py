@@ -1,0 +1,1 @@
+"""Events: their wire format, their values, and the facts that they state."""

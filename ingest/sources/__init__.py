@@ -1,0 +1,1 @@
+"""Where events come from: the contract of a source, files, reading ahead."""

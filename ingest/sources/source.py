@@ -1,0 +1,139 @@
+"""Where events come from: the contract of a source, and how one is chosen by its URL."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from graphdb.facts import Position, PositionMove
+from ingest.dead_letters.dead_letter import Payload
+from ingest.errors import SourceMissing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A record that cannot be an event, whatever it holds, and why."""
+
+    offset: int
+    reason: str
+    payload: Payload
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Consecutive events of one partition: their bytes and their offsets, of equal length.
+
+    `keys` are those of the messages, none where the source has no keys. Applying `move` with the
+    events says that all of them, and what is `unreadable` between them, have been read.
+    """
+
+    lines: list[bytes]
+    offsets: list[int]
+    move: PositionMove
+    keys: Sequence[bytes | None] = ()
+    unreadable: Sequence[Unreadable] = ()
+
+    def __len__(self) -> int:
+        return len(self.lines) + len(self.unreadable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much of a source has been read and how much there is, in bytes or messages."""
+
+    done: int
+    total: int
+
+
+class Source(Protocol):
+    """A stream of events in partitions, read from stored positions on.
+
+    One thread at a time uses it. What is read of several partitions may come in any order; within
+    one it comes in the order of its offsets.
+    """
+
+    def seek(self, positions: Sequence[Position]) -> None:
+        """Go on from the stored positions; a partition without one starts at its beginning.
+
+        Forgets what was read and not committed. Raises SourceChanged when an offset lies outside
+        the log or the log is another one; a source that learns this later raises it in `read`.
+        """
+
+    def read(self, max_events: int) -> list[Records] | None:
+        """The next events, at most so many; none while they are on their way; None at the end.
+
+        At the end means: for now, and a source that is followed has waited for a moment. Raises
+        PartitionsMoved until `seek` is called when others than before are to be read;
+        BrokerUnreachable, after which reading goes on by itself; SourceChanged.
+        """
+
+    def keep_alive(self) -> None:
+        """Hold on to the partitions while nothing is read; called about once a second."""
+
+    def committed(self, positions: Sequence[Position]) -> None:
+        """Hear what the graph holds now: a hint for the source's own tools, now and then."""
+
+    def earliest(self) -> list[Position]:
+        """The beginning of each partition."""
+
+    def at_time(self, time: int) -> list[Position]:
+        """The first event at or after a time (microseconds) in each partition, or its end."""
+
+    def extent(self) -> Extent:
+        """How far reading has come."""
+
+    def warnings(self) -> list[str]:
+        """What a person should know about what is left unread, a line each."""
+
+    def close(self) -> None:
+        """Release files and connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """What opening a source needs to know beside its URL.
+
+    With `wait` a source is followed: it may be empty yet, and reading waits `poll_seconds` for
+    more. `kafka` are the settings of the client, as MMGA_KAFKA_NAME gives them.
+    """
+
+    project: str = "mmga"
+    wait: bool = False
+    poll_seconds: float = 0.5
+    kafka: Mapping[str, str]
+
+
+def open_source(url: str, settings: SourceSettings | None = None) -> Source:
+    """The source at a path or URL; raises SourceMissing when there is none."""
+    scheme, separator, _ = url.partition("://")
+    opener = _OPENERS.get(scheme if separator else "file")
+    if opener is None:
+        raise SourceMissing(
+            f"cannot read events from {scheme}://…: give the path of a .jsonl file or of a folder"
+            " of them, or kafka://HOST:PORT (--events or MMGA_EVENTS_URL)"
+        )
+    return opener(url, settings or SourceSettings(kafka={}))
+
+
+def _open_files(url: str, settings: SourceSettings) -> Source:
+    from ingest.sources.files import FileSource, event_files
+
+    path = Path(url.removeprefix("file://"))
+    if not event_files(path) and not settings.wait:
+        raise SourceMissing(
+            f"no events in folder {path}: it has no .jsonl file (--follow waits for one)"
+        )
+    return FileSource(path, wait_seconds=settings.poll_seconds if settings.wait else 0.0)
+
+
+def _open_kafka(url: str, settings: SourceSettings) -> Source:
+    from ingest.kafka.source import open_kafka_source
+
+    return open_kafka_source(url, settings)
+
+
+_OPENERS: dict[str, Callable[[str, SourceSettings], Source]] = {
+    "file": _open_files,
+    "kafka": _open_kafka,
+}

@@ -1,0 +1,1 @@
+"""The statistics stage: projects the statistics of users to the online store."""

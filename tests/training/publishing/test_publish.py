@@ -1,0 +1,281 @@
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featurestore.definitions import representation_name
+from featurestore.feast_adapter.registry import FeatureRegistry
+from featurestore.generations.base_index import BaseIndex
+from featurestore.generations.generation import Generations
+from featurestore.heads import Head, load_head
+from featurestore.history import History
+from featurestore.online.store import open_online_store
+from featurestore.representation import fit_scales, representation
+from featurestore.settings import FeatureStoreSettings
+from graphdb.facts import Batch, UserDeletion
+from graphdb.snapshot.snapshot import take_snapshot
+from tests.graphdb.made_facts import profile
+from tests.graphdb.oracle import GraphOracle, Memory
+from training.encoding.all_users import UserVectors
+from training.evaluation.evaluator import NamedHead
+from training.publishing import publish as publishing
+from training.publishing.publish import Publication, publish
+
+USERS = [f"user{number:02d}" for number in range(12)]
+OLD, NEW = "g1_old", "g2_new"
+EVERYBODY = np.ones(len(USERS), np.bool_)
+
+
+@pytest.fixture
+def store():
+    oracle = GraphOracle(Memory(graph_id="graph"))
+    oracle.apply(Batch(profiles=[profile(user_id, 1) for user_id in USERS]))
+    return oracle
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return FeatureStoreSettings.at(tmp_path / "home")
+
+
+def vectors(seed):
+    rng = np.random.default_rng(seed)
+    has_image = rng.random(len(USERS)) < 0.5
+    image = rng.standard_normal((len(USERS), 3)).astype(np.float32) * has_image[:, None]
+    return UserVectors(
+        graph=rng.standard_normal((len(USERS), 4)).astype(np.float32),
+        image=image,
+        text=rng.standard_normal((len(USERS), 5)).astype(np.float32),
+        has_image=has_image,
+        has_text=np.ones(len(USERS), np.bool_),
+    )
+
+
+def publication(store, root, generation_id=NEW, *, seed=1, made=None):
+    made = vectors(seed) if made is None else made
+    weights = root / "trained.safetensors"
+    weights.write_bytes(b"weights")
+    head = Head(
+        mean=np.zeros(12, np.float32),
+        std=np.ones(12, np.float32),
+        layers=((np.ones((1, 12), np.float32), np.zeros(1, np.float32)),),
+    )
+    return Publication(
+        generation_id=generation_id,
+        snapshot=take_snapshot(store, root / "snapshots"),
+        vectors=made,
+        scales=fit_scales(made.graph, made.image, made.text),
+        heads={"topic ../../é": NamedHead(head=head, input="pair", classes=("follow",))},
+        files={"model.safetensors": weights, "tokenizer.json": "{}"},
+        evaluation={"figures": []},
+        lineage={"recipe": "tiny", "seed": seed, "code_version": "1"},
+    )
+
+
+def served(settings):
+    """Active generation, and for each user with a row its three vectors."""
+    online = open_online_store(settings, read_only=True)
+    try:
+        active = online.active_generation()
+        rows = online.read(representation_name(active), USERS, ["graph", "image", "text"])
+        return active, rows
+    finally:
+        online.close()
+
+
+def assert_serves(settings, expected, stays=EVERYBODY):
+    active, rows = served(settings)
+    assert active == expected.generation_id
+    assert rows.present.tolist() == stays.tolist()
+    for name in ("graph", "image", "text"):
+        assert np.array_equal(rows.features[name][stays], getattr(expected.vectors, name)[stays])
+
+
+def test_every_user_is_served_with_provenance(store, settings, tmp_path):
+    told = []
+    made = publication(store, tmp_path)
+    result = publish(made, store, settings, progress=lambda *step: told.append(step))
+    assert (result.is_active, result.reasons) == (True, ())
+    assert (result.num_users, result.num_left) == (12, 0)
+    assert told == [("publish", 12, 12)]
+    assert_serves(settings, made)
+    online = open_online_store(settings, read_only=True)
+    rows = online.read(
+        representation_name(NEW), USERS[:1], ["graph_version", "computed_at", "provisional"]
+    )
+    assert rows.features["graph_version"].tolist() == [made.snapshot.version]
+    assert rows.features["provisional"].tolist() == [False]
+    assert not np.isnat(rows.features["computed_at"]).any()
+    assert rows.commit_times.tolist() == [made.snapshot.commit_time]
+    mark = online.watermark(representation_name(NEW))
+    assert (mark.graph_id, mark.version) == ("graph", made.snapshot.version)
+    online.close()
+    assert FeatureRegistry(settings).active_service() == NEW
+
+
+def test_the_generation_holds_all_that_made_it(store, settings, tmp_path):
+    made = publication(store, tmp_path)
+    publish(made, store, settings)
+    generation = Generations(settings).active()
+    generation.verify()
+    assert (generation.path / "model.safetensors").read_bytes() == b"weights"
+    assert (generation.path / "tokenizer.json").read_text() == "{}"
+    assert json.loads((generation.path / "evaluation.json").read_text()) == {"figures": []}
+    heads = json.loads((generation.path / "heads" / "heads.json").read_text())
+    assert heads == {
+        "topic ../../é": {"file": "0.safetensors", "input": "pair", "classes": ["follow"]}
+    }
+    head = load_head(generation.path / "heads" / "0.safetensors")
+    assert head.layers[0][0].shape == (1, 12)
+    assert generation.manifest["recipe"] == "tiny"
+    assert generation.manifest["status"] == "sound"
+    assert generation.dims == {"graph": 4, "image": 3, "text": 5}
+    parts = made.vectors
+    R = representation(parts.graph, parts.image, parts.text, generation.scales)
+    index = BaseIndex.load(generation.path)
+    assert np.array_equal(index.representations, R)
+    assert index.top_k(R[3], 1)[0][0] == USERS[3]
+
+
+def test_history_keeps_each_published_matrix(store, settings, tmp_path):
+    made = publication(store, tmp_path)
+    publish(made, store, settings)
+    at = np.full(2, made.snapshot.commit_time)
+    rows = History(settings).as_of(representation_name(NEW), USERS[:2], at, ["text"])
+    assert np.array_equal(rows.features["text"], made.vectors.text[:2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda made: np.full_like(made, np.nan), "not finite"),
+        (lambda made: np.ones_like(made), "collapsed"),
+        (lambda made: made[:-1], "11 of 12"),
+    ],
+)
+def test_what_is_not_sound_is_kept_and_not_served(store, settings, tmp_path, spoil, reason):
+    old = publication(store, tmp_path, OLD)
+    publish(old, store, settings)
+    bad = replace(vectors(2), graph=spoil(vectors(2).graph))
+    unsound = replace(publication(store, tmp_path), vectors=bad, heads={})
+    if reason == "11 of 12":
+        unsound = replace(
+            unsound,
+            vectors=replace(
+                bad,
+                **{
+                    name: getattr(bad, name)[:11]
+                    for name in ("image", "text", "has_image", "has_text")
+                },
+            ),
+        )
+    result = publish(unsound, store, settings)
+    assert not result.is_active
+    assert any(reason in each for each in result.reasons)
+    assert_serves(settings, old)
+    kept = Generations(settings).get(NEW)
+    assert kept.manifest["status"] == "refused"
+    assert representation_name(NEW) not in open_online_store(settings, read_only=True).views()
+
+
+def test_users_that_left_since_the_snapshot_are_not_served(store, settings, tmp_path):
+    made = publication(store, tmp_path)
+    store.apply(Batch(user_deletions=[UserDeletion(user_id=USERS[4], time=99)]))
+    assert publish(made, store, settings).num_left == 1
+    assert_serves(settings, made, np.array([user_id != USERS[4] for user_id in USERS]))
+
+
+def test_a_published_generation_is_published_again_without_a_change(store, settings, tmp_path):
+    made = publication(store, tmp_path)
+    publish(made, store, settings)
+    before = (settings.generations_root / NEW / "manifest.json").read_bytes()
+    assert publish(made, store, settings).is_active
+    assert (settings.generations_root / NEW / "manifest.json").read_bytes() == before
+    assert_serves(settings, made)
+
+
+STEPS = (
+    (publishing.Generations, "begin"),
+    (publishing.Generations, "seal"),
+    (publishing.FeatureRegistry, "apply_generation"),
+    (publishing.History, "append"),
+    (publishing.FeatureRegistry, "activate_service"),
+)
+ONLINE_STEPS = ("write", "delete", "set_watermark", "set_active_generation")
+
+
+def killed_at(moment, work):
+    """Run `work` in a child that dies by SIGKILL at the n-th border of a step; whether it did."""
+    child = os.fork()
+    if child == 0:
+        borders = iter(range(1, 10_000))
+
+        def border():
+            if next(borders) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def bordered(real):
+            def call(*arguments, **options):
+                border()
+                result = real(*arguments, **options)
+                border()
+                return result
+
+            return call
+
+        from featurestore.online.sqlite_store import SqliteStore
+
+        for owner, name in [*STEPS, *((SqliteStore, name) for name in ONLINE_STEPS)]:
+            setattr(owner, name, bordered(getattr(owner, name)))
+        for owner, name in ((os, "fsync"), (Path, "rename"), (Path, "replace")):
+            setattr(owner, name, bordered(getattr(owner, name)))
+        try:
+            work()
+        finally:
+            os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL)
+    return status == signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_the_old_or_the_new_is_served_and_a_repeat_completes(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(publishing, "PAGE_USERS", 5)
+    old, new = publication(store, tmp_path, OLD, seed=1), publication(store, tmp_path, seed=2)
+    start, home = FeatureStoreSettings.at(tmp_path / "start"), tmp_path / "home"
+    publish(old, store, start)
+    # Who leaves after the snapshot makes publishing reach its last step too.
+    store.apply(Batch(user_deletions=[UserDeletion(user_id=USERS[4], time=99)]))
+    stays = np.array([user_id != USERS[4] for user_id in USERS])
+    active_after = []
+    moment = 1
+    while True:
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(start.home, home)
+        settings = FeatureStoreSettings.at(home)
+        if not killed_at(moment, partial(publish, new, store, settings)):
+            break
+        active, rows = served(settings)
+        expected = {OLD: old, NEW: new}[active]
+        assert rows.present.tolist() == (stays | (active == OLD)).tolist()
+        found = rows.features["graph"][stays]
+        assert np.array_equal(found, expected.vectors.graph[stays])
+        active_after.append(active)
+        assert publish(new, store, settings).is_active
+        assert_serves(settings, new, stays)
+        assert FeatureRegistry(settings).active_service() == NEW
+        Generations(settings).active().verify()
+        assert not list(settings.generations_root.glob(".staging-*"))
+        moment += 1
+    assert_serves(settings, new, stays)
+    assert len(active_after) > 30
+    assert active_after == sorted(active_after)
+    assert set(active_after) == {OLD, NEW}

@@ -1,0 +1,82 @@
+"""The whole of `mmga train` on a small graph: two seeds, judged, published, looked up."""
+
+import dataclasses
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featurestore.generations.generation import Generations
+from featurestore.online.store import open_online_store
+from featurestore.settings import FeatureStoreSettings
+from tests.training.small_home import open_store, small_home
+from tests.training.small_network import small_config
+from training.engine.progress import ConsoleReporter
+from training.engine.step_log import read_losses
+from training.errors import NothingToTrain
+from training.mmga.config import RunConfig
+from training.runs.report import RunReport, train_and_publish
+from training.runs.run import RunRequest
+from training.runs.run_folder import open_run
+from training.settings import TrainingSettings
+
+
+def config() -> RunConfig:
+    small = small_config(edges="follows", signature_width=8)
+    return dataclasses.replace(small, text=dataclasses.replace(small.text, vocabulary_size=300))
+
+
+def train(settings: TrainingSettings, *, publishing: bool = True) -> RunReport:
+    request = RunRequest(config=config(), seeds=(0, 1), workers=1)
+    feature_settings = FeatureStoreSettings.at(settings.home)
+    with closing(open_store(settings.home)) as store, ConsoleReporter() as reporter:
+        return train_and_publish(
+            settings, feature_settings, store, request, reporter, publishing=publishing
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_seeds_are_trained_judged_and_the_first_is_served(tmp_path: Path) -> None:
+    settings = small_home(tmp_path)
+    report = train(settings)
+    run = open_run(report.trained.run.path)
+    assert run.status == "finished"
+    for seed in (0, 1):
+        assert [line["step"] for line in read_losses(run.losses(seed))] == list(range(16))
+    assert report.judged is not None
+    assert report.judged.evaluation.num_seeds == 2
+    feature_settings = FeatureStoreSettings.at(settings.home)
+    generations = Generations(feature_settings)
+    assert generations.active_id() == run.generation
+    generation = generations.get(str(run.generation))
+    generation.verify()
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(
+        generation.manifest["checksums"]
+    )
+    assert generation.manifest["data"]["users"] == 45
+    published = report.trained.vectors[0].published
+    assert published is not None
+    with closing(open_online_store(feature_settings)) as online:
+        rows = online.read(
+            f"user_representation_{generation.id}",
+            [str(user_id) for user_id in report.trained.snapshot.user_ids],
+            ["graph", "text"],
+        )
+    assert rows.present.all()
+    assert np.array_equal(np.stack(list(rows.features["graph"])), published.graph)
+    text = str(report)
+    for said in ("held-out posts", "floor:", "is active", "Not moved by training"):
+        assert said in text
+    document = report.document()
+    assert document["is_active"]
+    assert document["generation"] == generation.id
+
+
+def test_an_empty_graph_is_nothing_to_train_on(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    open_store(tmp_path / "home").close()
+    with pytest.raises(NothingToTrain, match="mmga ingest"):
+        train(TrainingSettings(home=tmp_path / "home"))
+    assert not list((tmp_path / "home").glob("checkpoints/*"))

@@ -1,0 +1,1 @@
+"""Vectors of all users, in this process or as Ray tasks."""

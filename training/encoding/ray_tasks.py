@@ -1,0 +1,50 @@
+"""Ranges of users as Ray tasks, on whatever machines the cluster has."""
+
+from collections.abc import Callable
+
+from training.encoding.shards import EncodingJob, Kind, encode_range
+from training.engine.ray_cluster import cause
+from training.errors import RunFailed
+
+MAX_RETRIES = 3
+
+
+def encode_ranges(job: EncodingJob, progress: Callable[[str, int, int], None]) -> None:
+    """Encode every range that has no file yet: first the modalities, then the graph.
+
+    A task whose process dies is tried again, at most MAX_RETRIES times. Raises RunFailed.
+    """
+    import ray
+
+    task = ray.remote(encode_range).options(max_retries=MAX_RETRIES, **resources(job.num_threads))
+    kinds: tuple[Kind, ...] = ("modal", "graph")
+    for kind in kinds:
+        left = job.missing(kind)
+        what = "encoding posts" if kind == "modal" else "encoding the graph"
+        running = [task.remote(job, kind, number) for number in left]
+        done = job.num_ranges - len(left)
+        while running:
+            progress(what, done, job.num_ranges)
+            finished, running = ray.wait(running)
+            try:
+                ray.get(finished)
+            except ray.exceptions.RayError as error:
+                raise RunFailed(
+                    f"encoding into {job.folder} failed: {cause(error)}; the same command goes on "
+                    "with the ranges that are missing"
+                ) from error
+            done += len(finished)
+        progress(what, job.num_ranges, job.num_ranges)
+
+
+def resources(num_threads: int) -> dict[str, float]:
+    """What a task takes: a GPU where the cluster has any, and as many CPUs as it has threads.
+
+    A machine with fewer CPUs than threads is given whole.
+    """
+    import ray
+
+    if ray.cluster_resources().get("GPU", 0):
+        return {"num_cpus": 1, "num_gpus": 1}
+    most = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
+    return {"num_cpus": min(num_threads, most)}

@@ -1,0 +1,181 @@
+"""Users encoded range by range: every range is a task that leaves one file.
+
+    FOLDER/modal-00003.npy    R^I and R^T of the users of range 3
+    FOLDER/graph-00003.npy    R^G of the same users
+
+All modal files come first: the graph encoder reads those of its neighbours, memory-mapped. A range
+that has its file is not encoded again, so an encoding that was killed goes on. Ranges are the
+chunks of the encoding in one process, whose result is the same, bit for bit, on like processors
+with as many threads.
+
+Shapes: N users, R users of a range.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from graphdb.snapshot.snapshot import open_snapshot
+from training.encoding.all_users import Chunks, best_device, encode_graph, modal_vectors
+from training.encoding.vectors_file import save_rows
+from training.engine.files import write_whole
+from training.inputs.post_inputs import open_post_inputs
+from training.mmga.config import RunConfig, from_json
+from training.mmga.model import MMGA, blank
+from training.mmga.training_data import TrainingData, training_data
+from training.mmga.user_bank import ModalVectors
+from training.runs.run_folder import load_tensors
+from training.sampling.source import GraphSource, SnapshotSource
+
+Kind = Literal["modal", "graph"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingJob:
+    """All that a process needs to encode a range of users, as plain values; paths are shared.
+
+    `modal_folder` is where the modal files are (those of another job with the same weights can be
+    used); with `all_follows` held-out follows are read too.
+    """
+
+    folder: Path
+    modal_folder: Path
+    config: str
+    snapshot: Path
+    post_inputs: Path
+    weights: Path
+    all_follows: bool
+    salt: bytes
+    num_users: int
+    chunks: Chunks
+    num_threads: int
+
+    @property
+    def num_ranges(self) -> int:
+        """Number of ranges."""
+        return -(-self.num_users // self.chunks.num_users)
+
+    def users(self, number: int) -> NDArray[np.int64]:
+        """The users of a range."""
+        start = number * self.chunks.num_users
+        return np.arange(start, min(start + self.chunks.num_users, self.num_users))
+
+    def path(self, kind: Kind, number: int) -> Path:
+        """The file of a range."""
+        folder = self.modal_folder if kind == "modal" else self.folder
+        return folder / f"{kind}-{number:05d}.npy"
+
+    def missing(self, kind: Kind) -> list[int]:
+        """Ranges that have no file yet."""
+        return [each for each in range(self.num_ranges) if not self.path(kind, each).exists()]
+
+
+def encode_range(job: EncodingJob, kind: Kind, number: int) -> None:
+    """Encode the users of a range and leave its file."""
+    torch.set_num_threads(job.num_threads)
+    model, data, source = opened(job)
+    users = job.users(number)
+    if kind == "modal":
+        rows = modal_rows(modal_vectors(model, data, users, chunks=job.chunks))
+    else:
+        known = ShardedVectors(job)
+        rows = encode_graph(
+            model, data, known, source, users=users, salt=job.salt, chunks=job.chunks
+        )
+    write_whole(job.path(kind, number), lambda partial: save_array(partial, rows))
+
+
+@lru_cache(maxsize=1)
+def opened(job: EncodingJob) -> tuple[MMGA, TrainingData, GraphSource]:
+    """Network, posts and follows; kept by a process for the next range of the same job."""
+    config = from_json(job.config)
+    snapshot = open_snapshot(job.snapshot, verify=False)
+    data = training_data(snapshot, open_post_inputs(job.post_inputs), config.graph.edges)
+    model = blank(config, data.statistics.shape[1])
+    model.load_state_dict(load_tensors(job.weights))
+    source = data.source
+    if job.all_follows:
+        source = SnapshotSource(snapshot, config.graph.edges, without_folds=())
+    return model.to(best_device()), data, source
+
+
+class ShardedVectors:
+    """R^I and R^T of all users of a job, read from its files."""
+
+    def __init__(self, job: EncodingJob) -> None:
+        self.job = job
+
+    def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
+        """Vectors of these users."""
+        users = users_B.numpy()
+        ranges, places = np.divmod(users, self.job.chunks.num_users)
+        rows = np.empty(len(users), self._files[0].dtype)
+        for number in np.unique(ranges):
+            here = ranges == number
+            rows[here] = self._files[number][places[here]]
+        return ModalVectors(
+            image=torch.from_numpy(rows["image"].copy()),
+            text=torch.from_numpy(rows["text"].copy()),
+            has_image=torch.from_numpy(rows["has_image"].copy()),
+            has_text=torch.from_numpy(rows["has_text"].copy()),
+        )
+
+    @cached_property
+    def _files(self) -> Sequence[NDArray[Any]]:
+        return [
+            np.load(self.job.path("modal", number), mmap_mode="r")
+            for number in range(self.job.num_ranges)
+        ]
+
+
+def modal_rows(vectors: ModalVectors) -> NDArray[Any]:
+    """One record a user: both vectors and whether they are there."""
+    parts = {
+        "image": vectors.image.numpy(),
+        "text": vectors.text.numpy(),
+        "has_image": vectors.has_image.numpy(),
+        "has_text": vectors.has_text.numpy(),
+    }
+    kinds = [(name, part.dtype, part.shape[1:]) for name, part in parts.items()]
+    rows = np.empty(len(vectors.has_text), np.dtype(kinds))
+    for name, part in parts.items():
+        rows[name] = part
+    return rows
+
+
+def join(job: EncodingJob, path: Path) -> None:
+    """Make one file of vectors of the files of all ranges, one range in memory at a time."""
+    config: RunConfig = from_json(job.config)
+
+    def modal(name: str) -> Any:
+        return lambda: (
+            np.load(job.path("modal", each), mmap_mode="r")[name] for each in range(job.num_ranges)
+        )
+
+    save_rows(
+        path,
+        job.num_users,
+        {
+            "graph": config.graph.width,
+            "image": config.image.width,
+            "text": config.text.width,
+        },
+        {
+            "graph": lambda: (np.load(job.path("graph", each)) for each in range(job.num_ranges)),
+            **{name: modal(name) for name in ("image", "text", "has_image", "has_text")},
+        },
+    )
+
+
+def save_array(path: Path, rows: NDArray[Any]) -> None:
+    """Write an array to a path with any suffix."""
+    with path.open("wb") as file:
+        np.save(file, rows, allow_pickle=False)

@@ -1,0 +1,1 @@
+"""How any method runs on Ray Train: session, workers, checkpoints, resume, logs, curves."""

@@ -1,0 +1,119 @@
+"""Progress on stderr: a bar where it is a terminal, a line a step elsewhere."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from training.engine.step_log import LossTail
+
+POLL_SECONDS = 0.5
+SHORT_NAMES = {
+    "language_modelling": "lm",
+    "alignment": "ita",
+    "contrast_image": "contrast-image",
+    "contrast_text": "contrast-text",
+    "node_feature": "feature",
+    "graph_structure": "structure",
+}
+
+
+class Reporter(Protocol):
+    """Hears what a run does."""
+
+    def say(self, message: str) -> None:
+        """A step has ended or begins."""
+
+    def counting(self, what: str, done: int, total: int) -> None:
+        """A step is at `done` of `total`."""
+
+    def following(self, what: str, losses: Path, num_steps: int) -> AbstractContextManager[None]:
+        """While entered, tell of each group of steps that appears in the log of losses."""
+
+
+class ConsoleReporter:
+    """Tells a person at a terminal or in a log file."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = Console(stderr=True, highlight=False) if console is None else console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, message: str) -> None:
+        """One line."""
+        self.console.print(message, markup=False, soft_wrap=True)
+
+    def counting(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Move the bar of a step, which goes away when it is complete."""
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total, note=note)
+        self._bar.update(self._tasks[what], completed=done, total=total, note=note)
+        if done >= total:
+            self._bar.remove_task(self._tasks.pop(what))
+
+    @contextmanager
+    def following(self, what: str, losses: Path, num_steps: int) -> Iterator[None]:
+        """Read the log twice a second in a thread."""
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=self._follow, args=(what, losses, num_steps, stop), daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _follow(self, what: str, losses: Path, num_steps: int, stop: threading.Event) -> None:
+        told, tail = 0, LossTail(losses)
+        while True:
+            ending = stop.wait(POLL_SECONDS)
+            group = [line for line in tail.new() if line["step"] >= told]
+            if group:
+                told = group[-1]["step"] + 1
+                summary = mean_losses(group)
+                if self.console.is_terminal:
+                    self.counting(what, told, num_steps, summary)
+                else:
+                    self.say(f"{what}: step {told}/{num_steps}  {summary}")
+            if ending:
+                return
+
+
+def mean_losses(group: list[dict[str, Any]]) -> str:
+    """The phase of the newest step and the mean of each of its losses over the group."""
+    phase = group[-1]["phase"]
+    same = [line for line in group if line["phase"] == phase]
+    means = [
+        f"{short} {sum(line[name] for line in same) / len(same):.3f}"
+        for name, short in SHORT_NAMES.items()
+        if name in same[-1]
+    ]
+    return f"{phase}: {'  '.join(means)}"

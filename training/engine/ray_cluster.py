@@ -1,0 +1,197 @@
+"""Ray Train as this machine's or a cluster's trainer: start it quietly, fit one seed, translate.
+
+Ray is imported late: its environment must be set first, and `mmga --help` must not pay for it.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from training.engine.cpus import usable_cpus
+from training.engine.seed_files import SeedFiles
+from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RunFailed
+from training.mmga.config import to_json
+from training.runs.run_folder import Run
+
+MAX_FAILURES = 3
+MAX_FAILED_STARTS = 10
+"""Of a group of workers, each after a minute in which the cluster had no room for it."""
+
+SETTLING_SECONDS = 3.0
+CONNECT_SECONDS = 5.0
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Each report waits for a poll of the controller, every 2 s by default.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    # Threads that wait must not spin: on cores that are shared they cost more than they gain.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+class Secret(str):
+    """A text that does not show where arguments are printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
+@contextmanager
+def ray_session(num_workers: int) -> Iterator[None]:
+    """A Ray instance of our own, or the cluster that RAY_ADDRESS names. Raises ClusterUnreachable.
+
+    Without RAY_ADDRESS a cluster that happens to run on this machine is left alone. Within a
+    session, another is the same one.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        options: dict[str, Any] = {
+            "address": address,
+            # Its processes were started with an environment of their own.
+            "runtime_env": {"env_vars": {name: os.environ[name] for name in ENVIRONMENT}},
+        }
+    else:
+        num_cpus = max(num_workers, usable_cpus())
+        options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
+    try:
+        if address:
+            check_port(address)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (OSError, RuntimeError) as error:
+        if not address:
+            raise
+        raise ClusterUnreachable(
+            f"no Ray cluster takes us at RAY_ADDRESS={address} ({cause(error)}): start one with "
+            "`ray start --head`, give its token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token, or "
+            "unset RAY_ADDRESS to train on this machine alone"
+        ) from error
+    for name in ("ray", "ray.train", "ray.train.v2"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_port(address: str) -> None:
+    """Raise OSError at once where nothing listens; Ray itself would try for a minute."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "://" not in host:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+
+
+def fit_seed(
+    run: Run,
+    seed: int,
+    post_inputs: Path,
+    *,
+    graph_url: str,
+    num_threads: int,
+    say: Callable[[str], None],
+) -> None:
+    """Train one seed to its last checkpoint, from the newest that an earlier attempt left.
+
+    A worker that dies is replaced and resumes, at most MAX_FAILURES times; a cluster that others
+    use is waited for, as MAX_FAILED_STARTS says. `graph_url` is for workers that sample from the
+    database. Raises RunFailed, ClusterTooSmall.
+    """
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from training.engine.worker import train_seed
+
+    resources = worker_resources(ray.cluster_resources(), run.workers)
+    lacking = settled(lambda: not_free(ray.available_resources(), resources, run.workers))
+    if lacking:
+        say(f"seed {seed}: waiting for {lacking}, which others use, up to {MAX_FAILED_STARTS} min")
+    files = SeedFiles(run.seed_folder(seed).resolve())
+    attempt = files.take_over()
+    trainer = TorchTrainer(
+        train_seed,
+        train_loop_config={
+            "config": to_json(run.config),
+            "snapshot": str(run.snapshot.resolve()),
+            "post_inputs": str(post_inputs.resolve()),
+            "graph_url": Secret(graph_url),
+            "folder": str(files.folder),
+            "attempt": attempt,
+            "seed": seed,
+            "num_threads": max(1, num_threads // run.workers),
+        },
+        torch_config=TorchConfig(backend="nccl" if "GPU" in resources else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=run.workers, use_gpu="GPU" in resources, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name=attempt,
+            storage_path=str(files.folder / "ray"),
+            failure_config=FailureConfig(
+                max_failures=MAX_FAILURES, controller_failure_limit=MAX_FAILED_STARTS
+            ),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        raise RunFailed(
+            f"training seed {seed} of run {run.run_id} failed: {cause(error)}; {remedy(error)}"
+        ) from error
+
+
+def remedy(error: BaseException) -> str:
+    """What to do about workers that failed: resume where that can help."""
+    if any(f"{kind.__module__}.{kind.__name__}: " in str(error) for kind in LASTING):
+        return "resumed, it would fail again: remove the cause, or begin a new run with --new"
+    return "the run resumes from its last checkpoint when the same command is given again"
+
+
+def settled(lacking: Callable[[], str]) -> str:
+    """What the cluster lacks; asked again for a moment, for what has just ended frees late."""
+    until = time.monotonic() + SETTLING_SECONDS
+    while (found := lacking()) and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
+
+
+def not_free(free: Mapping[str, float], worker: Mapping[str, float], num_workers: int) -> str:
+    """What the workers need and the cluster has not free right now; empty where it has all."""
+    return " and ".join(
+        f"{num_workers * each:g} {kind}s ({free.get(kind, 0):g} free)"
+        for kind, each in worker.items()
+        if free.get(kind, 0) < num_workers * each
+    )
+
+
+def worker_resources(cluster: Mapping[str, float], num_workers: int) -> dict[str, float]:
+    """What each worker takes: a GPU where the cluster has any. Raises ClusterTooSmall."""
+    kind = "GPU" if cluster.get("GPU", 0) else "CPU"
+    if cluster.get(kind, 0) < num_workers:
+        on_cpus = ", or hide its GPUs to train on CPUs" if kind == "GPU" else ""
+        raise ClusterTooSmall(
+            f"the Ray cluster has {kind}s: {cluster.get(kind, 0):g}, --workers asks for "
+            f"{num_workers}; ask for fewer{on_cpus}"
+        )
+    return {"CPU": 1.0} | ({"GPU": 1.0} if kind == "GPU" else {})
+
+
+def cause(error: BaseException) -> str:
+    """The last line of what a worker said, which Ray wraps in its own errors and tracebacks."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,55 @@
+"""The files that the workers of one seed's training share; every worker must reach the folder."""
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from training import errors
+from training.engine.files import PARTIAL, write_text
+from training.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True, kw_only=False)
+class SeedFiles:
+    """The folder of one seed in a run's folder."""
+
+    folder: Path
+
+    @property
+    def losses(self) -> Path:
+        """Every step as a JSON object a line."""
+        return self.folder / "losses.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """States to resume from."""
+        return self.folder / "checkpoints"
+
+    @property
+    def attempt(self) -> str:
+        """The attempt that may write here."""
+        return (self.folder / "attempt").read_text(encoding="utf-8")
+
+    def give_up(self, attempt: str, error: TrainingError) -> None:
+        """Note an error that comes again however often the attempt's workers are started."""
+        told = {"attempt": attempt, "kind": type(error).__name__, "message": str(error)}
+        write_text(self.folder / "given-up.json", json.dumps(told))
+
+    def check_not_given_up(self, attempt: str) -> None:
+        """Raises the error for which this attempt was given up."""
+        path = self.folder / "given-up.json"
+        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if told.get("attempt") == attempt:
+            raise getattr(errors, told["kind"])(told["message"])
+
+    def take_over(self) -> str:
+        """Begin an attempt; an earlier one that still runs writes no further.
+
+        What kills left half written goes.
+        """
+        name = secrets.token_hex(8)
+        write_text(self.folder / "attempt", name)
+        for left in self.folder.rglob(f"*{PARTIAL}"):
+            left.unlink(missing_ok=True)
+        return name

@@ -1,0 +1,102 @@
+"""The log of a seed's steps: one JSON object a line, in order, each step once.
+
+    step, phase, NAME of each loss, total        always
+    gradient_norms, learning_rates, seconds, waited_seconds, staleness     as `StepRecord` has them
+    held_out                                     at the first step, and at the last of phase 0
+
+Groups of steps are appended and flushed before the checkpoint after them exists, so a resumed run
+never finds a log that is shorter than its checkpoint. What an interrupted attempt had written
+beyond it is cut off when the first of these steps has been done again.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.engine.files import write_text
+
+TAIL_BYTES = 1 << 16
+NOT_LOSSES = frozenset(
+    {
+        "step",
+        "phase",
+        "gradient_norms",
+        "learning_rates",
+        "seconds",
+        "waited_seconds",
+        "staleness",
+        "held_out",
+    }
+)
+
+
+def append_losses(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Add a group of steps; what an interrupted attempt had written from its first step on goes."""
+    if not records:
+        return
+    first = records[0]["step"]
+    lines = [json.dumps(record, sort_keys=True) for record in records]
+    if continues(path, first):
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return
+    kept = [json.dumps(line, sort_keys=True) for line in read_losses(path) if line["step"] < first]
+    write_text(path, "\n".join([*kept, *lines]) + "\n")
+
+
+def continues(path: Path, first: int) -> bool:
+    """Whether the log ends with a whole line of an earlier step."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        file.seek(-min(TAIL_BYTES, path.stat().st_size), os.SEEK_END)
+        tail = file.read()
+    last = whole(tail.splitlines(keepends=True)[-1]) if tail else None
+    return last is not None and last["step"] < first
+
+
+def whole(line: bytes) -> dict[str, Any] | None:
+    """The step of a line; None where the line was cut, or a loss of power left it unwritten."""
+    try:
+        step: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return step if line.endswith(b"\n") else None
+
+
+def read_losses(path: Path) -> Iterator[dict[str, Any]]:
+    """The logged steps, in order; none where there is no file yet."""
+    return LossTail(path).new()
+
+
+def losses_of(line: Mapping[str, Any]) -> dict[str, float]:
+    """The losses of a logged step, by name."""
+    return {name: value for name, value in line.items() if name not in NOT_LOSSES}
+
+
+class LossTail:
+    """Reads a log that grows, each line once, again from the start where it was written anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file, self._offset = 0, 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Steps since the last call; a line that is not whole yet is left for the next."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            now = os.fstat(file.fileno())
+            if now.st_ino != self._file or now.st_size < self._offset:
+                self._file, self._offset = now.st_ino, 0
+            file.seek(self._offset)
+            for line in file:
+                step = whole(line)
+                if step is None:
+                    return
+                self._offset += len(line)
+                yield step

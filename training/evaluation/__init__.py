@@ -1,0 +1,1 @@
+"""What a representation is worth: arrays in, figures out; knows no method."""

@@ -1,0 +1,222 @@
+"""What training was worth: trained over seeds, against initial weights and against floors.
+
+S seeds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from training.evaluation.evaluator import ALONE, COSINE, WITH_COUNTS, Figure, Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedFigure:
+    """One figure of a representation: mean and deviation over seeds, and what it is held against.
+
+    `moved` is the mean change that training made, `moved_deviation` its deviation over seeds; both
+    deviations are 0 for one seed. The floor is the best of its task and metric.
+    """
+
+    figure: Figure
+    trained: float
+    trained_deviation: float
+    initial: float
+    initial_deviation: float
+    moved: float
+    moved_deviation: float
+    floor: float | None
+    floor_name: str | None
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether training moved it by more than one deviation, of either kind, for the better."""
+        return self.moved > max(
+            self.trained_deviation, self.initial_deviation, self.moved_deviation
+        )
+
+    @property
+    def loses(self) -> bool:
+        """Whether a floor is better."""
+        return self.floor is not None and self.trained < self.floor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All figures of a run's seeds beside those of the floors, which have no seeds."""
+
+    num_seeds: int
+    compared: tuple[ComparedFigure, ...]
+    floors: tuple[tuple[Figure, float], ...]
+    num_without_representation: int
+
+    @property
+    def not_moved(self) -> tuple[ComparedFigure, ...]:
+        """Figures that training does not improve by more than one deviation over the seeds."""
+        return tuple(each for each in self.compared if not each.is_moved)
+
+    @property
+    def lost(self) -> tuple[ComparedFigure, ...]:
+        """Figures that lose to a floor."""
+        return tuple(each for each in self.compared if each.loses)
+
+    def document(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return {
+            "num_seeds": self.num_seeds,
+            "figures": [
+                asdict(each.figure)
+                | {key: value for key, value in asdict(each).items() if key != "figure"}
+                | {"is_moved": each.is_moved, "loses": each.loses}
+                for each in self.compared
+            ],
+            "floors": [asdict(figure) | {"value": value} for figure, value in self.floors],
+            "num_seeds_without_representation": self.num_without_representation,
+        }
+
+
+def compare(trained: Sequence[Scores], initial: Sequence[Scores], floors: Scores) -> Evaluation:
+    """Hold each seed's trained representation against the same network's at its initial weights.
+
+    One `Scores` a seed, in the same order in both.
+    """
+    figures = [figure for figure in trained[0].figures if figure in initial[0].figures]
+    return Evaluation(
+        num_seeds=len(trained),
+        compared=tuple(
+            compared(
+                figure,
+                [scores.figures[figure] for scores in trained],
+                [scores.figures[figure] for scores in initial],
+                floors,
+            )
+            for figure in figures
+        ),
+        floors=tuple(floors.figures.items()),
+        num_without_representation=sum(not scores.uses_representation for scores in trained),
+    )
+
+
+def compared(
+    figure: Figure, trained: Sequence[float], initial: Sequence[float], floors: Scores
+) -> ComparedFigure:
+    """One figure over the seeds."""
+    moves = [after - before for after, before in zip(trained, initial, strict=True)]
+    rivals = {
+        each.method: value
+        for each, value in floors.figures.items()
+        if (each.task, each.metric) == (figure.task, figure.metric)
+    }
+    best = max(rivals, key=lambda name: rivals[name], default=None)
+    return ComparedFigure(
+        figure=figure,
+        trained=fmean(trained),
+        trained_deviation=deviation(trained),
+        initial=fmean(initial),
+        initial_deviation=deviation(initial),
+        moved=fmean(moves),
+        moved_deviation=deviation(moves),
+        floor=None if best is None else rivals[best],
+        floor_name=best,
+    )
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The deviation over seeds, 0 for one."""
+    return stdev(values) if len(values) > 1 else 0.0
+
+
+def render_evaluation(evaluation: Evaluation) -> str:
+    """Tables a task, then every figure that training does not move and that loses, by name."""
+    lines: list[str] = []
+    tasks = dict.fromkeys(each.figure.task for each in evaluation.compared)
+    for task in tasks:
+        lines += [*task_table(evaluation, task), ""]
+    lines += verdicts(evaluation)
+    return "\n".join(lines)
+
+
+def task_table(evaluation: Evaluation, task: str) -> list[str]:
+    """One row a method: trained, the same at initial weights, then the floors."""
+    metrics = list(
+        dict.fromkeys(
+            each.figure.metric for each in evaluation.compared if each.figure.task == task
+        )
+    )
+    rows = [[task, *(metric.replace("_", " ") for metric in metrics)]]
+    for method in (WITH_COUNTS, ALONE, COSINE):
+        own = {
+            each.figure.metric: each
+            for each in evaluation.compared
+            if (each.figure.task, each.figure.method) == (task, method)
+        }
+        if own:
+            rows.append(
+                [
+                    f"trained {method}",
+                    *(spread(own[m].trained, own[m].trained_deviation) for m in metrics),
+                ]
+            )
+            rows.append(
+                [
+                    f"initial {method}",
+                    *(spread(own[m].initial, own[m].initial_deviation) for m in metrics),
+                ]
+            )
+    floors: dict[str, dict[str, float]] = {}
+    for figure, value in evaluation.floors:
+        if figure.task == task:
+            floors.setdefault(figure.method, {})[figure.metric] = value
+    rows += [
+        [f"floor: {name}", *(f"{found[m]:.3f}" for m in metrics)] for name, found in floors.items()
+    ]
+    return aligned(rows)
+
+
+def verdicts(evaluation: Evaluation) -> list[str]:
+    """What training does not move, and what loses to a floor."""
+    seeds = f"{evaluation.num_seeds} seed" + "s" * (evaluation.num_seeds != 1)
+    lines = [f"Not moved by training by more than one deviation over {seeds}:"]
+    if evaluation.num_seeds == 1:
+        lines = ["Not improved by training (of one seed, so without a deviation):"]
+    lines += [
+        f"  {name(each)}: {each.initial:.3f} -> {each.trained:.3f}" for each in evaluation.not_moved
+    ] or ["  none"]
+    lines.append("Loses to a floor:")
+    lines += [
+        f"  {name(each)}: {each.trained:.3f} < {each.floor:.3f} ({each.floor_name})"
+        for each in evaluation.lost
+    ] or ["  none"]
+    if evaluation.num_without_representation:
+        lines.append(
+            f"In {evaluation.num_without_representation} of {seeds} the choosing folds preferred "
+            f"counts alone: there '{WITH_COUNTS}' does not read the representation."
+        )
+    return lines
+
+
+def name(each: ComparedFigure) -> str:
+    """A figure in words."""
+    figure = each.figure
+    return f"{figure.task}, {figure.method}, {figure.metric.replace('_', ' ')}"
+
+
+def spread(mean: float, deviation_over_seeds: float) -> str:
+    """A mean with its deviation, where there is one."""
+    return f"{mean:.3f} ± {deviation_over_seeds:.3f}" if deviation_over_seeds else f"{mean:.3f}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines with aligned columns, a rule under the first."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]

@@ -1,0 +1,267 @@
+"""A head over pairs of users, trained on follows that are hidden from its own counts.
+
+If a follow that the head learns from were still in the graph, its counts would be those of a
+follow that is known, and the head would learn what it never meets again. So training follows are
+hidden slice by slice, and each slice's pairs are counted in the graph without it.
+
+Shapes: B pairs, C counts, D width of R, M networks, H hidden units each.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from featurestore.heads import Head, evaluate_pairs, pair_input
+from graphdb.adjacency import SnapshotGraph
+from graphdb.folds import HELD_OUT_FOLDS, NUM_FOLDS
+from graphdb.pair_counts import pair_counts
+from training.evaluation.link_pairs import PairUniverse, same_followee
+from training.evaluation.threads import one_thread
+
+FloatArray = NDArray[np.float32]
+
+Rows = Callable[[NDArray[np.int64]], FloatArray]
+"""Inputs (B, I) of the examples with these numbers (B,)."""
+
+NUM_SLICES = 10
+MAX_EXAMPLE_FOLLOWS = 30_000
+NUM_OF_EACH_KIND = 2
+"""Strangers of the same followee, and of any, for each follow."""
+
+NUM_NETWORKS = 4
+NUM_HIDDEN = 32
+NUM_LOOKS = 10
+"""How often the head is looked at, each time after an epoch, or MAX_STEPS of a longer one."""
+
+BATCH = 1024
+MIN_BATCH = 64
+MIN_STEPS = 64
+"""Fewer examples are taken in smaller batches, so that an epoch is worth its name."""
+
+MAX_STEPS = 200
+"""So a million examples take hardly longer than 200,000."""
+
+MAX_MOMENTS = 100_000
+
+BLOCK = 16_384
+LEARNING_RATE = 5e-3
+WEIGHT_DECAY = 1e-2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairExamples:
+    """Pairs (B,) of the training folds with their counts (B, C), and whether they are follows.
+
+    `slices` (B,) tells with which slice of the training follows a pair was hidden.
+    """
+
+    followers: NDArray[np.int64]
+    followees: NDArray[np.int64]
+    counts: FloatArray
+    is_follow: NDArray[np.bool_]
+    slices: NDArray[np.int64]
+
+
+def training_slices() -> list[list[int]]:
+    """The training folds in NUM_SLICES slices."""
+    folds = np.arange(len(HELD_OUT_FOLDS), NUM_FOLDS)
+    return [part.tolist() for part in np.array_split(folds, NUM_SLICES)]
+
+
+def pair_examples(
+    graph: SnapshotGraph, universe: PairUniverse, rng: np.random.Generator
+) -> PairExamples:
+    """Follows of the training folds and strangers of both kinds, counted without their slice."""
+    parts = [
+        slice_examples(graph, universe, number, folds, rng)
+        for number, folds in enumerate(training_slices())
+    ]
+    return PairExamples(
+        followers=np.concatenate([part.followers for part in parts]),
+        followees=np.concatenate([part.followees for part in parts]),
+        counts=np.concatenate([part.counts for part in parts]),
+        is_follow=np.concatenate([part.is_follow for part in parts]),
+        slices=np.concatenate([part.slices for part in parts]),
+    )
+
+
+def slice_examples(
+    graph: SnapshotGraph,
+    universe: PairUniverse,
+    number: int,
+    folds: Sequence[int],
+    rng: np.random.Generator,
+) -> PairExamples:
+    """The examples of one slice."""
+    pairs = universe.of_folds(folds)
+    follows = rng.permutation(np.flatnonzero(pairs.is_follow))[: MAX_EXAMPLE_FOLLOWS // NUM_SLICES]
+    strangers = np.flatnonzero(~pairs.is_follow)
+    same = same_followee(pairs, follows, NUM_OF_EACH_KIND, rng).ravel()
+    num_uniform = len(follows) * NUM_OF_EACH_KIND if len(strangers) else 0
+    uniform = strangers[rng.integers(0, max(len(strangers), 1), num_uniform)]
+    chosen = np.concatenate([follows, same[same >= 0], uniform])
+    followers, followees = pairs.followers[chosen], pairs.followees[chosen]
+    hidden = graph.without_folds([*HELD_OUT_FOLDS, *folds])
+    return PairExamples(
+        followers=followers,
+        followees=followees,
+        counts=pair_counts(hidden, followers, followees),
+        is_follow=pairs.is_follow[chosen],
+        slices=np.full(len(chosen), number),
+    )
+
+
+def pair_rows(
+    R_ND: FloatArray,
+    followers: NDArray[np.int64],
+    followees: NDArray[np.int64],
+    counts: FloatArray,
+) -> Rows:
+    """Rows of `pair_input` when they are asked for: all at once, a million are gigabytes."""
+
+    def rows(numbers: NDArray[np.int64]) -> FloatArray:
+        return pair_input(R_ND[followers[numbers]], R_ND[followees[numbers]], counts[numbers])
+
+    return rows
+
+
+@one_thread()
+def fit_head(
+    rows: Rows,
+    is_follow: NDArray[np.bool_],
+    choose: Callable[[Head], float],
+    *,
+    seed: int,
+) -> Head:
+    """Train NUM_NETWORKS small networks at once and keep the look that `choose` likes best.
+
+    Side by side, with their outputs averaged, the networks are one network of one hidden layer,
+    the form that serving evaluates.
+    """
+    mean, std = moments(rows, len(is_follow))
+    networks = Networks(len(mean), torch.Generator().manual_seed(seed))
+    spread = np.where(std > 0, std, 1)
+
+    def standardised(numbers: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy((rows(numbers) - mean) / spread)
+
+    y = torch.from_numpy(is_follow.astype(np.float32))
+    best, best_score = networks.head(mean, std), -np.inf
+    for _ in networks.looks(standardised, y):
+        head = networks.head(mean, std)
+        score = choose(head)
+        if score > best_score:
+            best, best_score = head, score
+    return best
+
+
+class Networks:
+    """M networks of H hidden units, as one wide layer whose outputs are summed M by M."""
+
+    def __init__(self, width: int, generator: torch.Generator) -> None:
+        wide = NUM_NETWORKS * NUM_HIDDEN
+        self.generator = generator
+        self.weight = drawn_within((wide, width), width, generator)
+        self.bias = torch.zeros(wide, requires_grad=True)
+        self.out = drawn_within((wide,), NUM_HIDDEN, generator)
+        self.out_bias = torch.zeros(NUM_NETWORKS, requires_grad=True)
+
+    def looks(self, x: Callable[[NDArray[np.int64]], Tensor], y: Tensor) -> Iterator[None]:
+        """Train, under one rise and fall of the learning rate; yields NUM_LOOKS times."""
+        batch = min(len(y), BATCH, max(MIN_BATCH, len(y) // MIN_STEPS))
+        num_steps = min(len(y) // batch, MAX_STEPS)
+        parameters = [self.weight, self.bias, self.out, self.out_bias]
+        optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        rates = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, LEARNING_RATE, total_steps=NUM_LOOKS * num_steps + 1
+        )
+        for _ in range(NUM_LOOKS):
+            order = torch.randperm(len(y), generator=self.generator)
+            for rows in order[: num_steps * batch].view(num_steps, batch):
+                optimiser.zero_grad()
+                self.loss(x(rows.numpy()), y[rows]).backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                rates.step()
+            yield
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Cross entropy, summed over the networks: they learn apart from each other."""
+        logits = self.logits(x)
+        targets = y[:, None].expand_as(logits)
+        entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return entropy.mean(0).sum()
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, M)."""
+        hidden = torch.relu(functional.linear(x, self.weight, self.bias)) * self.out
+        return hidden.view(-1, NUM_NETWORKS, NUM_HIDDEN).sum(2) + self.out_bias
+
+    def head(self, mean: FloatArray, std: FloatArray) -> Head:
+        """The average of the networks in the form of serving."""
+
+        def copied(tensor: Tensor) -> FloatArray:
+            return np.asarray(tensor.detach().numpy(), np.float32).copy()
+
+        out = copied(self.out / NUM_NETWORKS)[None, :]
+        first = (copied(self.weight), copied(self.bias))
+        return Head(
+            mean=mean, std=std, layers=(first, (out, copied(self.out_bias.mean()).reshape(1)))
+        )
+
+
+def drawn_within(shape: tuple[int, ...], width: int, generator: torch.Generator) -> Tensor:
+    """Parameters drawn within 1 / sqrt(width)."""
+    drawn = torch.rand(shape, generator=generator) * 2 - 1
+    return (drawn / width**0.5).requires_grad_()
+
+
+def moments(rows: Rows, num: int) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of each input, 0 where it hardly varies.
+
+    Of more than MAX_MOMENTS examples every second, third, … counts.
+    """
+    numbers = np.arange(0, num, -(-num // MAX_MOMENTS))
+    mean = sum(each.sum(axis=0, dtype=np.float64) for each in blocks(rows, numbers)) / len(numbers)
+    squares = (np.square(each - mean).sum(axis=0) for each in blocks(rows, numbers))
+    std = np.asarray(np.sqrt(sum(squares) / len(numbers)))
+    std[std < 1e-6 * (1 + np.abs(mean))] = 0
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def blocks(rows: Rows, numbers: NDArray[np.int64]) -> Iterator[FloatArray]:
+    """These rows, BLOCK at a time."""
+    for start in range(0, len(numbers), BLOCK):
+        yield rows(numbers[start : start + BLOCK])
+
+
+def score_pairs(
+    head: Head,
+    R_ND: FloatArray,
+    followers: NDArray[np.int64],
+    followees: NDArray[np.int64],
+    counts: FloatArray,
+) -> FloatArray:
+    """The head's scores (Q,) of pairs, a block at a time."""
+    scores = np.empty(len(followers), np.float32)
+    for start in range(0, len(followers), BLOCK):
+        rows = slice(start, start + BLOCK)
+        ends = R_ND[followers[rows]], R_ND[followees[rows]]
+        scores[rows] = evaluate_pairs(head, *ends, counts[rows])[:, 0]
+    return scores
+
+
+def widened(head: Head, width: int) -> Head:
+    """A head over counts alone as one over R_u, R_v (width D) and counts that ignores R."""
+    (weight, bias), *rest = head.layers
+    nothing = np.zeros(3 * width, np.float32)
+    weight = np.concatenate([np.zeros((len(weight), 3 * width), np.float32), weight], axis=1)
+    return Head(
+        mean=np.concatenate([nothing, head.mean]),
+        std=np.concatenate([nothing, head.std]),
+        layers=((weight, bias), *rest),
+    )

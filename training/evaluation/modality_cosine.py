@@ -1,0 +1,52 @@
+"""How well one view of users alone tells who follows whom.
+
+The graph contrastive losses (eq. 7, 8) are to make connected users alike in image and in text. No
+head learns here: the cosine of two users' vectors is what those losses act on, while R as a whole,
+which holds the graph too, may know no more for it.
+
+Shapes: N users, D width, Q pairs, E users at an end of any.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.encoding.all_users import UserVectors
+
+BLOCK = 16_384
+"""Pairs whose vectors are read at once: those of all would be gigabytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """R^I or R^T of all users; the row of a user without one is not read."""
+
+    vectors: NDArray[np.float32]
+    has: NDArray[np.bool_]
+
+    def cosines(
+        self, followers_Q: NDArray[np.int64], followees_Q: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Cosines (Q,) of deviations from the mean user; 0 where either has no vector."""
+        mean_D = self.vectors.mean(axis=0, where=self.has[:, None])
+        ends, places = np.unique(np.concatenate([followers_Q, followees_Q]), return_inverse=True)
+        units_ED = np.where(self.has[ends, None], self.vectors[ends] - mean_D, 0.0)
+        lengths_E1 = np.linalg.norm(units_ED, axis=1, keepdims=True)
+        units_ED /= np.where(lengths_E1 > 0, lengths_E1, 1.0)
+        u_Q, v_Q = np.split(places, 2)
+        found = np.empty(len(u_Q), np.float32)
+        for start in range(0, len(u_Q), BLOCK):
+            rows = slice(start, start + BLOCK)
+            np.einsum("qd,qd->q", units_ED[u_Q[rows]], units_ED[v_Q[rows]], out=found[rows])
+        return found
+
+
+def views_of(vectors: UserVectors) -> Mapping[str, View]:
+    """Text and images, those of them that any user has."""
+    views = {
+        "text": View(vectors=vectors.text, has=vectors.has_text),
+        "images": View(vectors=vectors.image, has=vectors.has_image),
+    }
+    return {name: view for name, view in views.items() if view.has.any()}

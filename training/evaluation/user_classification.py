@@ -1,0 +1,161 @@
+"""Topic classification of users: five folds by a hash of the id, every labelled user judged once.
+
+Shapes: L labelled users, D width, K classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.heads import Head
+from graphdb.snapshot.snapshot import UserLabels
+from training.evaluation.threads import one_thread
+
+NUM_USER_FOLDS = 5
+INVERSE_PENALTIES = (0.003, 0.03, 0.3, 3.0, 30.0)
+SPARSE_INVERSE_PENALTIES = (1.0, 10.0, 100.0)
+MIN_LABELLED = 20
+MAX_ITERATIONS = 300
+
+TOPIC_METRICS = ("accuracy", "macro_f1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicReport:
+    """Share of users classified right, and the mean of the classes' F1."""
+
+    accuracy: float
+    macro_f1: float
+    num_users: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicTask:
+    """Labelled users (L,) as rows of the snapshot, their class and their fold."""
+
+    name: str
+    users: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    folds: NDArray[np.int64]
+
+
+def topic_task(name: str, labels: UserLabels, user_ids: Sequence[str]) -> TopicTask | None:
+    """A task that can be judged; None where labels are too few or all alike.
+
+    Several labels of one user together are a class of their own.
+    """
+    names = ["+".join(each) for each in labels.labels]
+    class_names = tuple(sorted(set(names)))
+    if len(names) < MIN_LABELLED or len(class_names) < 2:
+        return None
+    users = np.asarray(labels.users)
+    return TopicTask(
+        name=name,
+        users=users,
+        classes=np.array([class_names.index(each) for each in names]),
+        class_names=class_names,
+        folds=np.array([user_fold(user_ids[int(user)]) for user in users]),
+    )
+
+
+def user_fold(user_id: str) -> int:
+    """The fold, 0 to 4, of a user."""
+    digest = blake2b(user_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % NUM_USER_FOLDS
+
+
+@one_thread()
+def topic_report(task: TopicTask, features_ND: Any, *, sparse: bool = False) -> TopicReport:
+    """Judge logistic regression on features of all users, dense and standardised, or sparse.
+
+    Each fold is judged by a model of the other four, whose penalty was chosen among these four.
+    """
+    features = features_ND[task.users]
+    predicted = np.empty_like(task.classes)
+    for fold in range(NUM_USER_FOLDS):
+        judged = task.folds == fold
+        if not judged.any():
+            continue
+        penalty = chosen_penalty(task, features, fold, sparse=sparse)
+        model = fitted(features[~judged], task.classes[~judged], penalty, sparse=sparse)
+        predicted[judged] = model.predict(features[judged])
+    return report(task, predicted)
+
+
+def majority_report(task: TopicTask) -> TopicReport:
+    """The floor that names the most frequent class of the other folds."""
+    predicted = np.empty_like(task.classes)
+    for fold in range(NUM_USER_FOLDS):
+        judged = task.folds == fold
+        predicted[judged] = np.bincount(task.classes[~judged]).argmax()
+    return report(task, predicted)
+
+
+def chosen_penalty(task: TopicTask, features: Any, judged_fold: int, *, sparse: bool) -> float:
+    """The inverse penalty that classifies most users right within the four other folds.
+
+    The strongest penalty among equals.
+    """
+    penalties = SPARSE_INVERSE_PENALTIES if sparse else INVERSE_PENALTIES
+    num_right = np.zeros(len(penalties), np.int64)
+    for inner in range(NUM_USER_FOLDS):
+        chooses = task.folds == inner
+        learns = ~chooses & (task.folds != judged_fold)
+        if inner == judged_fold or not chooses.any() or not learns.any():
+            continue
+        for number, penalty in enumerate(penalties):
+            model = fitted(features[learns], task.classes[learns], penalty, sparse=sparse)
+            right = model.predict(features[chooses]) == task.classes[chooses]
+            num_right[number] += int(right.sum())
+    return penalties[int(num_right.argmax())]
+
+
+def fitted(features: Any, classes: NDArray[np.int64], penalty: float, *, sparse: bool) -> Any:
+    """Logistic regression, or the one class that there is."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if len(np.unique(classes)) < 2 or not features.shape[1]:
+        return DummyClassifier(strategy="most_frequent").fit(features, classes)
+    regression = LogisticRegression(C=penalty, max_iter=MAX_ITERATIONS)
+    model = regression if sparse else make_pipeline(StandardScaler(), regression)
+    return model.fit(features, classes)
+
+
+def report(task: TopicTask, predicted: NDArray[np.int64]) -> TopicReport:
+    """Metrics of predicted classes."""
+    from sklearn.metrics import f1_score
+
+    return TopicReport(
+        accuracy=float((predicted == task.classes).mean()),
+        macro_f1=float(f1_score(task.classes, predicted, average="macro", zero_division=0)),
+        num_users=len(predicted),
+    )
+
+
+@one_thread()
+def topic_head(task: TopicTask, R_ND: NDArray[np.float32]) -> Head | None:
+    """A head of one layer over `user_input(R)`, learned from all labelled users; None where one
+    class alone was seen."""
+    features = R_ND[task.users]
+    penalty = chosen_penalty(task, features, judged_fold=-1, sparse=False)
+    model = fitted(features, task.classes, penalty, sparse=False)
+    if not hasattr(model, "named_steps"):
+        return None
+    scaler, regression = (step for _, step in model.steps)
+    weight, bias = regression.coef_, regression.intercept_
+    if len(weight) == 1:
+        # Two classes: scikit-learn keeps the second one's logit alone.
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return Head(
+        mean=scaler.mean_.astype(np.float32),
+        std=scaler.scale_.astype(np.float32),
+        layers=((weight.astype(np.float32), bias.astype(np.float32)),),
+    )

@@ -1,0 +1,1 @@
+"""What encoders read of posts, prepared once: captions, tokens, images, pixels."""

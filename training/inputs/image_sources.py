@@ -1,0 +1,250 @@
+"""Where images may come from, and how their bytes are read without being led astray.
+
+Files only below one root, whatever links or dots a path holds. Web addresses only by schemes that
+the settings allow, only to public addresses, checked on every hop and connected to as checked.
+"""
+
+import ipaddress
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import httpcore
+
+from training.inputs.image_errors import ImageRefused, ImageUnavailable
+
+MAX_REDIRECTS = 4
+CHUNK_BYTES = 64 * 1024
+HEADERS: list[tuple[bytes | str, bytes | str]] = [("User-Agent", "mmga"), ("Accept", "image/*")]
+WEB_SCHEMES = frozenset({"http", "https"})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet, also where it wraps an IPv4 one."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return is_public(str(ip.ipv4_mapped))
+        if ip in NAT64 or ip in SIX_TO_FOUR or ip.teredo is not None:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSources:
+    """Reads the bytes of an image reference: a path relative to `media_root`, or a URI.
+
+    `schemes` are those allowed of `file`, `http`, `https`; plain paths count as `file`.
+    `is_allowed` judges each IP address before it is connected to.
+    """
+
+    media_root: Path | None
+    schemes: frozenset[str] = frozenset({"file"})
+    max_bytes: int = 20 * 2**20
+    timeout_seconds: float = 10.0
+    is_allowed: Callable[[str], bool] = field(default=is_public)
+
+    def locate(self, reference: str) -> str:
+        """What names the image wherever it is referred to: its URI, or its path under the root."""
+        scheme = scheme_of(reference)
+        return reference if scheme in WEB_SCHEMES else f"{self.media_root}\0{reference}"
+
+    def read(self, reference: str) -> bytes:
+        """The bytes; raises ImageRefused or ImageUnavailable."""
+        scheme = scheme_of(reference)
+        if scheme not in self.schemes or scheme not in WEB_SCHEMES | {"file"}:
+            raise ImageRefused("scheme not allowed")
+        if scheme == "file":
+            return self.read_file(file_path(reference))
+        return self.read_web(reference)
+
+    def read_file(self, path: str) -> bytes:
+        """A regular file below the root, no larger than allowed."""
+        if self.media_root is None:
+            raise ImageUnavailable("no media root")
+        descriptor = open_below(self.media_root, path)
+        with os.fdopen(descriptor, "rb") as file:
+            if os.fstat(descriptor).st_size > self.max_bytes:
+                raise ImageRefused("too many bytes")
+            # The file may grow while it is read.
+            return self.bounded(iter(lambda: file.read(CHUNK_BYTES), b""), time.monotonic())
+
+    def read_web(self, url: str) -> bytes:
+        """The body of a GET, following a few redirects, each vetted like the first."""
+        backend = VettedNetwork(is_allowed=self.is_allowed)
+        with httpcore.ConnectionPool(network_backend=backend) as pool:
+            for _ in range(MAX_REDIRECTS + 1):
+                target = self.vetted(url)
+                content, location = self.get(pool, target)
+                if content is not None:
+                    return content
+                url = urljoin(target, location)
+        raise ImageRefused("too many redirects")
+
+    def vetted(self, url: str) -> str:
+        """The address to ask for, or ImageRefused by its scheme or form."""
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError as error:
+            raise ImageRefused("address malformed") from error
+        if parts.scheme.lower() not in self.schemes & WEB_SCHEMES:
+            raise ImageRefused("scheme not allowed")
+        if not parts.hostname or parts.username is not None or parts.password is not None:
+            raise ImageRefused("address malformed")
+        return parts._replace(fragment="").geturl()
+
+    def get(self, pool: httpcore.ConnectionPool, url: str) -> tuple[bytes | None, str]:
+        """(body, "") of one answer, or (None, where it redirects to)."""
+        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self.timeout_seconds)
+        started = time.monotonic()
+        try:
+            with pool.stream(
+                "GET", url, headers=HEADERS, extensions={"timeout": timeouts}
+            ) as reply:
+                if reply.status in REDIRECTS:
+                    return None, header(reply, b"location")
+                if reply.status in TRANSIENT:
+                    raise ImageUnavailable("server busy")
+                if reply.status != 200:
+                    raise ImageRefused("not found")
+                return self.bounded(reply.iter_stream(), started), ""
+        except (httpcore.TimeoutException, httpcore.NetworkError) as error:
+            raise ImageUnavailable("no answer") from error
+        except httpcore.ProtocolError as error:
+            raise ImageRefused("broken answer") from error
+        except (httpcore.UnsupportedProtocol, UnicodeError, ValueError, TypeError) as error:
+            raise ImageRefused("address malformed") from error
+
+    def bounded(self, chunks: Iterable[bytes], started: float) -> bytes:
+        """All chunks, unless they are too many or come too slowly."""
+        content = bytearray()
+        for chunk in chunks:
+            content += chunk
+            if len(content) > self.max_bytes:
+                raise ImageRefused("too many bytes")
+            if time.monotonic() - started > 4 * self.timeout_seconds:
+                raise ImageUnavailable("too slow")
+        return bytes(content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VettedNetwork(httpcore.NetworkBackend):
+    """Connects to the very address that it has judged, so that a second look-up cannot differ.
+
+    The certificate is still checked against the host's name.
+    """
+
+    is_allowed: Callable[[str], bool]
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.NetworkStream:
+        """A stream to the first address of the host, all of which must be allowed."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        addresses = [str(entry[4][0]) for entry in found]
+        if not all(self.is_allowed(address) for address in addresses):
+            raise ImageRefused("address not public")
+        return httpcore.SyncBackend().connect_tcp(
+            addresses[0], port, timeout, local_address, socket_options
+        )
+
+
+def scheme_of(reference: str) -> str:
+    """The scheme of a URI in lower case; `file` for a plain path (which may hold colons)."""
+    scheme, separator, _ = reference.partition("://")
+    return scheme.lower() if separator and scheme.isalnum() else "file"
+
+
+def file_path(reference: str) -> str:
+    """The path that a `file://` URI or a plain path names."""
+    if not reference.lower().startswith("file://"):
+        return reference
+    parts = urlsplit(reference)
+    if parts.netloc not in {"", "localhost"}:
+        raise ImageRefused("not a local file")
+    return unquote(parts.path)
+
+
+def open_below(root: Path, path: str) -> int:
+    """A descriptor of the file that `path`, links resolved, names below `root`.
+
+    It is opened one folder at a time without following links, so nothing that changes after the
+    check can lead out of the root; without blocking, so a FIFO cannot hold it up.
+    """
+    if "\0" in path:
+        raise ImageRefused("path malformed")
+    try:
+        real_root = Path(os.path.realpath(root, strict=True))
+        real = Path(os.path.realpath(real_root / path, strict=True))
+    except FileNotFoundError as error:
+        escapes = not Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
+        raise (ImageRefused("outside the media root") if escapes else missing()) from error
+    except PermissionError as error:
+        raise ImageUnavailable("permission denied") from error
+    except (OSError, ValueError) as error:
+        raise ImageRefused("path malformed") from error
+    if not real.is_relative_to(real_root) or real == real_root:
+        raise ImageRefused("outside the media root")
+    return open_step_by_step(real_root, real.relative_to(real_root))
+
+
+def missing() -> ImageUnavailable:
+    """A file that is not there may still be copied there."""
+    return ImageUnavailable("file not found")
+
+
+def open_step_by_step(root: Path, relative: Path) -> int:
+    """Open folder after folder below `root`, no link followed."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in relative.parts[:-1]:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            inner = os.open(name, flags, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        return regular(os.open(relative.name, flags, dir_fd=folder))
+    except FileNotFoundError as error:
+        raise missing() from error
+    except PermissionError as error:
+        raise ImageUnavailable("permission denied") from error
+    except OSError as error:
+        raise ImageRefused("not a regular file") from error
+    finally:
+        os.close(folder)
+
+
+def regular(descriptor: int) -> int:
+    """The descriptor, when it is one of a regular file."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ImageRefused("not a regular file")
+    return descriptor
+
+
+def header(reply: httpcore.Response, name: bytes) -> str:
+    """The value of a header of an answer; ImageRefused when there is none."""
+    for key, value in reply.headers:
+        if key.lower() == name:
+            return str(value.decode("latin-1"))
+    raise ImageRefused("broken answer")

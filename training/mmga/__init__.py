@@ -1,0 +1,1 @@
+"""MMGA: multimodal learning with graph alignment (arXiv 2210.09946)."""

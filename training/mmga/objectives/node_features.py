@@ -1,0 +1,53 @@
+"""Node feature modelling: predict the statistics of masked users from their neighbours.
+
+Section 2.4; Hu et al. 2019, GPT-GNN. The decoder is linear, the target is X alone.
+Shapes: B seeds, F features, D width.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, huber_loss
+
+from training.mmga.config import NodeFeatureLoss
+
+COSINE_POWER = 2
+
+
+class NodeFeatureModelling(nn.Module):
+    """The error between a linear map of the masked users' vectors and their z-scored X.
+
+    `huber`: mean over the features. `scaled_cosine`: (1 - cosine)^2 of the whole row, which suits
+    wide sparse features (Hou et al. 2022, GraphMAE).
+    """
+
+    def __init__(self, *, width: int, num_features: int, loss: NodeFeatureLoss = "huber") -> None:
+        super().__init__()
+        self.loss = loss
+        self.decoder = nn.Linear(width, num_features)
+
+    def forward(
+        self,
+        graph_BD: Float[Tensor, "B D"],
+        statistics_BF: Float[Tensor, "B F"],
+        masked_B: Bool[Tensor, " B"],
+    ) -> Float[Tensor, ""]:
+        """Mean over the masked seeds; 0 where none is masked."""
+        weights_B = masked_B.to(graph_BD.dtype)
+        error_B = feature_errors(self.decoder(graph_BD), statistics_BF, self.loss)
+        total: Tensor = (error_B * weights_B).sum() / weights_B.sum().clamp(min=1.0)
+        return total
+
+
+def feature_errors(
+    predicted_BF: Float[Tensor, "B F"], statistics_BF: Float[Tensor, "B F"], loss: NodeFeatureLoss
+) -> Float[Tensor, " B"]:
+    """The error of each row."""
+    if loss == "huber":
+        return huber_loss(predicted_BF, statistics_BF, reduction="none").mean(1)
+    return (1 - cosine_similarity(predicted_BF, statistics_BF, dim=1)) ** COSINE_POWER
+
+
+def mask_nodes(num_nodes: int, rate: float, generator: torch.Generator) -> Bool[Tensor, " n"]:
+    """A random share of the nodes."""
+    return torch.rand(num_nodes, generator=generator) < rate

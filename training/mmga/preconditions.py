@@ -1,0 +1,50 @@
+"""What must hold before a run begins."""
+
+from training.errors import NothingToTrain, RecipeUnknown
+from training.mmga.batches import PostPools
+from training.mmga.config import ImageEncoderConfig, RunConfig, TextEncoderConfig
+from training.mmga.loss_weights import PHASE_TERMS, weights
+from training.mmga.phases import plan
+from training.mmga.training_data import TrainingData
+
+
+def check_enough(data: TrainingData, posts: PostPools) -> None:
+    """Raises NothingToTrain when a phase would have nothing to draw from."""
+    if not data.source.num_edges:
+        kind = "follows" if data.source.is_directed else "mutual follows"
+        raise NothingToTrain(f"no {kind} are left to train on; ingest follows first")
+    if not len(posts.captioned):
+        raise NothingToTrain("no post has a caption; ingest posts first")
+
+
+def check_weights(config: RunConfig) -> None:
+    """Raises RecipeUnknown when all terms of a phase weigh nothing, or have nothing to move."""
+    weight = weights(config.objectives)
+    for stage in plan(config.schedule):
+        terms = PHASE_TERMS[stage.phase]
+        weighed = [name for name in terms if weight[name]]
+        if not weighed:
+            raise RecipeUnknown(
+                f"phase {stage.phase} has no objective with a weight ({', '.join(terms)}); "
+                "give one a weight or take its steps out of the schedule"
+            )
+        if not any(moves_anything(config, name) for name in weighed):
+            raise RecipeUnknown(
+                f"phase {stage.phase} has nothing to move: {' and '.join(weighed)} of frozen "
+                "encoders alone; train some of their layers (num_trained_layers), give language "
+                "modelling or alignment a weight, or take the steps out of the schedule"
+            )
+
+
+def moves_anything(config: RunConfig, term: str) -> bool:
+    """Whether a term has parameters that are not frozen; only a contrast may have none."""
+    contrasted: dict[str, ImageEncoderConfig | TextEncoderConfig] = {
+        "contrast_image": config.image,
+        "contrast_text": config.text,
+    }
+    return (
+        term not in contrasted
+        or contrasted[term].num_trained_layers != 0
+        or config.objectives.contrast != "infonce"
+        or config.users.post_pooling == "attention"
+    )

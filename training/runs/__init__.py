@@ -1,0 +1,1 @@
+"""One run from snapshot to report, resumable."""

@@ -1,0 +1,59 @@
+"""What a run is worth: every seed before and after training, beside the floors, by one judge."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.representation import fit_scales, representation
+from graphdb.store import GraphStore
+from training.encoding.all_users import UserVectors
+from training.engine.progress import Reporter
+from training.evaluation.comparison import Evaluation, compare
+from training.evaluation.evaluator import Scores, prepare_judge
+from training.evaluation.modality_cosine import views_of
+from training.evaluation.user_texts import read_user_texts
+from training.mmga.config import Fusion
+from training.runs.run import TrainedRun
+
+JUDGE_SEED = 0
+"""One draw of strangers and examples for all seeds: they differ by training alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvaluation:
+    """The comparison over seeds, and the figures and heads of each trained seed."""
+
+    evaluation: Evaluation
+    trained: tuple[Scores, ...]
+
+
+def evaluate_run(trained: TrainedRun, store: GraphStore, reporter: Reporter) -> RunEvaluation:
+    """Judge the run on the follows and labels that it never saw. Raises EvaluationImpossible."""
+    reporter.say("evaluation: counting round held-out follows, and the floors")
+    texts = read_user_texts(store, trained.snapshot)
+    judge = prepare_judge(trained.snapshot, texts, seed=JUDGE_SEED)
+    floors = judge.floors()
+    fusion = trained.run.config.users.fusion
+    initial, after = [], []
+    for vectors in trained.vectors:
+        reporter.say(f"evaluation: seed {vectors.seed}")
+        initial.append(
+            judge.score(representation_of(vectors.initial, fusion), views_of(vectors.initial))
+        )
+        after.append(
+            judge.score(representation_of(vectors.trained, fusion), views_of(vectors.trained))
+        )
+    return RunEvaluation(evaluation=compare(after, initial, floors), trained=tuple(after))
+
+
+def representation_of(vectors: UserVectors, fusion: Fusion) -> NDArray[np.float32]:
+    """R with the scales that publishing would fix for these vectors."""
+    scales = scales_of(vectors, fusion)
+    return representation(vectors.graph, vectors.image, vectors.text, scales)
+
+
+def scales_of(vectors: UserVectors, fusion: Fusion) -> dict[str, float]:
+    """What each part of R is multiplied with. A fused vector holds image and text: theirs is 0."""
+    scales = fit_scales(vectors.graph, vectors.image, vectors.text)
+    return scales if fusion == "concat" else scales | {"image": 0.0, "text": 0.0}

@@ -1,0 +1,161 @@
+"""`mmga train` as one function: train, evaluate, publish, and tell what came of it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from featurestore.settings import FeatureStoreSettings
+from graphdb.store import GraphStore
+from training.engine.progress import Reporter
+from training.engine.step_log import losses_of, read_losses
+from training.errors import EvaluationImpossible
+from training.evaluation.comparison import render_evaluation
+from training.mmga.config import to_json
+from training.publishing.publish import Publication, Published, publish
+from training.runs.evaluate import RunEvaluation, evaluate_run, scales_of
+from training.runs.run import RunRequest, TrainedRun, train_run
+from training.runs.run_folder import drop_old, finish, write_json
+from training.runs.seeds import collapses, held_out
+from training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What a run did; `judged` is None where too little is held out to judge on."""
+
+    trained: TrainedRun
+    judged: RunEvaluation | None
+    not_judged: str | None
+    published: Published | None
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        run = self.trained.run
+        return {
+            "run": run.run_id,
+            "recipe": run.config.recipe,
+            "seeds": list(run.seeds),
+            "graph_id": run.graph_id,
+            "graph_version": run.version,
+            "graph_versions_seen": {
+                str(seed): run.summary(seed).get("graph_versions") for seed in run.seeds
+            },
+            "seconds": round(self.seconds, 1),
+            "held_out_losses": {str(seed): run.summary(seed)["held_out"] for seed in run.seeds},
+            "findings": {str(seed): run.summary(seed).get("findings", {}) for seed in run.seeds},
+            "evaluation": None if self.judged is None else self.judged.evaluation.document(),
+            "not_evaluated": self.not_judged,
+            "generation": None if self.published is None else self.published.generation_id,
+            "is_active": self.published is not None and self.published.is_active,
+            "not_active_because": [] if self.published is None else list(self.published.reasons),
+        }
+
+    def __str__(self) -> str:
+        run = self.trained.run
+        lines = [f"seed {seed}: {held_out(run, seed)}" for seed in run.seeds]
+        lines += [
+            f"warning: seed {seed}, {each}" for seed in run.seeds for each in collapses(run, seed)
+        ]
+        if self.judged is None:
+            lines += ["", f"not evaluated: {self.not_judged}"]
+        else:
+            lines += ["", render_evaluation(self.judged.evaluation)]
+        lines += ["", f"run {run.run_id}: {run.path}", self.publication()]
+        return "\n".join(lines)
+
+    def publication(self) -> str:
+        """What is served now."""
+        if self.published is None:
+            return f"not published; {self.seconds:.0f} s"
+        name, seconds = self.published.generation_id, f"{self.seconds:.0f} s"
+        if self.published.is_active:
+            return f"generation {name} of {self.published.num_users:,} users is active; {seconds}"
+        reasons = "; ".join(self.published.reasons)
+        return f"generation {name} is kept and not active, it is not sound: {reasons}; {seconds}"
+
+
+def train_and_publish(
+    settings: TrainingSettings,
+    feature_settings: FeatureStoreSettings,
+    store: GraphStore,
+    request: RunRequest,
+    reporter: Reporter,
+    *,
+    publishing: bool = True,
+) -> RunReport:
+    """Do a whole run, or what an interrupted one has left to do; the stage lock is held."""
+    started = time.monotonic()
+    trained = train_run(settings, store, request, reporter)
+    judged, not_judged = None, None
+    try:
+        judged = evaluate_run(trained, store, reporter)
+        write_json(trained.run.path / "evaluation.json", judged.evaluation.document())
+    except EvaluationImpossible as error:
+        not_judged = str(error)
+    published = None
+    if publishing:
+        reporter.say(f"publishing seed {trained.run.seeds[0]}")
+        published = publish(
+            publication(trained, judged), store, feature_settings, progress=reporter.counting
+        )
+    run = finish(trained.run, published.generation_id if published else None)
+    drop_old(settings.runs)
+    return RunReport(
+        trained=replace(trained, run=run),
+        judged=judged,
+        not_judged=not_judged,
+        published=published,
+        seconds=time.monotonic() - started,
+    )
+
+
+def publication(trained: TrainedRun, judged: RunEvaluation | None) -> Publication:
+    """The first seed as a generation: its vectors over all follows, the scales and heads that the
+    judge saw, its weights, its vocabulary and where all of it comes from."""
+    run, first = trained.run, trained.vectors[0]
+    assert first.published is not None
+    return Publication(
+        generation_id=f"g{run.run_id.removeprefix('r')}",
+        snapshot=trained.snapshot,
+        vectors=first.published,
+        scales=scales_of(first.trained, run.config.users.fusion),
+        heads={} if judged is None else judged.trained[0].heads,
+        files={
+            "model.safetensors": run.model(first.seed),
+            "config.json": to_json(run.config),
+            "tokenizer.json": run.tokenizer,
+            "losses.jsonl": run.losses(first.seed),
+        },
+        evaluation={} if judged is None else judged.evaluation.document(),
+        lineage=lineage(trained),
+    )
+
+
+def lineage(trained: TrainedRun) -> Mapping[str, Any]:
+    """Recipe, seed, code, data, losses and environment of the published network."""
+    run, snapshot, seed = trained.run, trained.snapshot, trained.vectors[0].seed
+    last: dict[str, float] = {}
+    for line in read_losses(run.losses(seed)):
+        last |= losses_of(line)
+    return {
+        "recipe": run.config.recipe,
+        "seed": seed,
+        "run_id": run.run_id,
+        "started_at": run.started_at,
+        "code_version": run.code_version,
+        "environment": dict(run.environment),
+        "salt": run.run_id,
+        "data": {
+            "users": snapshot.num_users,
+            "posts": snapshot.num_posts,
+            "follows": snapshot.followees.num_edges,
+            "captions": int(trained.inputs.has_text.sum()),
+            "images": int(trained.inputs.has_image.sum()),
+            "labels": {task: len(labels.users) for task, labels in snapshot.labels.items()},
+        },
+        "held_out_losses": run.summary(seed)["held_out"],
+        "graph_versions_seen": run.summary(seed).get("graph_versions"),
+        "last_losses": last,
+    }

@@ -1,0 +1,249 @@
+"""A whole training run: snapshot, post inputs, seeds on Ray Train, vectors, evaluation, publishing.
+
+Each step leaves its result in the run's folder before the next begins, so a run that was killed
+goes on with the first step that has none.
+"""
+
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+import graphdb
+import training
+from graphdb.errors import ChangesTrimmed
+from graphdb.snapshot.snapshot import Snapshot, open_snapshot, take_snapshot
+from graphdb.store import GraphStore
+from training.engine.files import write_text
+from training.engine.progress import Reporter
+from training.errors import NothingToTrain
+from training.inputs.caption_tokens import read_captions
+from training.inputs.post_inputs import PostInputs, prepare_post_inputs
+from training.mmga.config import RunConfig
+from training.mmga.preconditions import check_weights
+from training.mmga.training_data import training_data
+from training.networks.pretrained import check_image, check_text
+from training.networks.tokenizer import (
+    load_tokenizer,
+    pretrained_tokenizer,
+    tokenizer_json,
+    train_tokenizer,
+)
+from training.runs.run_folder import Run, begin, drop_old, interrupted
+from training.runs.seed_vectors import SeedEncoder, SeedVectors
+from training.runs.seeds import train_seeds
+from training.settings import TrainingSettings
+
+PACKAGES = ("torch", "transformers", "ray", "numpy", "tokenizers", "safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What to train, with which seeds, and on how many workers; `anew`: resume nothing."""
+
+    config: RunConfig
+    seeds: tuple[int, ...]
+    workers: int
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRun:
+    """A run whose seeds are trained and encoded."""
+
+    run: Run
+    snapshot: Snapshot
+    inputs: PostInputs
+    tokenizer: PreTrainedTokenizerFast
+    vectors: tuple[SeedVectors, ...]
+
+
+def train_run(
+    settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
+) -> TrainedRun:
+    """Train and encode every seed, or what an interrupted run has left to do.
+
+    The stage lock is held by the caller. Raises NothingToTrain, RunFailed.
+    """
+    run, snapshot = start_or_resume(settings, store, request, reporter)
+    tokenizer = run_tokenizer(run, store, snapshot, reporter)
+    inputs = run_inputs(settings, store, run, snapshot, tokenizer, reporter)
+    data = training_data(snapshot, inputs, run.config.graph.edges)
+    train_seeds(settings, run, inputs.path, reporter)
+    torch.set_num_threads(settings.num_threads)
+    vectors = tuple(
+        SeedEncoder(
+            run=run,
+            seed=seed,
+            snapshot=snapshot,
+            inputs=inputs,
+            data=data,
+            num_threads=settings.num_threads,
+            reporter=reporter,
+        ).vectors(publish=seed == run.seeds[0])
+        for seed in run.seeds
+    )
+    return TrainedRun(
+        run=run, snapshot=snapshot, inputs=inputs, tokenizer=tokenizer, vectors=vectors
+    )
+
+
+def start_or_resume(
+    settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
+) -> tuple[Run, Snapshot]:
+    """The interrupted run of the same request with its snapshot, or a new one.
+
+    Raises RecipeUnknown, WeightsUnusable before anything is written.
+    """
+    found = None if request.anew else resumable(settings, store, request, reporter)
+    if found is not None:
+        reporter.say(f"run {found.run_id} goes on where it was interrupted")
+        return found, open_snapshot(found.snapshot)
+    check_weights(request.config)
+    check_text(request.config.text)
+    check_image(request.config.image)
+    snapshot = take_snapshot(
+        store, settings.snapshots, progress=lambda done, total: count(reporter, done, total)
+    )
+    if not snapshot.num_users:
+        raise NothingToTrain("the graph has no users; run `mmga ingest --events …` first")
+    reporter.say(
+        f"snapshot of version {snapshot.version}: {snapshot.num_users:,} users, "
+        f"{snapshot.num_posts:,} posts, {snapshot.followees.num_edges:,} follows"
+    )
+    drop_old(settings.runs)  # also where no run ever ends
+    run = begin(
+        settings.runs,
+        request.config,
+        seeds=request.seeds,
+        workers=request.workers,
+        graph_id=snapshot.graph_id,
+        version=snapshot.version,
+        snapshot=snapshot.path.absolute(),
+        code_version=code_version(),
+        environment=environment(),
+    )
+    return run, snapshot
+
+
+def resumable(
+    settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
+) -> Run | None:
+    """The newest interrupted run of the same request that can go on.
+
+    Where there is none, a line for each that cannot.
+    """
+    found = interrupted(settings.runs, request.config, seeds=request.seeds, graph_id=store.graph_id)
+    left: list[str] = []
+    for run in found:
+        obstacle = obstacle_of(run, store, request)
+        if obstacle is None:
+            return run
+        left.append(f"run {run.run_id} {obstacle} a new run begins")
+    for each in left:
+        reporter.say(each)
+    return None
+
+
+def obstacle_of(run: Run, store: GraphStore, request: RunRequest) -> str | None:
+    """Why an interrupted run does not go on with this request; None where it does.
+
+    With other code, or another number of workers, its batches and the order of its sums would be
+    others, so its result would be neither run's.
+    """
+    if run.code_version != code_version():
+        return f"was begun by other code ({run.code_version});"
+    if lacks_changes(run, store):
+        return "can no longer go on: the feed no longer reaches back to its snapshot;"
+    if run.workers != request.workers:
+        return (
+            f"was interrupted with --workers {run.workers}, which goes on with it; "
+            f"with --workers {request.workers}"
+        )
+    return None
+
+
+def lacks_changes(run: Run, store: GraphStore) -> bool:
+    """Whether seeds are left that would need changes which the database no longer keeps."""
+    if run.config.sampler != "database" or all(run.model(seed).exists() for seed in run.seeds):
+        return False
+    try:
+        next(store.changes(run.version), None)
+    except ChangesTrimmed:
+        return True
+    return False
+
+
+def count(reporter: Reporter, done: int, total: int) -> None:
+    """Progress of the snapshot."""
+    reporter.counting("snapshot", done, total)
+
+
+def run_tokenizer(
+    run: Run, store: GraphStore, snapshot: Snapshot, reporter: Reporter
+) -> PreTrainedTokenizerFast:
+    """The vocabulary of the pretrained text encoder, or one learned from the captions.
+
+    Kept in the run's folder from the first time on. Raises WeightsUnusable.
+    """
+    text = run.config.text
+    if run.tokenizer.exists():
+        return load_tokenizer(run.tokenizer)
+    if text.pretrained is not None:
+        tokenizer = pretrained_tokenizer(text)
+    else:
+        reporter.say("learning the vocabulary of the captions")
+        captions = read_captions(store, snapshot)
+        tokenizer = train_tokenizer(captions, vocabulary_size=text.vocabulary_size)
+    write_text(run.tokenizer, tokenizer_json(tokenizer))
+    return load_tokenizer(run.tokenizer)
+
+
+def run_inputs(
+    settings: TrainingSettings,
+    store: GraphStore,
+    run: Run,
+    snapshot: Snapshot,
+    tokenizer: PreTrainedTokenizerFast,
+    reporter: Reporter,
+) -> PostInputs:
+    """Tokens and pixels of the snapshot's posts."""
+    inputs = prepare_post_inputs(
+        store,
+        snapshot,
+        settings,
+        tokenizer,
+        image_size=run.config.image.image_size,
+        max_tokens=run.config.text.max_tokens,
+        progress=reporter.counting,
+    )
+    reporter.say(
+        f"post inputs: {int(inputs.has_text.sum()):,} captions, "
+        f"{int(inputs.has_image.sum()):,} images"
+    )
+    return inputs
+
+
+def code_version() -> str:
+    """The package's version and a digest of the source that a run depends on."""
+    digest = hashlib.blake2b(digest_size=6)
+    for package in (Path(training.__file__).parent, Path(graphdb.__file__).parent):
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return f"{version('mmga')}+{digest.hexdigest()}"
+
+
+def environment() -> dict[str, Any]:
+    """What a run's figures may depend on beside the code."""
+    packages = {name: version(name) for name in PACKAGES}
+    return packages | {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": str(os.cpu_count()),
+    }

@@ -1,0 +1,223 @@
+"""The folder of a run: what it was asked to do, how far it is, its losses and its models.
+
+    RUN/run.json                 the request, the pinned snapshot and the status
+    RUN/tokenizer.json           the vocabulary of the run
+    RUN/seed-K/losses.jsonl      every loss of every step
+    RUN/seed-K/model.safetensors, summary.json     when that seed's training has ended
+    RUN/seed-K/checkpoints/      the last two of a training that has not
+    RUN/seed-K/NAME.safetensors  vectors of all users: initial, trained, published
+    RUN/seed-K/encoding-NAME/    shards of an encoding that has not ended
+    RUN/tensorboard/seed-K/      curves
+
+Files are safetensors and JSON, never pickle, and appear whole or not at all.
+"""
+
+import json
+import logging
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from training.engine.files import write_text
+from training.errors import RecipeUnknown, RunUnreadable
+from training.mmga.config import RunConfig, from_json, to_json
+
+FORMAT_VERSION = 2
+NUM_KEPT = 3
+DROPPED = ".dropped"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as its `run.json` tells it; `status` is `training` until all is published."""
+
+    path: Path
+    config: RunConfig
+    seeds: tuple[int, ...]
+    workers: int
+    graph_id: str
+    version: int
+    snapshot: Path
+    started_at: str
+    code_version: str
+    environment: Mapping[str, str]
+    status: str = "training"
+    generation: str | None = None
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run, that of its folder."""
+        return self.path.name
+
+    @property
+    def tokenizer(self) -> Path:
+        """The vocabulary of the run."""
+        return self.path / "tokenizer.json"
+
+    def seed_folder(self, seed: int) -> Path:
+        """Where one seed's training leaves its files."""
+        return self.path / f"seed-{seed}"
+
+    def model(self, seed: int) -> Path:
+        """The trained weights of one seed; there when its training has ended."""
+        return self.seed_folder(seed) / "model.safetensors"
+
+    def losses(self, seed: int) -> Path:
+        """Every loss of every step of one seed, a JSON object a line."""
+        return self.seed_folder(seed) / "losses.jsonl"
+
+    def summary(self, seed: int) -> dict[str, Any]:
+        """Held-out losses and times of one seed's training."""
+        return read_json(self.seed_folder(seed) / "summary.json")
+
+
+def begin(
+    root: Path,
+    config: RunConfig,
+    *,
+    seeds: Sequence[int],
+    workers: int,
+    graph_id: str,
+    version: int,
+    snapshot: Path,
+    code_version: str,
+    environment: Mapping[str, str],
+) -> Run:
+    """Start a run's folder."""
+    now = datetime.now(UTC)
+    run = Run(
+        path=root / f"r{now:%Y%m%d%H%M%S}{secrets.token_hex(2)}",
+        config=config,
+        seeds=tuple(seeds),
+        workers=workers,
+        graph_id=graph_id,
+        version=version,
+        snapshot=snapshot,
+        started_at=now.isoformat(timespec="seconds"),
+        code_version=code_version,
+        environment=dict(environment),
+    )
+    run.path.mkdir(parents=True)
+    save(run)
+    return run
+
+
+def save(run: Run) -> None:
+    """Write `run.json`."""
+    values = asdict(replace(run, environment={}))
+    values |= {
+        "format_version": FORMAT_VERSION,
+        "config": json.loads(to_json(run.config)),
+        "snapshot": str(run.snapshot),
+        "environment": dict(run.environment),
+    }
+    del values["path"]
+    write_json(run.path / "run.json", values)
+
+
+def finish(run: Run, generation: str | None) -> Run:
+    """Record that nothing is left to do."""
+    finished = replace(run, status="finished", generation=generation)
+    save(finished)
+    return finished
+
+
+def drop_old(root: Path, *, keep: int = NUM_KEPT) -> None:
+    """Drop all but the newest finished runs, and all but the newest that were interrupted.
+
+    Those that were interrupted before their first checkpoint count by themselves, so that they
+    cannot displace one that has got further. What was published lives on as generations. A folder
+    is renamed before it is deleted, so that a kill leaves none that looks like a run and lacks
+    files; the next call deletes what is left.
+    """
+    for left in root.glob(f"*{DROPPED}"):
+        shutil.rmtree(left)
+    alike: dict[tuple[str, bool], list[Path]] = {}
+    for path, run in runs(root):
+        alike.setdefault((run.status, has_steps(path)), []).append(path)
+    for path in [old for newest_first in alike.values() for old in newest_first[keep:]]:
+        shutil.rmtree(path.rename(path.with_name(f".{path.name}{DROPPED}")))
+
+
+def has_steps(path: Path) -> bool:
+    """Whether a run has a checkpoint or a model to go on from."""
+    kinds = ("seed-*/checkpoints/*.json", "seed-*/model.safetensors")
+    return any(any(path.glob(kind)) for kind in kinds)
+
+
+def runs(root: Path) -> Iterator[tuple[Path, Run]]:
+    """Folders and runs of this format, newest first."""
+    for path in sorted(root.glob("r*/run.json"), reverse=True):
+        try:
+            yield path.parent, open_run(path.parent)
+        except RunUnreadable as error:
+            logger.warning("left out: %s", error)
+
+
+def open_run(path: Path) -> Run:
+    """The run in a folder. Raises RunUnreadable."""
+    values = read_json(path / "run.json")
+    if values.pop("format_version", None) != FORMAT_VERSION:
+        raise RunUnreadable(f"{path}: written by another version of this software; delete it")
+    try:
+        config = from_json(json.dumps(values["config"]))
+    except RecipeUnknown as error:
+        raise RunUnreadable(f"{path}: {error}; delete it") from error
+    values |= {
+        "path": path,
+        "config": config,
+        "seeds": tuple(values["seeds"]),
+        "snapshot": Path(values["snapshot"]),
+    }
+    return Run(**values)
+
+
+def interrupted(
+    root: Path, config: RunConfig, *, seeds: Sequence[int], graph_id: str
+) -> Iterator[Run]:
+    """Runs that asked for the same and were interrupted, newest first, if their snapshot exists.
+
+    One in whose place a newer one with as many workers was finished is over.
+    """
+    wanted = (config, tuple(seeds), graph_id)
+    finished: set[int] = set()
+    for _, run in runs(root):
+        if (run.config, run.seeds, run.graph_id) != wanted:
+            continue
+        if run.status == "finished":
+            finished.add(run.workers)
+        elif run.workers not in finished and run.snapshot.is_dir():
+            yield run
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name. Raises RunUnreadable."""
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunUnreadable(f"{path} cannot be read ({error}); delete the run's folder") from error
+    return tensors
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON document, whole or not at all."""
+    write_text(path, json.dumps(values, sort_keys=True, indent=1))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises RunUnreadable."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunUnreadable(f"{path} cannot be read ({error}); delete the run's folder") from error
+    return values

@@ -1,0 +1,133 @@
+"""Training of a run's seeds, one after the other, each followed by progress and curves."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.engine.checkpoints import drop_torn, newest_checkpoint
+from training.engine.files import save_tensors
+from training.engine.progress import Reporter
+from training.engine.ray_cluster import fit_seed, ray_session
+from training.engine.seed_files import SeedFiles
+from training.engine.tracking.mlflow import MLflow, flattened
+from training.engine.tracking.tensorboard import TensorBoard
+from training.engine.tracking.tracker import Tracker, tracked
+from training.errors import RunFailed
+from training.mmga.config import to_json
+from training.mmga.phases import num_steps
+from training.mmga.trainer import part
+from training.runs.run_folder import Run, load_tensors, write_json
+from training.settings import TrainingSettings
+
+
+def train_seeds(
+    settings: TrainingSettings, run: Run, post_inputs: Path, reporter: Reporter
+) -> None:
+    """Train the seeds that have no model yet. Raises RunFailed, ClusterTooSmall.
+
+    Checkpoints of those that have one are deleted: a kill may have come before that.
+    """
+    left = [seed for seed in run.seeds if not run.model(seed).exists()]
+    for seed in {*run.seeds} - {*left}:
+        drop_states(SeedFiles(run.seed_folder(seed)))
+    if not left:
+        return
+    with ray_session(run.workers):
+        for seed in left:
+            train_seed(settings, run, seed, post_inputs, reporter)
+
+
+def train_seed(
+    settings: TrainingSettings, run: Run, seed: int, post_inputs: Path, reporter: Reporter
+) -> None:
+    """Train one seed to its end, from its newest sound checkpoint where it has one.
+
+    Leaves `model.safetensors` and `summary.json`, after the last curve is drawn, and drops the
+    checkpoints.
+    """
+    started, total = time.monotonic(), num_steps(run.config.schedule)
+    files = SeedFiles(run.seed_folder(seed))
+    for step in drop_torn(files.checkpoints):
+        reporter.say(
+            f"seed {seed}: the checkpoint before step {step} is damaged; an older one is taken"
+        )
+    with (
+        reporter.following(f"seed {seed}", run.losses(seed), total),
+        tracked(run.losses(seed), trackers(settings, run, seed), reporter.say),
+    ):
+        fit_seed(
+            run,
+            seed,
+            post_inputs,
+            graph_url=settings.graph_url if run.config.sampler == "database" else "",
+            num_threads=settings.num_threads,
+            say=reporter.say,
+        )
+    end_seed(run, seed, files)
+    seconds = time.monotonic() - started
+    reporter.say(f"seed {seed}: {total} steps in {seconds:.0f} s; {held_out(run, seed)}")
+    for warning in collapses(run, seed):
+        reporter.say(f"warning: seed {seed}, {warning}")
+
+
+def end_seed(run: Run, seed: int, files: SeedFiles) -> None:
+    """Keep the weights and the held-out losses of the last checkpoint. Raises RunFailed."""
+    last = newest_checkpoint(files.checkpoints)
+    if last is None:
+        raise RunFailed(
+            f"training seed {seed} of run {run.run_id} left no sound checkpoint in "
+            f"{files.checkpoints}; with workers on several machines that folder must be shared"
+        )
+    write_json(files.folder / "summary.json", last.told)
+    save_tensors(run.model(seed), part(load_tensors(last.state), "model"))
+    drop_states(files)
+
+
+def drop_states(files: SeedFiles) -> None:
+    """Delete what only a training that goes on needs."""
+    for folder in (files.checkpoints, files.folder / "ray"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def trackers(settings: TrainingSettings, run: Run, seed: int) -> Sequence[Tracker]:
+    """TensorBoard always; MLflow where its server is named."""
+    found: list[Tracker] = [TensorBoard(run.path / "tensorboard" / f"seed-{seed}")]
+    if settings.mlflow_uri:
+        found.append(
+            MLflow(
+                settings.mlflow_uri,
+                settings.mlflow_experiment,
+                run_name=f"{run.run_id}/seed-{seed}",
+                tags={
+                    "mmga.run": run.run_id,
+                    "mmga.seed": str(seed),
+                    "mmga.graph": f"{run.graph_id}@{run.version}",
+                    "mmga.code": run.code_version,
+                    "mmga.model": str(run.model(seed).absolute()),
+                },
+                parameters=flattened(json.loads(to_json(run.config)))
+                | {"seed": seed, "workers": run.workers, "host_cpus": os.cpu_count()},
+            )
+        )
+    return found
+
+
+def held_out(run: Run, seed: int) -> str:
+    """What phase 0 did to the losses on held-out posts."""
+    losses = run.summary(seed)["held_out"]
+    if "after" not in losses:
+        return "no phase 0"
+    parts = [
+        f"{name.replace('_', ' ')} {losses['before'][name]:.3f} -> {value:.3f}"
+        for name, value in losses["after"].items()
+    ]
+    return f"held-out posts over phase 0: {', '.join(parts)}"
+
+
+def collapses(run: Run, seed: int) -> list[str]:
+    """What had collapsed, or not been learnt, at the end of each phase's last stage."""
+    found = run.summary(seed).get("findings", {})
+    return [f"end of {phase}: {finding}" for phase, each in found.items() for finding in each]

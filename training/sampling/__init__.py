@@ -1,0 +1,1 @@
+"""Edges, neighbourhoods and negatives, from a snapshot or from a live database."""
