@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from training.engine.batch_loader import moved
+from training.engine.optimiser import parameters_of
 from training.mmga.batches import EncoderBatch, UserBatch
 from training.mmga.model import MMGA
-from training.mmga.optimisation import parameters_of
 from training.mmga.phases import Phase, plan
 from training.mmga.trainer import Trainer
 

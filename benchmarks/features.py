@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Row, alternate
-from featurestore.online.store import OnlineStore, open_online_store
+from featurestore.online.open import open_online_store
+from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
 
 NUM_USERS = 10_000

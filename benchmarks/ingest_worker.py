@@ -11,13 +11,14 @@ from contextlib import closing
 from benchmarks.turn import begin, committed
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
-from ingest.dead_letters.replay import open_letters
+from ingest.dead_letters.open import open_letters
 from ingest.ingestion import Ingestion
 from ingest.interpreter import prepare_for_stream
 from ingest.pipeline import BatchReport, Pipeline
 from ingest.progress import LineProgress
 from ingest.settings import IngestSettings
-from ingest.sources.source import Extent, open_source
+from ingest.sources.open import open_source
+from ingest.sources.source import Extent
 
 
 class Commits:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import machine
-from training.mmga.config import RunConfig, to_json
+from training.mmga.config import RunConfig
+from training.options.document import to_json
 
 DEFAULT = "default"
 

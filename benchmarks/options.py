@@ -32,14 +32,15 @@ from benchmarks.prepared import Prepared, congress, prepare
 from ingest.synthetic import write_synthetic_network
 from training.encoding.all_users import UserVectors, encode_users
 from training.encoding.vectors_file import load_vectors, save_vectors
+from training.engine.step_log import check_finite
 from training.errors import TrainingError
-from training.evaluation.modality_cosine import views_of
-from training.mmga.config import RunConfig, to_json
+from training.mmga.config import RunConfig
 from training.mmga.recipes import paper_literal, smoke, tiny
-from training.mmga.trainer import Trainer, check_finite
+from training.mmga.trainer import Trainer
 from training.mmga.training_data import training_data
 from training.options.assignments import with_options
-from training.runs.evaluate import representation_of
+from training.options.document import to_json
+from training.runs.evaluate import representation_of, views_of
 
 LITERAL = "paper literal"
 NUM_SEEDS = 3

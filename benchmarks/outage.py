@@ -25,7 +25,7 @@ from benchmarks.follow_stream import CLEAN, NUM_EVENTS, OURS, FollowStream, foll
 from benchmarks.measure import Row, compare
 from benchmarks.turn import Timeline, turn
 from graphdb import open_graph
-from ingest.dead_letters.replay import open_letters
+from ingest.dead_letters.open import open_letters
 from ingest.settings import IngestSettings
 
 SECONDS = float(os.environ.get("MMGA_BENCH_OUTAGE_SECONDS", "120"))

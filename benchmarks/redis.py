@@ -26,7 +26,7 @@ from redis import Redis
 from benchmarks.features import NUM_USERS, VIEW, WIDTH, milliseconds
 from benchmarks.measure import Row, compare, take_turns
 from benchmarks.rivals import feast_online, raw_redis
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from tests.servers import Server, start_redis
 

@@ -37,13 +37,13 @@ from benchmarks.made_network import MadeNetwork, Size, write_network
 from benchmarks.measure import Row
 from benchmarks.memory import give_back, memory, watched
 from graphdb.snapshot.snapshot import open_snapshot
-from training.encoding.all_users import encode_graph, modal_vectors, refill
 from training.inputs.post_inputs import open_post_inputs
 from training.mmga.config import RunConfig
 from training.mmga.phases import Phase, plan
 from training.mmga.recipes import recipe, tiny
 from training.mmga.trainer import Trainer
 from training.mmga.training_data import TrainingData, training_data
+from training.mmga.user_vectors import encode_graph, modal_vectors, refill
 
 PAPER = Size(
     num_users=60_000,

@@ -29,7 +29,7 @@ from featurestore.definitions import MODALITIES, USER_ACTIVITY, representation_n
 from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.representation import representation
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph

@@ -36,7 +36,7 @@ from benchmarks.follow_stream import (
 from benchmarks.measure import Row, compare, take_turns
 from benchmarks.turn import Command
 from graphdb import open_graph
-from ingest.dead_letters.replay import open_letters
+from ingest.dead_letters.open import open_letters
 from ingest.kafka.topics import topic_name
 from ingest.settings import IngestSettings
 

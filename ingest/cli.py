@@ -15,8 +15,9 @@ from graphdb import open_graph
 from graphdb.settings import GraphSettings
 from graphdb.stage import StageLock
 from graphdb.store import GraphStore
-from ingest.dead_letters.dead_letter import DeadLetterFile
-from ingest.dead_letters.replay import Replay, all_letters, open_letters, replay_letters
+from ingest.dead_letters.file import DeadLetterFile
+from ingest.dead_letters.open import all_letters, open_letters
+from ingest.dead_letters.replay import Replay, replay_letters
 from ingest.errors import SourceMissing
 from ingest.events.labels import LabelDecoder
 from ingest.home import prepare_home, record_media_root
@@ -26,7 +27,8 @@ from ingest.pipeline import Pipeline
 from ingest.progress import Progress, open_progress
 from ingest.settings import IngestSettings
 from ingest.sources.files import FileSource
-from ingest.sources.source import Source, open_source
+from ingest.sources.open import open_source
+from ingest.sources.source import Source
 from ingest.statistics.open import Project, open_consumer, progress_lines, statistics_projection
 from ingest.stop import StopRequest
 
@@ -256,7 +258,7 @@ def _nothing(*_: object) -> None:
 @contextmanager
 def _online_store() -> Iterator["OnlineStore | None"]:
     """The online store, or None where it has not been made yet."""
-    from featurestore.online.store import open_online_store
+    from featurestore.online.open import open_online_store
     from featurestore.settings import FeatureStoreSettings, sqlite_path
 
     settings = FeatureStoreSettings.from_environ(os.environ)

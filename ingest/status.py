@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 
 from featurestore.online.store import OnlineStore, Watermark
 from graphdb.store import GraphCounts, GraphStore, Head
-from ingest.dead_letters.dead_letter import DeadLetterFile
-from ingest.dead_letters.replay import is_kafka, open_letters
+from ingest.dead_letters.file import DeadLetterFile
+from ingest.dead_letters.open import is_kafka, open_letters
 from ingest.errors import BrokerRefused, BrokerUnreachable
 from ingest.settings import IngestSettings
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from featurestore.generations.generation import Generations
-from featurestore.online.store import OnlineStore, open_online_store
+from featurestore.online.open import open_online_store
+from featurestore.online.store import OnlineStore
 from graphdb import open_graph
 from serving.lookup import Lookup
 from serving.online_features import OnlineFeatures

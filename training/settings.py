@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graphdb.settings import GraphSettings
-from training.places import absolute_url
 
 DEFAULT_HOME = ".mmga"
 
@@ -57,3 +56,13 @@ class TrainingSettings:
     def runs(self) -> Path:
         """Folder of training runs: configuration, losses, checkpoints, models."""
         return self.home / "checkpoints"
+
+
+SQLITE = "sqlite:///"
+
+
+def absolute_url(graph_url: str) -> str:
+    """The URL of a graph, with the whole path where it is that of a file."""
+    if not graph_url.startswith(SQLITE) or graph_url == SQLITE:
+        return graph_url
+    return SQLITE + str(Path(graph_url.removeprefix(SQLITE)).absolute())

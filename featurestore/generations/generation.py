@@ -24,7 +24,7 @@ from featurestore.errors import (
     GenerationInUse,
     GenerationMissing,
 )
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings, sqlite_path
 
 MANIFEST = "manifest.json"

@@ -1,18 +1,15 @@
 """Which dead letters belong to which source of events, and how their events are sent again."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from graphdb.store import GraphStore
-from ingest.dead_letters.dead_letter import DeadLetter, DeadLetterFile, DeadLetters
+from ingest.dead_letters.dead_letter import DeadLetter, DeadLetters
 from ingest.events.decoding import decode
-from ingest.settings import IngestSettings
 
 LETTERS_AT_ONCE = 10_000
-KAFKA = "kafka://"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,43 +58,6 @@ class Judged:
             num_still_rejected=self.num_still_rejected,
             num_cut=self.num_cut,
         )
-
-
-@contextmanager
-def open_letters(
-    url: str | None, settings: IngestSettings, *, prepare: bool = False
-) -> Iterator[DeadLetters]:
-    """The dead letters of the events at a URL: those of Kafka are kept in Kafka.
-
-    `prepare` makes what is missing before the first letter comes.
-    """
-    if url is None or not url.startswith(KAFKA):
-        yield DeadLetterFile(settings.dead_letters_path)
-        return
-    from ingest.kafka.connection import KafkaConnection
-    from ingest.kafka.dead_letters import KafkaDeadLetters
-
-    connection = KafkaConnection.of(url, settings.kafka)
-    letters = KafkaDeadLetters(connection, settings.project, days=settings.dead_letter_days)
-    try:
-        if prepare:
-            letters.prepare()
-        yield letters
-    finally:
-        letters.close()
-
-
-@contextmanager
-def all_letters(settings: IngestSettings) -> Iterator[list[DeadLetters]]:
-    """Those of files, and those of Kafka where the events come from there."""
-    with ExitStack() as opened:
-        urls = [None, settings.events_url] if is_kafka(settings.events_url) else [None]
-        yield [opened.enter_context(open_letters(url, settings)) for url in urls]
-
-
-def is_kafka(url: str | None) -> bool:
-    """Whether events come from Kafka."""
-    return url is not None and url.startswith(KAFKA)
 
 
 def judge(letters: Sequence[DeadLetter]) -> Judged:

@@ -1,13 +1,11 @@
 """Where events come from: the contract of a source, and how one is chosen by its URL."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from graphdb.facts import Position, PositionMove
 from ingest.dead_letters.dead_letter import Payload
-from ingest.errors import SourceMissing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,38 +100,3 @@ class SourceSettings:
     wait: bool = False
     poll_seconds: float = 0.5
     kafka: Mapping[str, str]
-
-
-def open_source(url: str, settings: SourceSettings | None = None) -> Source:
-    """The source at a path or URL; raises SourceMissing when there is none."""
-    scheme, separator, _ = url.partition("://")
-    opener = _OPENERS.get(scheme if separator else "file")
-    if opener is None:
-        raise SourceMissing(
-            f"cannot read events from {scheme}://…: give the path of a .jsonl file or of a folder"
-            " of them, or kafka://HOST:PORT (--events or MMGA_EVENTS_URL)"
-        )
-    return opener(url, settings or SourceSettings(kafka={}))
-
-
-def _open_files(url: str, settings: SourceSettings) -> Source:
-    from ingest.sources.files import FileSource, event_files
-
-    path = Path(url.removeprefix("file://"))
-    if not event_files(path) and not settings.wait:
-        raise SourceMissing(
-            f"no events in folder {path}: it has no .jsonl file (--follow waits for one)"
-        )
-    return FileSource(path, wait_seconds=settings.poll_seconds if settings.wait else 0.0)
-
-
-def _open_kafka(url: str, settings: SourceSettings) -> Source:
-    from ingest.kafka.source import open_kafka_source
-
-    return open_kafka_source(url, settings)
-
-
-_OPENERS: dict[str, Callable[[str, SourceSettings], Source]] = {
-    "file": _open_files,
-    "kafka": _open_kafka,
-}

@@ -20,7 +20,7 @@ def open_consumer(graph: GraphStore, environ: Mapping[str, str]) -> Iterator["St
     """The consumer, on the online store and history of the environment."""
     from featurestore.feast_adapter.registry import FeatureRegistry
     from featurestore.history import History
-    from featurestore.online.store import open_online_store
+    from featurestore.online.open import open_online_store
     from featurestore.settings import FeatureStoreSettings
     from ingest.statistics.consumer import StatisticsConsumer
 

@@ -16,9 +16,10 @@ from tests.training.village import NUM_USERS, quarter, village
 from training.encoding.all_users import UserVectors
 from training.errors import RecipeUnknown
 from training.evaluation.modality_cosine import View
-from training.mmga.config import RunConfig, to_json
+from training.mmga.config import RunConfig
 from training.mmga.recipes import tiny
 from training.options.assignments import options
+from training.options.document import to_json
 
 
 def result(variant: str, seed: int, value: float, **others: object) -> Result:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from featurestore.definitions import USER_ACTIVITY
 from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.history import History
-from featurestore.online.store import OnlineStore, open_online_store
+from featurestore.online.open import open_online_store
+from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
 from graphdb.statistics import STATISTICS

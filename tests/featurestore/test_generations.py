@@ -17,7 +17,7 @@ from featurestore.errors import (
 )
 from featurestore.generations.base_index import INDEX_FILE, USERS_FILE, BaseIndex
 from featurestore.generations.generation import Generations, new_generation_id
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 
 

@@ -27,6 +27,7 @@ from featurestore.feast_adapter.online_config import connection_string
 from featurestore.online import redis_server as redis_server_module
 from featurestore.online import redis_store as online_redis
 from featurestore.online.entity_key import split_key
+from featurestore.online.open import open_online_store
 from featurestore.online.redis_store import (
     MAX_SCRIPT_BYTES,
     RedisStore,
@@ -35,7 +36,7 @@ from featurestore.online.redis_store import (
     time_field,
     time_of,
 )
-from featurestore.online.store import OnlineStore, Watermark, open_online_store
+from featurestore.online.store import OnlineStore, Watermark
 from featurestore.settings import FeatureStoreSettings
 from tests.featurestore.conformance import OTHER_VIEW, VIEW, OnlineStoreConformance, Opener
 from tests.featurestore.redis_database import emptied

@@ -21,7 +21,8 @@ from featurestore.definitions import (
 from featurestore.errors import GenerationInUse, GenerationMissing
 from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.history import History, Slice
-from featurestore.online.store import OnlineStore, open_online_store
+from featurestore.online.open import open_online_store
+from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
 
 NAMES = ("num_posts", "mean_likes")

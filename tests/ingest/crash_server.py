@@ -114,11 +114,11 @@ def dump_of(home: Path) -> dict[str, Any]:
     import numpy as np
 
     from featurestore.definitions import USER_ACTIVITY
-    from featurestore.online.store import open_online_store
+    from featurestore.online.open import open_online_store
     from featurestore.settings import FeatureStoreSettings
     from graphdb import open_graph
     from graphdb.statistics import STATISTICS
-    from ingest.dead_letters.dead_letter import DeadLetterFile
+    from ingest.dead_letters.file import DeadLetterFile
 
     graph = open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)
     online = open_online_store(FeatureStoreSettings.at(home), read_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from featurestore.definitions import USER_ACTIVITY
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
 from graphdb.errors import GraphError

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.dead_letters.dead_letter import MAX_PAYLOAD_BYTES, DeadLetter, DeadLetterFile, Payload
+from ingest.dead_letters.dead_letter import MAX_PAYLOAD_BYTES, DeadLetter, Payload
+from ingest.dead_letters.file import DeadLetterFile
 
 
 def letter(

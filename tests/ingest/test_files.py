@@ -9,7 +9,8 @@ import pytest
 from graphdb.facts import Position
 from ingest.errors import SourceChanged, SourceMissing
 from ingest.sources.files import FileSource
-from ingest.sources.source import Extent, Records, open_source
+from ingest.sources.open import open_source
+from ingest.sources.source import Extent, Records
 from tests.ingest.made import follow_lines, line
 
 

@@ -12,7 +12,7 @@ import pytest
 from graphdb.errors import ChangesTrimmed, StageBusy
 from graphdb.facts import Batch
 from graphdb.store import Commit
-from ingest.dead_letters.dead_letter import DeadLetterFile
+from ingest.dead_letters.file import DeadLetterFile
 from ingest.errors import EventRejected, Interrupted
 from ingest.ingestion import Ingestion, enforce_retention, parse_start
 from ingest.pipeline import Pipeline

@@ -14,8 +14,9 @@ import pytest
 from redis import Redis
 
 from featurestore.definitions import USER_ACTIVITY
+from featurestore.online.open import open_online_store
 from featurestore.online.redis_store import RedisStore
-from featurestore.online.store import OnlineRows, open_online_store
+from featurestore.online.store import OnlineRows
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
 from graphdb.statistics import STATISTICS

@@ -11,7 +11,8 @@ from graphdb.errors import CommitUnknown, GraphUnreachable
 from graphdb.facts import Batch, Position
 from graphdb.store import Commit
 from ingest import outage
-from ingest.dead_letters.dead_letter import DeadLetter, DeadLetterFile
+from ingest.dead_letters.dead_letter import DeadLetter
+from ingest.dead_letters.file import DeadLetterFile
 from ingest.errors import BrokerUnreachable, Interrupted
 from ingest.ingestion import Ingestion
 from ingest.outage import Outage

@@ -8,7 +8,7 @@ import pytest
 from graphdb.errors import GraphUnavailable
 from graphdb.facts import Batch, Position
 from graphdb.store import Commit
-from ingest.dead_letters.dead_letter import DeadLetterFile
+from ingest.dead_letters.file import DeadLetterFile
 from ingest.pipeline import BatchReport, Pipeline
 from ingest.sources.files import FileSource
 from tests.graphdb.oracle import GraphOracle

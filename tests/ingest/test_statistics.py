@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from featurestore.definitions import EVENT_TIME, GRAPH_VERSION, USER_ACTIVITY
 from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.history import History
-from featurestore.online.store import OnlineStore, Watermark, open_online_store
+from featurestore.online.open import open_online_store
+from featurestore.online.store import OnlineStore, Watermark
 from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
 from graphdb.errors import StageBusy

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from featurestore.definitions import MODALITIES, USER_ACTIVITY, representation_name
 from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
-from featurestore.online.store import OnlineStore, Watermark, open_online_store
+from featurestore.online.open import open_online_store
+from featurestore.online.store import OnlineStore, Watermark
 from featurestore.representation import representation
 from featurestore.settings import FeatureStoreSettings
 from graphdb.settings import GraphSettings

@@ -19,8 +19,8 @@ import psutil
 
 from training.engine import worker
 from training.engine.files import write_text
+from training.engine.step_log import StepRecord
 from training.mmga.trainer import Trainer
-from training.step_record import StepRecord
 
 train_seed = worker.train_seed
 

@@ -7,14 +7,9 @@ import numpy as np
 from graphdb.adjacency import SnapshotGraph, graph_of_follows
 from graphdb.folds import folds_of_pairs
 from graphdb.snapshot.id_column import IdColumn
-from training.mmga.config import (
-    GraphEncoderConfig,
-    ImageEncoderConfig,
-    RunConfig,
-    ScheduleConfig,
-    TextEncoderConfig,
-)
+from training.mmga.config import GraphEncoderConfig, RunConfig, ScheduleConfig
 from training.mmga.training_data import TrainingData, training_data
+from training.networks.config import ImageEncoderConfig, TextEncoderConfig
 
 NUM_TOKENS = 12
 NUM_WORDS = 60

@@ -7,9 +7,11 @@ from typing import get_args
 
 import click
 
-from training.mmga.config import RunConfig, Sampler, to_json
+from training.mmga.config import RunConfig
 from training.mmga.recipes import RECIPES, paper_literal, recipe
 from training.options.assignments import options, with_options
+from training.options.document import to_json
+from training.sampling.config import Sampler
 
 
 def choices() -> str:

@@ -24,16 +24,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphdb.snapshot.snapshot import open_snapshot
-from training.encoding.all_users import Chunks, best_device, encode_graph, modal_vectors
+from training.encoding.all_users import best_device
 from training.encoding.vectors_file import save_rows
-from training.engine.files import write_whole
+from training.engine.files import load_tensors, write_whole
 from training.inputs.post_inputs import open_post_inputs
-from training.mmga.config import RunConfig, from_json
+from training.mmga.config import RunConfig
 from training.mmga.model import MMGA, blank
 from training.mmga.training_data import TrainingData, training_data
 from training.mmga.user_bank import ModalVectors
-from training.runs.run_folder import load_tensors
-from training.sampling.source import GraphSource, SnapshotSource
+from training.mmga.user_vectors import Chunks, encode_graph, modal_vectors
+from training.options.document import from_json
+from training.sampling.snapshot_source import SnapshotSource
+from training.sampling.source import GraphSource
 
 Kind = Literal["modal", "graph"]
 

@@ -105,3 +105,13 @@ def digest(path: Path) -> str:
     """BLAKE2b-128 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def entries_below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Entries below a prefix, without it."""
+    dotted = f"{prefix}."
+    return {
+        name.removeprefix(dotted): tensor
+        for name, tensor in state.items()
+        if name.startswith(dotted)
+    }

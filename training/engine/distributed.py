@@ -10,8 +10,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from training.mmga.user_bank import ModalVectors, UserBank
-
 
 def data_parallel(network: nn.Module, num_ranks: int, device: torch.device) -> nn.Module:
     """The network whose gradients are averaged over the ranks; itself for one rank."""
@@ -39,18 +37,6 @@ def sum_over_ranks(tensors: dict[str, Tensor], device: torch.device) -> None:
         summed = tensor.to(device)
         dist.all_reduce(summed)
         tensor.copy_(summed)
-
-
-def share_rows(bank: UserBank, users: Tensor, num_ranks: int) -> None:
-    """Write to every rank's bank the rows of the users that each rank has just written.
-
-    In the order of the ranks: of a user that two have written, the last one's row stays in all.
-    """
-    rows = bank.read(users)
-    mine = [users, rows.image, rows.text, rows.has_image, rows.has_text]
-    for users, image, text, has_image, has_text in gathered(mine, num_ranks):
-        vectors = ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
-        bank.write(users, vectors)
 
 
 def gathered(mine: list[Tensor], num_ranks: int) -> list[list[Tensor]]:

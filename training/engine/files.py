@@ -5,13 +5,18 @@ whatever is killed, and on a disk that keeps what it was told to flush also when
 power, a reader finds the old content or the new.
 """
 
+import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from training.errors import RunUnreadable
 
 PARTIAL = ".partial"
 """How the name of a file ends that is not whole yet; one without a writer was left by a kill."""
@@ -49,3 +54,26 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name. Raises RunUnreadable."""
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise RunUnreadable(f"{path} cannot be read ({error}); delete the run's folder") from error
+    return tensors
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON document, whole or not at all."""
+    write_text(path, json.dumps(values, sort_keys=True, indent=1))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises RunUnreadable."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunUnreadable(f"{path} cannot be read ({error}); delete the run's folder") from error
+    return values

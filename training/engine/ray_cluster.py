@@ -15,7 +15,7 @@ from typing import Any
 from training.engine.cpus import usable_cpus
 from training.engine.seed_files import SeedFiles
 from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RunFailed
-from training.mmga.config import to_json
+from training.options.document import to_json
 from training.runs.run_folder import Run
 
 MAX_FAILURES = 3
@@ -115,7 +115,7 @@ def fit_seed(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from training.engine.worker import train_seed
+    from training.mmga.worker import train_seed
 
     resources = worker_resources(ray.cluster_resources(), run.workers)
     lacking = settled(lambda: not_free(ray.available_resources(), resources, run.workers))

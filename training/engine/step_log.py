@@ -12,10 +12,17 @@ beyond it is cut off when the first of these steps has been done again.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from training.engine.files import write_text
+from training.errors import NotFinite
+from training.mmga.collapse import Finding
+from training.mmga.phases import Phase
 
 TAIL_BYTES = 1 << 16
 NOT_LOSSES = frozenset(
@@ -100,3 +107,34 @@ class LossTail:
                     return
                 self._offset += len(line)
                 yield step
+
+
+def check_finite(losses: Mapping[str, float], step: int) -> None:
+    """Raises NotFinite at the first loss that is not a number."""
+    for name, value in losses.items():
+        if not np.isfinite(value):
+            raise NotFinite(
+                f"loss {name} of step {step} is {value}; lower the learning rates of the recipe"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """Losses, gradient lengths and waits of a step; tensors are scalars, still on the device.
+
+    `losses` has every term, unweighed, and the weighed `total`. `gradient_norms` has the length of
+    the whole gradient before clipping, `total`, and every `num_steps_per_gradient_norm` steps that
+    of each weighed term alone. `learning_rates` are by mover, and `pretrained`. `staleness` is the
+    mean age, in steps, of the bank's vectors that a graph batch reads. `waited_seconds` is how long
+    the step waited for its batch. `findings`, of the last step of a stage on rank 0, tell what has
+    collapsed.
+    """
+
+    number: int
+    phase: Phase
+    losses: dict[str, Tensor]
+    gradient_norms: dict[str, Tensor]
+    learning_rates: dict[str, float]
+    staleness: Tensor | None = None
+    waited_seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()

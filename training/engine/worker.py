@@ -11,9 +11,7 @@ kill can leave torn, which would end the run for good.
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -21,38 +19,13 @@ import ray.train.torch
 import torch
 from ray.train.collective import broadcast_from_rank_zero
 
-from graphdb.snapshot.snapshot import open_snapshot
 from training.engine.checkpoints import newest_checkpoint, read_checkpoint, save_checkpoint
+from training.engine.files import load_tensors
 from training.engine.seed_files import SeedFiles
-from training.engine.step_log import append_losses, losses_of
-from training.errors import LASTING, RunFailed
-from training.inputs.post_inputs import open_post_inputs
-from training.mmga.config import ScheduleConfig, from_json
+from training.engine.step_log import StepRecord, append_losses, check_finite, losses_of
+from training.errors import RunFailed
 from training.mmga.phases import stage_of
-from training.mmga.trainer import Trainer, check_finite
-from training.mmga.training_data import training_data
-from training.runs.run_folder import load_tensors
-from training.sampling.source import open_source
-from training.step_record import StepRecord
-
-
-def train_seed(arguments: dict[str, Any]) -> None:
-    """Train one seed of a run from the beginning or from its newest checkpoint.
-
-    `arguments` (plain values, for they cross processes): config, snapshot, post_inputs, folder,
-    graph_url, attempt, seed, num_threads.
-    """
-    torch.set_num_threads(arguments["num_threads"])
-    files, attempt = SeedFiles(Path(arguments["folder"])), arguments["attempt"]
-    files.check_not_given_up(attempt)
-    context = ray.train.get_context()
-    try:
-        trainer = open_trainer(arguments, context.get_world_rank(), context.get_world_size())
-        with closing(trainer.data.source):
-            train(trainer, files, attempt)
-    except LASTING as error:
-        files.give_up(attempt, error)  # Ray starts workers again whatever they raised
-        raise
+from training.mmga.trainer import Trainer, is_due
 
 
 def train(trainer: Trainer, files: SeedFiles, attempt: str) -> None:
@@ -99,29 +72,6 @@ def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, floa
             yield group
             group, began = [], time.perf_counter()
         started = time.perf_counter()
-
-
-def is_due(schedule: ScheduleConfig, number: int) -> bool:
-    """Whether a checkpoint follows this step: every so many, and at the end of each stage."""
-    last = stage_of(schedule, number).last
-    return number == last or (number + 1) % schedule.num_steps_per_checkpoint == 0
-
-
-def open_trainer(arguments: dict[str, Any], rank: int, num_ranks: int) -> Trainer:
-    """The trainer of this worker, at its initial weights."""
-    config = from_json(arguments["config"])
-    snapshot = open_snapshot(Path(arguments["snapshot"]), verify=False)
-    inputs = open_post_inputs(Path(arguments["post_inputs"]))
-    source = open_source(config, snapshot, arguments["graph_url"])
-    data = training_data(snapshot, inputs, config.graph.edges, source)
-    return Trainer(
-        config,
-        data,
-        seed=arguments["seed"],
-        rank=rank,
-        num_ranks=num_ranks,
-        device=ray.train.torch.get_device(),
-    )
 
 
 def resume(trainer: Trainer, files: SeedFiles) -> tuple[int, dict[str, Any]]:

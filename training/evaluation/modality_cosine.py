@@ -7,13 +7,10 @@ which holds the graph too, may know no more for it.
 Shapes: N users, D width, Q pairs, E users at an end of any.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from training.encoding.all_users import UserVectors
 
 BLOCK = 16_384
 """Pairs whose vectors are read at once: those of all would be gigabytes."""
@@ -41,12 +38,3 @@ class View:
             rows = slice(start, start + BLOCK)
             np.einsum("qd,qd->q", units_ED[u_Q[rows]], units_ED[v_Q[rows]], out=found[rows])
         return found
-
-
-def views_of(vectors: UserVectors) -> Mapping[str, View]:
-    """Text and images, those of them that any user has."""
-    views = {
-        "text": View(vectors=vectors.text, has=vectors.has_text),
-        "images": View(vectors=vectors.image, has=vectors.has_image),
-    }
-    return {name: view for name, view in views.items() if view.has.any()}

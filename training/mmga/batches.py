@@ -22,9 +22,9 @@ from training.mmga.graph_encoder import Block
 from training.mmga.objectives.node_features import mask_nodes
 from training.mmga.training_data import PostArrays, TrainingData, signatures
 from training.networks.language_modelling import mask_tokens
-from training.pairs import draw_strangers
+from training.sampling.negatives import draw_strangers
 from training.sampling.neighbourhoods import Neighbourhood, neighbourhood, pair_keys, random_draw
-from training.sampling.source import choose_below
+from training.sampling.snapshot_source import choose_below
 
 MAX_GROUPS = 4
 MIN_CAPTIONS_OF_GROUP = 32

@@ -5,84 +5,28 @@ paper's literal form beside it (`paper_literal`). Widths are in floats, `num_` a
 in [0, 1].
 """
 
-import json
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, get_type_hints
+from dataclasses import dataclass, field
+from typing import Literal
 
 from training.errors import RecipeUnknown
+from training.networks.config import (
+    ComputeConfig,
+    ImageEncoderConfig,
+    PostPooling,
+    TextEncoderConfig,
+)
 from training.options.bounds import check_bounds
+from training.sampling.config import Edges, HardStrangers, Sampler
 
 GateInput = Literal["distance", "concat"]
 GateNormalisation = Literal["sigmoid", "softmax", "tanh", "raw"]
-Edges = Literal["mutual", "follows", "mutual+mentions", "follows+mentions"]
 NodeFeatures = Literal["X+R", "X"]
 Contrast = Literal["infonce", "pairwise", "paper_literal"]
-Pooling = Literal["cls", "mean"]
-PostPooling = Literal["mean", "attention"]
 Fusion = Literal["concat", "gated"]
 LanguageModelling = Literal["masked", "causal"]
 NodeFeatureLoss = Literal["huber", "scaled_cosine"]
 Weighting = Literal["fixed", "uncertainty"]
-HardStrangers = Literal["degree", "two_hop"]
 Order = Literal["alternating", "joint"]
-Precision = Literal["fp32", "bf16"]
-Sampler = Literal["snapshot", "database"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextEncoderConfig:
-    """A BERT encoder (eq. 2) and the ids of the special tokens of its vocabulary.
-
-    `initializer_range` is the deviation of the first weights. BERT's 0.02 suits its width of 768;
-    narrow encoders that learn from scratch need about width ** -0.5, or attention and output stay
-    flat for hundreds of steps. `pretrained` is a folder, or a name on the hub, of weights and
-    tokenizer whose sizes are these (None: from scratch); `num_trained_layers` counts the last
-    layers that training moves (None: all of them and the embeddings; 0: frozen).
-    """
-
-    vocabulary_size: int
-    max_tokens: int
-    width: int
-    num_layers: int
-    num_heads: int
-    feedforward_width: int
-    pooling: Pooling = "cls"
-    pad_id: int = 0
-    mask_id: int = 4
-    num_special: int = 5
-    dropout: float = 0.1
-    initializer_range: float = 0.02
-    pretrained: str | None = None
-    num_trained_layers: int | None = None
-
-    def __post_init__(self) -> None:
-        check_bounds(self, "text")
-        check_layers(self, "text")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageEncoderConfig:
-    """A ViT encoder (eq. 1) over square images; `pretrained` as in `TextEncoderConfig`."""
-
-    image_size: int
-    patch_size: int
-    width: int
-    num_layers: int
-    num_heads: int
-    feedforward_width: int
-    dropout: float = 0.0
-    initializer_range: float = 0.02
-    pretrained: str | None = None
-    num_trained_layers: int | None = None
-
-    def __post_init__(self) -> None:
-        check_bounds(self, "image")
-        check_layers(self, "image")
-        if self.image_size % self.patch_size:
-            raise RecipeUnknown(
-                f"image.patch_size {self.patch_size} does not divide image.image_size "
-                f"{self.image_size}; take one that does"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,26 +189,6 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeConfig:
-    """How a step is computed; up to rounding, none of this changes what it computes.
-
-    `num_ahead` batches are drawn while earlier ones are computed. `compiled` runs the encoders
-    through torch.compile, `checkpointed` computes their activations again in the backward pass.
-    Every `num_steps_per_gradient_norm` steps, which then take one more backward pass, the gradient
-    of each term is measured alone (0: never).
-    """
-
-    precision: Precision = "fp32"
-    compiled: bool = False
-    checkpointed: bool = False
-    num_ahead: int = 2
-    num_steps_per_gradient_norm: int = 25
-
-    def __post_init__(self) -> None:
-        check_bounds(self, "compute")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """Everything that, with a snapshot and a seed, determines a training run."""
 
@@ -277,48 +201,3 @@ class RunConfig:
     objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     sampler: Sampler = "snapshot"
-
-
-def to_json(config: RunConfig) -> str:
-    """The config as one JSON document, keys sorted."""
-    return json.dumps(asdict(config), sort_keys=True, indent=1)
-
-
-def from_json(document: str) -> RunConfig:
-    """The config that `to_json` wrote; options that it did not know yet have their defaults.
-
-    Raises RecipeUnknown where it holds an option that this software does not know, or lacks one.
-    """
-    parsed: RunConfig = _build(RunConfig, json.loads(document), "")
-    return parsed
-
-
-def check_layers(part: TextEncoderConfig | ImageEncoderConfig, name: str) -> None:
-    """Raises RecipeUnknown for heads that do not share the width, or layers that are not there."""
-    if part.width % part.num_heads:
-        raise RecipeUnknown(
-            f"{name}.num_heads {part.num_heads} does not divide {name}.width {part.width}; "
-            "take one that does"
-        )
-    if (part.num_trained_layers or 0) > part.num_layers:
-        raise RecipeUnknown(
-            f"{name}.num_trained_layers is {part.num_trained_layers} of {part.num_layers} layers; "
-            "take fewer, or none to train all"
-        )
-
-
-def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
-    hints = get_type_hints(kind)
-    known = {entry.name: entry for entry in fields(kind)}
-    if unknown := [name for name in values if name not in known]:
-        raise RecipeUnknown(f"no option {prefix}{unknown[0]}: a newer version wrote this config")
-    given: dict[str, Any] = {}
-    for name, entry in known.items():
-        if name in values:
-            value, nested = values[name], hints[name]
-            if is_dataclass(nested):
-                value = _build(nested, value, f"{prefix}{name}.")
-            given[name] = tuple(value) if isinstance(value, list) else value
-        elif entry.default is MISSING and entry.default_factory is MISSING:
-            raise RecipeUnknown(f"option {prefix}{name} is missing: an older version wrote this")
-    return kind(**given)

@@ -5,7 +5,7 @@ D widths.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -154,3 +154,17 @@ def normalise(
     if how == "softmax":
         return softmax_by_owner(scores_E, targets_E, num_targets)
     return scores_E
+
+
+def drop_modalities(nodes: NodeInputs, rate: float) -> NodeInputs:
+    """Hide R^I or R^T, each as often, of a share `rate` of the nodes that have both.
+
+    So the graph encoder learns to do without, as it must for users who have one of the two.
+    """
+    draw_n = torch.rand(nodes.has_text.shape, device=nodes.has_text.device)
+    both_n = nodes.has_image & nodes.has_text
+    return replace(
+        nodes,
+        has_image=nodes.has_image & ~(both_n & (draw_n < rate / 2)),
+        has_text=nodes.has_text & ~(both_n & (draw_n >= 1 - rate / 2)),
+    )

@@ -13,18 +13,17 @@ from torch import Tensor, nn
 from training.mmga.batches import EncoderBatch, GraphBatch, PostBatch, UserBatch
 from training.mmga.config import RunConfig
 from training.mmga.graph_encoder import GraphEncoder
-from training.mmga.message_gate import NodeInputs, rows
+from training.mmga.message_gate import NodeInputs, drop_modalities, rows
 from training.mmga.objectives.graph_contrast import NeighbourContrast, PairwiseContrast
 from training.mmga.objectives.graph_structure import GraphStructureModelling
 from training.mmga.objectives.node_features import NodeFeatureModelling
 from training.mmga.user_bank import ModalVectors, UserBank
 from training.networks.encoders import ImageEncoder, TextEncoder
-from training.networks.fusion import GatedFusion, drop_modalities
+from training.networks.fusion import GatedFusion
 from training.networks.image_text_contrast import ImageTextAlignment
-from training.networks.language_modelling import MaskedLanguageModelling
+from training.networks.language_modelling import CausalLanguageModelling, MaskedLanguageModelling
 from training.networks.pooling import post_pooling
 from training.networks.pretrained import fill_head, fill_image, fill_text
-from training.networks.causal import CausalLanguageModelling
 
 GRAPH_PARTS = ("graph", "fusion", "node_feature_modelling", "graph_structure_modelling")
 

@@ -2,10 +2,11 @@
 
 from training.errors import NothingToTrain, RecipeUnknown
 from training.mmga.batches import PostPools
-from training.mmga.config import ImageEncoderConfig, RunConfig, TextEncoderConfig
+from training.mmga.config import RunConfig
 from training.mmga.loss_weights import PHASE_TERMS, weights
 from training.mmga.phases import plan
 from training.mmga.training_data import TrainingData
+from training.networks.config import ImageEncoderConfig, TextEncoderConfig
 
 
 def check_enough(data: TrainingData, posts: PostPools) -> None:

@@ -9,15 +9,14 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from training.mmga.config import RunConfig
-from training.networks.pretrained import (
-    IMAGE_SIZES,
-    TEXT_SIZES,
+from training.networks.pretrained import IMAGE_SIZES, TEXT_SIZES
+from training.networks.weights import (
+    absolute_weights,
     described,
     from_cache_or_hub,
     one_line,
     source,
 )
-from training.places import absolute_weights
 
 
 def with_text_encoder(config: RunConfig, name: str) -> RunConfig:

@@ -4,15 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from training.errors import RecipeUnknown
-from training.mmga.config import (
-    ComputeConfig,
-    GraphEncoderConfig,
-    ImageEncoderConfig,
-    RunConfig,
-    ScheduleConfig,
-    TextEncoderConfig,
-    UserConfig,
-)
+from training.mmga.config import GraphEncoderConfig, RunConfig, ScheduleConfig, UserConfig
+from training.networks.config import ComputeConfig, ImageEncoderConfig, TextEncoderConfig
 
 
 def tiny() -> RunConfig:

@@ -5,7 +5,7 @@ microbatch) alone, so a run that resumes from a checkpoint repeats exactly what 
 does. Batches are functions of the same numbers, so they are drawn ahead.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.encoding.all_users import refill
 from training.engine.batch_loader import BatchLoader, moved
-from training.engine.distributed import averaging, data_parallel, share_rows, sum_over_ranks
+from training.engine.checkpoints import entries_below
+from training.engine.distributed import averaging, data_parallel, sum_over_ranks
+from training.engine.optimiser import gradient_norms, load_optimiser, optimiser_state
 from training.engine.sharding import share_of
-from training.errors import NotFinite
+from training.engine.step_log import StepRecord
 from training.mmga.batches import (
     EncoderBatch,
     GraphBatch,
@@ -27,22 +28,16 @@ from training.mmga.batches import (
     split_posts,
 )
 from training.mmga.collapse import Finding
-from training.mmga.config import RunConfig
+from training.mmga.config import RunConfig, ScheduleConfig
 from training.mmga.diagnosis import diagnose
 from training.mmga.loss_weights import Batch, WeighedNetwork
 from training.mmga.model import MMGA, build
-from training.mmga.optimisation import (
-    descend,
-    gradient_norms,
-    load_optimiser,
-    optimiser_state,
-    optimisers_of,
-)
+from training.mmga.optimisation import descend, optimisers_of
 from training.mmga.phases import MOVERS, Stage, num_steps, stage_of
 from training.mmga.preconditions import check_enough, check_weights
 from training.mmga.training_data import TrainingData
-from training.mmga.user_bank import bank_of
-from training.step_record import StepRecord
+from training.mmga.user_bank import bank_of, share_rows
+from training.mmga.user_vectors import refill
 
 HELD_OUT_POSTS = 0.05
 NUM_HELD_OUT_BATCHES = 8
@@ -246,11 +241,11 @@ class Trainer:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over a state that `state` gave."""
-        self.model.load_state_dict(part(state, "model"))
-        self.weighed.weighting.load_state_dict(part(state, "weighting"))
-        self.bank.load(part(state, "bank"))
+        self.model.load_state_dict(entries_below(state, "model"))
+        self.weighed.weighting.load_state_dict(entries_below(state, "weighting"))
+        self.bank.load(entries_below(state, "bank"))
         for mover, chosen in self.optimisers.items():
-            load_optimiser(chosen, part(state, mover))
+            load_optimiser(chosen, entries_below(state, mover))
 
     @property
     def num_steps(self) -> int:
@@ -271,20 +266,7 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(words[0]) << 31 ^ int(words[1])
 
 
-def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Entries below a prefix, without it."""
-    dotted = f"{prefix}."
-    return {
-        name.removeprefix(dotted): tensor
-        for name, tensor in state.items()
-        if name.startswith(dotted)
-    }
-
-
-def check_finite(losses: Mapping[str, float], step: int) -> None:
-    """Raises NotFinite at the first loss that is not a number."""
-    for name, value in losses.items():
-        if not np.isfinite(value):
-            raise NotFinite(
-                f"loss {name} of step {step} is {value}; lower the learning rates of the recipe"
-            )
+def is_due(schedule: ScheduleConfig, number: int) -> bool:
+    """Whether a checkpoint follows this step: every so many, and at the end of each stage."""
+    last = stage_of(schedule, number).last
+    return number == last or (number + 1) % schedule.num_steps_per_checkpoint == 0

@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from training.mmga.config import Edges
-from training.sampling.source import GraphOfUsers, GraphSource, SnapshotSource
+from training.sampling.config import Edges
+from training.sampling.snapshot_source import GraphOfUsers, SnapshotSource
+from training.sampling.source import GraphSource
 
 NUM_ENDS = 2
 """[CLS] and [SEP]: a caption of no more tokens is empty."""

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.engine.distributed import gathered
 from training.mmga.config import RunConfig
 from training.mmga.training_data import PostLists, TrainingData
 
@@ -150,3 +151,15 @@ def bank_of(data: TrainingData, config: RunConfig, device: torch.device | None =
 def has_posts(lists: PostLists) -> NDArray[np.bool_]:
     """Which users (N,) have posts in the lists."""
     return np.diff(lists.indptr) > 0
+
+
+def share_rows(bank: UserBank, users: Tensor, num_ranks: int) -> None:
+    """Write to every rank's bank the rows of the users that each rank has just written.
+
+    In the order of the ranks: of a user that two have written, the last one's row stays in all.
+    """
+    rows = bank.read(users)
+    mine = [users, rows.image, rows.text, rows.has_image, rows.has_text]
+    for users, image, text, has_image, has_text in gathered(mine, num_ranks):
+        vectors = ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
+        bank.write(users, vectors)

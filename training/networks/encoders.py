@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedModel, ViTConfig, ViTModel
 
-from training.mmga.config import ComputeConfig, ImageEncoderConfig, TextEncoderConfig
+from training.networks.config import ComputeConfig, ImageEncoderConfig, TextEncoderConfig
 
 ON_ONE_MACHINE = ComputeConfig()
 

@@ -6,13 +6,9 @@ unit is an option.
 Shapes: n users, Dg, Di, Dt widths.
 """
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-
-from training.mmga.message_gate import NodeInputs
 
 
 class GatedFusion(nn.Module):
@@ -52,17 +48,3 @@ class GatedFusion(nn.Module):
             for gate, each, view, mask in zip(self.gates, self.maps, views, known, strict=True)
         ]
         return torch.stack(parts).sum(0)
-
-
-def drop_modalities(nodes: NodeInputs, rate: float) -> NodeInputs:
-    """Hide R^I or R^T, each as often, of a share `rate` of the nodes that have both.
-
-    So the graph encoder learns to do without, as it must for users who have one of the two.
-    """
-    draw_n = torch.rand(nodes.has_text.shape, device=nodes.has_text.device)
-    both_n = nodes.has_image & nodes.has_text
-    return replace(
-        nodes,
-        has_image=nodes.has_image & ~(both_n & (draw_n < rate / 2)),
-        has_text=nodes.has_text & ~(both_n & (draw_n >= 1 - rate / 2)),
-    )

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu
 
-from training.mmga.config import TextEncoderConfig
+from training.networks.config import TextEncoderConfig
 
 
 def mask_tokens(
@@ -60,3 +60,22 @@ class MaskedLanguageModelling(nn.Module):
             logits_MV, labels_M, label_smoothing=self.label_smoothing, reduction="sum"
         )
         return total / max(1, labels_M.numel())
+
+
+class CausalLanguageModelling(MaskedLanguageModelling):
+    """Predicts each token from those before it, by a head like that of the masked form."""
+
+    def __init__(self, config: TextEncoderConfig, label_smoothing: float) -> None:
+        super().__init__(config, label_smoothing)
+        self.num_special = config.num_special
+
+    def predict(
+        self,
+        hidden_BTD: Float[Tensor, "B T D"],
+        tokens_BT: Int[Tensor, "B T"],
+        word_embeddings_VD: Float[Tensor, "V D"],
+    ) -> Float[Tensor, ""]:
+        """Mean cross entropy over the ordinary tokens, as in the masked form; 0 without any."""
+        next_BT = tokens_BT[:, 1:]
+        ordinary_BT = next_BT >= self.num_special
+        return self(hidden_BTD[:, :-1], next_BT, ordinary_BT, word_embeddings_VD)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from training.mmga.config import PostPooling
+from training.networks.config import PostPooling
 
 
 class MeanPooling(nn.Module):

@@ -18,8 +18,8 @@ from tokenizers.trainers import WordPieceTrainer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from training.errors import WeightsUnusable
-from training.mmga.config import TextEncoderConfig
-from training.networks.pretrained import from_cache_or_hub, one_line, source
+from training.networks.config import TextEncoderConfig
+from training.networks.weights import from_cache_or_hub, one_line, source
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"

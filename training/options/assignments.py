@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from training.errors import RecipeUnknown
 from training.mmga.config import RunConfig
-from training.places import absolute_weights
+from training.networks.weights import absolute_weights
 
 NO = {"false": False, "no": False, "off": False, "0": False}
 YES = {"true": True, "yes": True, "on": True, "1": True}

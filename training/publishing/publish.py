@@ -41,7 +41,8 @@ from featurestore.generations.generation import Generation, Generations
 from featurestore.generations.soundness import Soundness, sound
 from featurestore.heads import save_head
 from featurestore.history import History, Slice
-from featurestore.online.store import OnlineStore, Watermark, open_online_store
+from featurestore.online.open import open_online_store
+from featurestore.online.store import OnlineStore, Watermark
 from featurestore.representation import representation
 from featurestore.settings import FeatureStoreSettings
 from graphdb.snapshot.snapshot import Snapshot

@@ -19,7 +19,8 @@ from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
 from featurestore.history import History
-from featurestore.online.store import OnlineStore, Watermark, open_online_store
+from featurestore.online.open import open_online_store
+from featurestore.online.store import OnlineStore, Watermark
 from featurestore.settings import FeatureStoreSettings
 from graphdb.store import GraphStore
 from training.publishing.publish import absent, pages

@@ -1,5 +1,6 @@
 """What a run is worth: every seed before and after training, beside the floors, by one judge."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from training.encoding.all_users import UserVectors
 from training.engine.progress import Reporter
 from training.evaluation.comparison import Evaluation, compare
 from training.evaluation.evaluator import Scores, prepare_judge
-from training.evaluation.modality_cosine import views_of
+from training.evaluation.modality_cosine import View
 from training.evaluation.user_texts import read_user_texts
 from training.mmga.config import Fusion
 from training.runs.run import TrainedRun
@@ -57,3 +58,12 @@ def scales_of(vectors: UserVectors, fusion: Fusion) -> dict[str, float]:
     """What each part of R is multiplied with. A fused vector holds image and text: theirs is 0."""
     scales = fit_scales(vectors.graph, vectors.image, vectors.text)
     return scales if fusion == "concat" else scales | {"image": 0.0, "text": 0.0}
+
+
+def views_of(vectors: UserVectors) -> Mapping[str, View]:
+    """Text and images, those of them that any user has."""
+    views = {
+        "text": View(vectors=vectors.text, has=vectors.has_text),
+        "images": View(vectors=vectors.image, has=vectors.has_image),
+    }
+    return {name: view for name, view in views.items() if view.has.any()}

@@ -7,15 +7,16 @@ from typing import Any
 
 from featurestore.settings import FeatureStoreSettings
 from graphdb.store import GraphStore
+from training.engine.files import write_json
 from training.engine.progress import Reporter
 from training.engine.step_log import losses_of, read_losses
 from training.errors import EvaluationImpossible
 from training.evaluation.comparison import render_evaluation
-from training.mmga.config import to_json
+from training.options.document import to_json
 from training.publishing.publish import Publication, Published, publish
 from training.runs.evaluate import RunEvaluation, evaluate_run, scales_of
 from training.runs.run import RunRequest, TrainedRun, train_run
-from training.runs.run_folder import drop_old, finish, write_json
+from training.runs.run_folder import drop_old, finish
 from training.runs.seeds import collapses, held_out
 from training.settings import TrainingSettings
 

@@ -22,13 +22,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
-
-from training.engine.files import write_text
+from training.engine.files import read_json, write_json
 from training.errors import RecipeUnknown, RunUnreadable
-from training.mmga.config import RunConfig, from_json, to_json
+from training.mmga.config import RunConfig
+from training.options.document import from_json, to_json
 
 FORMAT_VERSION = 2
 NUM_KEPT = 3
@@ -198,26 +195,3 @@ def interrupted(
             finished.add(run.workers)
         elif run.workers not in finished and run.snapshot.is_dir():
             yield run
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors by name. Raises RunUnreadable."""
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise RunUnreadable(f"{path} cannot be read ({error}); delete the run's folder") from error
-    return tensors
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON document, whole or not at all."""
-    write_text(path, json.dumps(values, sort_keys=True, indent=1))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises RunUnreadable."""
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunUnreadable(f"{path} cannot be read ({error}); delete the run's folder") from error
-    return values

@@ -10,27 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphdb.snapshot.snapshot import Snapshot
-from training.encoding.all_users import (
-    DEFAULT,
-    Chunks,
-    KnownVectors,
-    UserVectors,
-    best_device,
-    encode_users,
-)
+from training.encoding.all_users import KnownVectors, UserVectors, best_device, encode_users
 from training.encoding.ray_tasks import encode_ranges
 from training.encoding.shards import EncodingJob, join
 from training.encoding.vectors_file import load_vectors, save_vectors
-from training.engine.files import save_tensors
+from training.engine.files import load_tensors, save_tensors
 from training.engine.progress import Reporter
 from training.engine.ray_cluster import ray_session
 from training.inputs.post_inputs import PostInputs
-from training.mmga.config import to_json
 from training.mmga.model import MMGA, blank
 from training.mmga.trainer import initial_model
 from training.mmga.training_data import TrainingData
-from training.runs.run_folder import Run, load_tensors
-from training.sampling.source import GraphSource, SnapshotSource
+from training.mmga.user_vectors import DEFAULT, Chunks
+from training.options.document import to_json
+from training.runs.run_folder import Run
+from training.sampling.snapshot_source import SnapshotSource
+from training.sampling.source import GraphSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

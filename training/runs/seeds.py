@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.engine.checkpoints import drop_torn, newest_checkpoint
-from training.engine.files import save_tensors
+from training.engine.checkpoints import drop_torn, entries_below, newest_checkpoint
+from training.engine.files import load_tensors, save_tensors, write_json
 from training.engine.progress import Reporter
 from training.engine.ray_cluster import fit_seed, ray_session
 from training.engine.seed_files import SeedFiles
@@ -16,10 +16,9 @@ from training.engine.tracking.mlflow import MLflow, flattened
 from training.engine.tracking.tensorboard import TensorBoard
 from training.engine.tracking.tracker import Tracker, tracked
 from training.errors import RunFailed
-from training.mmga.config import to_json
 from training.mmga.phases import num_steps
-from training.mmga.trainer import part
-from training.runs.run_folder import Run, load_tensors, write_json
+from training.options.document import to_json
+from training.runs.run_folder import Run
 from training.settings import TrainingSettings
 
 
@@ -82,7 +81,7 @@ def end_seed(run: Run, seed: int, files: SeedFiles) -> None:
             f"{files.checkpoints}; with workers on several machines that folder must be shared"
         )
     write_json(files.folder / "summary.json", last.told)
-    save_tensors(run.model(seed), part(load_tensors(last.state), "model"))
+    save_tensors(run.model(seed), entries_below(load_tensors(last.state), "model"))
     drop_states(files)
 
 

@@ -23,11 +23,12 @@ from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.sampling.neighbours import ALL, nearest_by_hash
 from graphdb.store import Change, GraphStore, Relation
 from training.errors import NothingToTrain
-from training.mmga.config import Edges
+from training.sampling.config import Edges
 from training.sampling.edge_proposals import FollowSlots
 from training.sampling.negatives import Strangers
 from training.sampling.retries import patiently
-from training.sampling.source import Drawn, GraphOfUsers, GraphVersions, Pairs
+from training.sampling.snapshot_source import GraphOfUsers
+from training.sampling.source import Drawn, GraphVersions, Pairs
 
 MAX_ROUNDS = 60
 """Of proposals, before the database is said to hold no edge to train on."""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
-from ingest.dead_letters.dead_letter import DeadLetterFile
+from ingest.dead_letters.file import DeadLetterFile
 from ingest.pipeline import Pipeline
 from ingest.sources.files import FileSource
 from tests.graphdb.oracle import GraphOracle

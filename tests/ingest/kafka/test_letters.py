@@ -80,7 +80,8 @@ def stale_rule_rejected(stream: Stream, run: Run) -> None:
 def test_letters_of_a_file_are_replayed_into_the_graph(
     home: Path, tmp_path: Path, run: Run
 ) -> None:
-    from ingest.dead_letters.dead_letter import DeadLetterFile, Payload, rejected
+    from ingest.dead_letters.dead_letter import Payload, rejected
+    from ingest.dead_letters.file import DeadLetterFile
 
     events = write(tmp_path / "e.jsonl", [b"broken", *follow_lines(2)])
     run("ingest", "--events", events, "--no-statistics")

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from featurestore.errors import GenerationMissing
 from featurestore.generations.generation import Generations
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from training.cli.generations import generations
 

@@ -9,12 +9,13 @@ from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 from tests.training.small_network import small_config
 from training.cli.train import train
 from training.errors import RecipeUnknown, WeightsUnusable
-from training.mmga.config import RunConfig, from_json
+from training.mmga.config import RunConfig
 from training.mmga.model import build
 from training.mmga.pretrained_sizes import with_image_encoder, with_text_encoder
 from training.mmga.recipes import paper_literal, recipe
 from training.networks.tokenizer import pretrained_tokenizer, train_tokenizer
 from training.options.assignments import options, with_options
+from training.options.document import from_json
 
 
 def shown(*arguments: str) -> RunConfig:

@@ -5,11 +5,12 @@ import pytest
 
 from graphdb.folds import HELD_OUT_FOLDS
 from tests.training.small_network import small_config, small_data, small_network
-from training.encoding.all_users import Chunks, UserVectors, encode_users
+from training.encoding.all_users import UserVectors, encode_users
 from training.mmga.config import RunConfig
 from training.mmga.trainer import initial_model
 from training.mmga.training_data import TrainingData, training_data
-from training.sampling.source import SnapshotSource
+from training.mmga.user_vectors import Chunks
+from training.sampling.snapshot_source import SnapshotSource
 
 PARTS = ("graph", "image", "text", "has_image", "has_text")
 

@@ -11,7 +11,7 @@ import torch
 
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config
-from training.encoding.all_users import Chunks, UserVectors, encode_users
+from training.encoding.all_users import UserVectors, encode_users
 from training.encoding.ray_tasks import encode_ranges
 from training.encoding.shards import EncodingJob
 from training.engine.files import save_tensors
@@ -20,9 +20,10 @@ from training.engine.ray_cluster import ray_session
 from training.mmga.config import RunConfig
 from training.mmga.trainer import initial_model
 from training.mmga.training_data import training_data
+from training.mmga.user_vectors import Chunks
 from training.runs.run import RunRequest, run_inputs, run_tokenizer, start_or_resume
 from training.runs.seed_vectors import SeedEncoder
-from training.sampling.source import SnapshotSource
+from training.sampling.snapshot_source import SnapshotSource
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from training.engine.checkpoints import drop_torn, newest_checkpoint, save_checkpoint
+from training.engine.files import load_tensors
 from training.engine.step_log import LossTail, append_losses, read_losses
-from training.runs.run_folder import load_tensors
 
 
 def save(folder: Path, *steps: int) -> None:

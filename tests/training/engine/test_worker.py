@@ -9,10 +9,10 @@ import ray.train
 from tests.training.small_network import small_config, small_network
 from training.engine import worker
 from training.errors import NotFinite
-from training.mmga.config import to_json
 from training.mmga.trainer import Trainer
 from training.mmga.training_data import training_data
-from training.sampling.source import SnapshotSource
+from training.options.document import to_json
+from training.sampling.snapshot_source import SnapshotSource
 
 
 class WatchedSource(SnapshotSource):

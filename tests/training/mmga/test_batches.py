@@ -7,12 +7,12 @@ import torch
 from graphdb.folds import HELD_OUT_FOLDS, fold
 from tests.training.small_network import small_config, small_data, small_network, with_schedule
 from training.mmga.batches import graph_batch, split_posts, user_batch
-from training.mmga.config import Edges
 from training.mmga.message_gate import NodeInputs, rows
 from training.mmga.trainer import Trainer
 from training.mmga.training_data import TrainingData, signatures, training_data
-from training.pairs import draw_strangers
-from training.sampling.source import ends_of
+from training.sampling.config import Edges
+from training.sampling.negatives import draw_strangers
+from training.sampling.snapshot_source import ends_of
 
 EDGES: tuple[Edges, ...] = ("mutual", "follows")
 

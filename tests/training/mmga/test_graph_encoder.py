@@ -14,7 +14,7 @@ from training.mmga.graph_encoder import Block, GatedLayer, GraphEncoder, degree_
 from training.mmga.message_gate import NodeInputs
 from training.mmga.recipes import paper_literal
 from training.sampling.neighbourhoods import fixed_draw, neighbourhood, pair_keys, random_draw
-from training.sampling.source import SnapshotSource
+from training.sampling.snapshot_source import SnapshotSource
 
 NUM_FEATURES = 16
 

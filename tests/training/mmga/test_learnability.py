@@ -18,12 +18,12 @@ from torch.nn.functional import huber_loss
 
 from tests.training.learnable_network import Shuffled, learnable_data
 from tests.training.small_network import small_config
-from training.encoding.all_users import refill
 from training.mmga.batches import EncoderBatch, GraphBatch, UserBatch
 from training.mmga.config import RunConfig
 from training.mmga.objectives.node_features import COSINE_POWER
 from training.mmga.trainer import Trainer
 from training.mmga.user_bank import UserBank
+from training.mmga.user_vectors import refill
 
 NUM_STEPS = 50
 NUM_HELD_OUT_BATCHES = 8

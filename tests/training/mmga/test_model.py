@@ -13,11 +13,12 @@ from tests.training.small_network import (
     with_objectives,
     with_users,
 )
+from training.engine.step_log import check_finite
 from training.errors import NotFinite, NothingToTrain
 from training.mmga.batches import GraphBatch
 from training.mmga.config import RunConfig
 from training.mmga.recipes import paper_literal
-from training.mmga.trainer import Trainer, check_finite
+from training.mmga.trainer import Trainer
 from training.mmga.training_data import training_data
 from training.mmga.user_bank import UserBank
 

@@ -14,8 +14,7 @@ from training.mmga.objectives.graph_structure import GraphStructureModelling
 from training.mmga.objectives.node_features import NodeFeatureModelling, feature_errors
 from training.networks.encoders import TextEncoder
 from training.networks.image_text_contrast import ImageTextAlignment
-from training.networks.language_modelling import mask_tokens
-from training.networks.causal import CausalLanguageModelling
+from training.networks.language_modelling import CausalLanguageModelling, mask_tokens
 
 WIDTH = 16
 

@@ -6,10 +6,11 @@ import torch
 
 from tests.training.small_network import with_objectives, with_schedule, with_users
 from training.errors import RecipeUnknown
-from training.mmga.config import GraphEncoderConfig, from_json, to_json
+from training.mmga.config import GraphEncoderConfig
 from training.mmga.model import MMGA
 from training.mmga.recipes import RECIPES, paper_literal, recipe
 from training.options.assignments import options
+from training.options.document import from_json, to_json
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from tests.training.small_network import small_config, small_data, with_objectives, with_schedule
+from training.engine.optimiser import optimiser, parameters_of
+from training.engine.step_log import StepRecord
 from training.errors import RecipeUnknown
 from training.mmga.config import RunConfig
-from training.mmga.optimisation import descend, optimiser, parameters_of
+from training.mmga.optimisation import descend
 from training.mmga.trainer import Trainer
-from training.step_record import StepRecord
 
 ALTERNATING = {"phase0": 0, "encoders": 4, "graph": 7}
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.training.small_network import small_config
-from training.mmga.config import ComputeConfig
 from training.mmga.recipes import recipe
+from training.networks.config import ComputeConfig
 from training.networks.encoders import ImageEncoder, TextEncoder, masked_mean
 from training.networks.pooling import mean_by_owner
 

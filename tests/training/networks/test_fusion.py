@@ -4,10 +4,10 @@ import torch
 
 from tests.training.small_network import small_config, small_data, with_users
 from training.encoding.all_users import encode_users
-from training.mmga.message_gate import NodeInputs
+from training.mmga.message_gate import NodeInputs, drop_modalities
 from training.mmga.model import build
 from training.mmga.trainer import Trainer
-from training.networks.fusion import GatedFusion, drop_modalities
+from training.networks.fusion import GatedFusion
 from training.runs.evaluate import representation_of
 
 VIEWS = ("graph", "image", "text", "has_image", "has_text")

@@ -7,9 +7,9 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer, 
 
 from tests.training.small_network import small_config
 from training.errors import WeightsUnusable
-from training.mmga.config import TextEncoderConfig
 from training.mmga.model import blank, build
 from training.mmga.recipes import recipe
+from training.networks.config import TextEncoderConfig
 from training.networks.encoders import ImageEncoder, TextEncoder, vit_config
 from training.networks.pretrained import fill_image, fill_text
 from training.networks.tokenizer import load_tokenizer, pretrained_tokenizer, tokenizer_json

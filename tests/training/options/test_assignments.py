@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from training.errors import RecipeUnknown
-from training.mmga.config import GraphEncoderConfig, from_json, to_json
+from training.mmga.config import GraphEncoderConfig
 from training.mmga.recipes import RECIPES, paper_literal, recipe
 from training.options.assignments import options, with_options
+from training.options.document import from_json, to_json
 
 TINY = recipe("tiny")
 

@@ -15,7 +15,7 @@ from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
 from featurestore.heads import Head, load_head
 from featurestore.history import History
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.representation import fit_scales, representation
 from featurestore.settings import FeatureStoreSettings
 from graphdb.facts import Batch, UserDeletion

@@ -8,7 +8,7 @@ import pytest
 from featurestore.definitions import representation_name
 from featurestore.errors import GenerationMissing
 from featurestore.feast_adapter.registry import FeatureRegistry
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from graphdb.facts import Batch, UserDeletion
 from tests.featurestore.redis_database import emptied

@@ -32,7 +32,8 @@ from training.mmga.config import RunConfig
 from training.mmga.trainer import Trainer
 from training.mmga.training_data import training_data
 from training.sampling.database_source import DatabaseSource
-from training.sampling.source import GraphSource, SnapshotSource
+from training.sampling.snapshot_source import SnapshotSource
+from training.sampling.source import GraphSource
 
 SEEDS = (0, 1, 2, 3)
 NUM_USERS = 60

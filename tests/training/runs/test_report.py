@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from featurestore.generations.generation import Generations
-from featurestore.online.store import open_online_store
+from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config

@@ -17,25 +17,17 @@ from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config
 from training.encoding.all_users import UserVectors
 from training.encoding.vectors_file import load_vectors, save_vectors
-from training.engine.files import write_text
+from training.engine.files import load_tensors, write_text
 from training.engine.progress import ConsoleReporter
 from training.engine.seed_files import SeedFiles
 from training.engine.step_log import append_losses, read_losses
 from training.errors import RunUnreadable
-from training.mmga.config import RunConfig, Sampler
+from training.mmga.config import RunConfig
 from training.mmga.recipes import paper_literal
 from training.runs.run import RunRequest, code_version, environment, start_or_resume
-from training.runs.run_folder import (
-    Run,
-    begin,
-    drop_old,
-    finish,
-    interrupted,
-    load_tensors,
-    open_run,
-    runs,
-)
+from training.runs.run_folder import Run, begin, drop_old, finish, interrupted, open_run, runs
 from training.runs.seeds import train_seeds
+from training.sampling.config import Sampler
 from training.settings import TrainingSettings
 
 

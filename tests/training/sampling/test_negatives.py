@@ -4,8 +4,8 @@ import numpy as np
 
 from tests.training.small_network import small_config, small_data, small_network
 from training.mmga.batches import graph_batch
-from training.pairs import draw_strangers
-from training.sampling.source import SnapshotSource, ends_of
+from training.sampling.negatives import draw_strangers
+from training.sampling.snapshot_source import SnapshotSource, ends_of
 
 
 def share_within_two_hops(source: SnapshotSource, hard: str) -> float:

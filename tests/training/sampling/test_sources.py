@@ -15,10 +15,11 @@ from graphdb.store import GraphStore
 from tests.graphdb.made_facts import batch_of, follow, post, profile, unfollow
 from tests.graphdb.sampling_rules import excess
 from training.errors import NothingToTrain
-from training.mmga.config import Edges
-from training.pairs import draw_strangers
+from training.sampling.config import Edges
 from training.sampling.database_source import DatabaseSource, in_random_order
-from training.sampling.source import GraphVersions, SnapshotSource
+from training.sampling.negatives import draw_strangers
+from training.sampling.snapshot_source import SnapshotSource
+from training.sampling.source import GraphVersions
 
 NUM_USERS = 40
 KINDS: tuple[Edges, ...] = ("mutual", "follows+mentions")

@@ -1,0 +1,105 @@
+"""Options of the encoders, and of how they are computed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from training.errors import RecipeUnknown
+from training.options.bounds import check_bounds
+
+Pooling = Literal["cls", "mean"]
+
+
+PostPooling = Literal["mean", "attention"]
+
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextEncoderConfig:
+    """A BERT encoder (eq. 2) and the ids of the special tokens of its vocabulary.
+
+    `initializer_range` is the deviation of the first weights. BERT's 0.02 suits its width of 768;
+    narrow encoders that learn from scratch need about width ** -0.5, or attention and output stay
+    flat for hundreds of steps. `pretrained` is a folder, or a name on the hub, of weights and
+    tokenizer whose sizes are these (None: from scratch); `num_trained_layers` counts the last
+    layers that training moves (None: all of them and the embeddings; 0: frozen).
+    """
+
+    vocabulary_size: int
+    max_tokens: int
+    width: int
+    num_layers: int
+    num_heads: int
+    feedforward_width: int
+    pooling: Pooling = "cls"
+    pad_id: int = 0
+    mask_id: int = 4
+    num_special: int = 5
+    dropout: float = 0.1
+    initializer_range: float = 0.02
+    pretrained: str | None = None
+    num_trained_layers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "text")
+        check_layers(self, "text")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEncoderConfig:
+    """A ViT encoder (eq. 1) over square images; `pretrained` as in `TextEncoderConfig`."""
+
+    image_size: int
+    patch_size: int
+    width: int
+    num_layers: int
+    num_heads: int
+    feedforward_width: int
+    dropout: float = 0.0
+    initializer_range: float = 0.02
+    pretrained: str | None = None
+    num_trained_layers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "image")
+        check_layers(self, "image")
+        if self.image_size % self.patch_size:
+            raise RecipeUnknown(
+                f"image.patch_size {self.patch_size} does not divide image.image_size "
+                f"{self.image_size}; take one that does"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeConfig:
+    """How a step is computed; up to rounding, none of this changes what it computes.
+
+    `num_ahead` batches are drawn while earlier ones are computed. `compiled` runs the encoders
+    through torch.compile, `checkpointed` computes their activations again in the backward pass.
+    Every `num_steps_per_gradient_norm` steps, which then take one more backward pass, the gradient
+    of each term is measured alone (0: never).
+    """
+
+    precision: Precision = "fp32"
+    compiled: bool = False
+    checkpointed: bool = False
+    num_ahead: int = 2
+    num_steps_per_gradient_norm: int = 25
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "compute")
+
+
+def check_layers(part: TextEncoderConfig | ImageEncoderConfig, name: str) -> None:
+    """Raises RecipeUnknown for heads that do not share the width, or layers that are not there."""
+    if part.width % part.num_heads:
+        raise RecipeUnknown(
+            f"{name}.num_heads {part.num_heads} does not divide {name}.width {part.width}; "
+            "take one that does"
+        )
+    if (part.num_trained_layers or 0) > part.num_layers:
+        raise RecipeUnknown(
+            f"{name}.num_trained_layers is {part.num_trained_layers} of {part.num_layers} layers; "
+            "take fewer, or none to train all"
+        )
