@@ -241,7 +241,7 @@ def judge_of(home: Path, config: RunConfig, events: Path) -> ChoosingJudge:
 
 
 def changed(config: RunConfig, variant: str) -> RunConfig:
-    """The default with what the variant changes. Raises RecipeUnknown."""
+    """The default with what the variant changes. Raises ConfigInvalid."""
     if variant == LITERAL:
         return paper_literal(config)
     return with_options(config, VARIANTS[variant])

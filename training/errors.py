@@ -1,7 +1,7 @@
 """Errors of training.
 
     TrainingError
-    ├── RecipeUnknown        no recipe of that name, or options that exclude each other
+    ├── ConfigInvalid        no such recipe or option, or values that a config cannot have
     ├── WeightsUnusable      pretrained weights cannot be had, or have other sizes than the run
     ├── NothingToTrain       the graph has too few users, posts or follows for a run
     ├── PostInputsUnusable   the caches of tokens or pixels cannot be written or read
@@ -20,8 +20,8 @@ class TrainingError(Exception):
     """Root of the errors that `training` raises."""
 
 
-class RecipeUnknown(TrainingError):
-    """No recipe of that name, or options that exclude each other."""
+class ConfigInvalid(TrainingError):
+    """No such recipe or option, or values that a config cannot have."""
 
 
 class WeightsUnusable(TrainingError):

@@ -17,12 +17,12 @@ from typing import Any
 
 import psutil
 
-from training.engine import worker
 from training.engine.files import write_text
 from training.engine.step_log import StepRecord
+from training.mmga import worker
 from training.mmga.trainer import Trainer
 
-train_seed = worker.train_seed
+work = worker.work
 
 
 def plan(home: Path, deaths: list[dict[str, Any]]) -> None:
@@ -30,7 +30,7 @@ def plan(home: Path, deaths: list[dict[str, Any]]) -> None:
 
 
 def train_and_die(arguments: dict[str, Any]) -> None:
-    """What a Ray worker runs in place of `train_seed`, whose arguments it takes."""
+    """What a Ray worker runs in place of `work`, whose arguments it takes."""
     home = Path(arguments["folder"]).parents[2]
     steps = Trainer.steps
 
@@ -43,7 +43,7 @@ def train_and_die(arguments: dict[str, Any]) -> None:
             yield record
 
     Trainer.steps = deadly
-    train_seed(arguments)
+    work(arguments)
 
 
 def kill(victim: str, driver: int) -> None:
@@ -65,7 +65,7 @@ def main(home: Path, workers: int) -> None:
     from training.settings import TrainingSettings
 
     write_text(home / "driver.pid", str(os.getpid()))
-    worker.train_seed = train_and_die
+    worker.work = train_and_die
     settings = TrainingSettings(home=home, media_root=home.parent / "media", num_threads=1)
     train(settings, workers=workers)
 

@@ -13,6 +13,8 @@ from training.options.assignments import options, with_options
 from training.options.document import to_json
 from training.sampling.config import Sampler
 
+WEIGHTS = ("text.pretrained", "image.pretrained")
+
 
 def choices() -> str:
     """The options that take one of a few words, for the help."""
@@ -104,11 +106,24 @@ def train(
     config = paper_literal(config) if literal else config
     config = with_encoders(config, text_encoder, image_encoder)
     own = (f"sampler={sampler}",) if sampler else ()
-    config = with_options(config, assignments + own)
+    config = with_options(config, (*map(with_absolute_weights, assignments), *own))
     if show:
         click.echo(to_json(config))
         return
     run(config, num_seeds, workers, anew=anew, publishing=not no_publish, as_json=as_json)
+
+
+def with_absolute_weights(assignment: str) -> str:
+    """The assignment, with the whole path where it names a folder of pretrained weights.
+
+    Ray gives each worker a current folder of its own.
+    """
+    name, separator, value = assignment.partition("=")
+    if name.strip() not in WEIGHTS or value.strip().lower() == "none":
+        return assignment
+    from training.networks.weights import absolute_weights
+
+    return name + separator + absolute_weights(value.strip())
 
 
 def with_encoders(config: RunConfig, text: str | None, image: str | None) -> RunConfig:

@@ -98,7 +98,7 @@ def encode_range(job: EncodingJob, kind: Kind, number: int) -> None:
 @lru_cache(maxsize=1)
 def opened(job: EncodingJob) -> tuple[MMGA, TrainingData, GraphSource]:
     """Network, posts and follows; kept by a process for the next range of the same job."""
-    config = from_json(job.config)
+    config = from_json(RunConfig, job.config)
     snapshot = open_snapshot(job.snapshot, verify=False)
     data = training_data(snapshot, open_post_inputs(job.post_inputs), config.graph.edges)
     model = blank(config, data.statistics.shape[1])
@@ -155,7 +155,7 @@ def modal_rows(vectors: ModalVectors) -> NDArray[Any]:
 
 def join(job: EncodingJob, path: Path) -> None:
     """Make one file of vectors of the files of all ranges, one range in memory at a time."""
-    config: RunConfig = from_json(job.config)
+    config = from_json(RunConfig, job.config)
 
     def modal(name: str) -> Any:
         return lambda: (

@@ -24,16 +24,16 @@ NUM_KEPT = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The state before `next_step`, in the file `state`, and what the run told until then."""
+    """The state before `next_step`, in the file `state`, and the metadata of the run until then."""
 
     next_step: int
     state: Path
     digest: str
-    told: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 def save_checkpoint(
-    folder: Path, next_step: int, state: Mapping[str, Tensor], told: Mapping[str, Any]
+    folder: Path, next_step: int, state: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> None:
     """Write the state before `next_step`; checkpoints of later steps go, and all but one earlier.
 
@@ -41,7 +41,7 @@ def save_checkpoint(
     """
     path = folder / f"{next_step:08d}.safetensors"
     save_tensors(path, state)
-    values = {"next_step": next_step, "digest": digest(path), "told": dict(told)}
+    values = {"next_step": next_step, "digest": digest(path), "metadata": dict(metadata)}
     write_text(path.with_suffix(".json"), json.dumps(values, sort_keys=True))
     earlier = [number for number in numbers(folder) if number <= next_step]
     for number in {*numbers(folder)} - {*earlier[:NUM_KEPT]}:
@@ -74,7 +74,7 @@ def read_checkpoint(folder: Path, number: int) -> Checkpoint:
         next_step=values["next_step"],
         state=progress.with_suffix(".safetensors"),
         digest=values["digest"],
-        told=values["told"],
+        metadata=values["metadata"],
     )
 
 

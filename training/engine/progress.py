@@ -10,17 +10,9 @@ from typing import Any, Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from training.engine.step_log import LossTail
+from training.engine.step_log import LossTail, losses_of
 
 POLL_SECONDS = 0.5
-SHORT_NAMES = {
-    "language_modelling": "lm",
-    "alignment": "ita",
-    "contrast_image": "contrast-image",
-    "contrast_text": "contrast-text",
-    "node_feature": "feature",
-    "graph_structure": "structure",
-}
 
 
 class Reporter(Protocol):
@@ -92,17 +84,17 @@ class ConsoleReporter:
             thread.join()
 
     def _follow(self, what: str, losses: Path, num_steps: int, stop: threading.Event) -> None:
-        told, tail = 0, LossTail(losses)
+        next_step, tail = 0, LossTail(losses)
         while True:
             ending = stop.wait(POLL_SECONDS)
-            group = [line for line in tail.new() if line["step"] >= told]
+            group = [line for line in tail.new() if line["step"] >= next_step]
             if group:
-                told = group[-1]["step"] + 1
+                next_step = group[-1]["step"] + 1
                 summary = mean_losses(group)
                 if self.console.is_terminal:
-                    self.counting(what, told, num_steps, summary)
+                    self.counting(what, next_step, num_steps, summary)
                 else:
-                    self.say(f"{what}: step {told}/{num_steps}  {summary}")
+                    self.say(f"{what}: step {next_step}/{num_steps}  {summary}")
             if ending:
                 return
 
@@ -110,10 +102,9 @@ class ConsoleReporter:
 def mean_losses(group: list[dict[str, Any]]) -> str:
     """The phase of the newest step and the mean of each of its losses over the group."""
     phase = group[-1]["phase"]
-    same = [line for line in group if line["phase"] == phase]
+    same = [losses_of(line) for line in group if line["phase"] == phase]
     means = [
-        f"{short} {sum(line[name] for line in same) / len(same):.3f}"
-        for name, short in SHORT_NAMES.items()
-        if name in same[-1]
+        f"{name.replace('_', ' ')} {sum(losses[name] for losses in same) / len(same):.3f}"
+        for name in same[-1]
     ]
     return f"{phase}: {'  '.join(means)}"

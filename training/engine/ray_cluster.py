@@ -9,14 +9,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from training.engine.cpus import usable_cpus
 from training.engine.seed_files import SeedFiles
 from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RunFailed
-from training.options.document import to_json
-from training.runs.run_folder import Run
 
 MAX_FAILURES = 3
 MAX_FAILED_STARTS = 10
@@ -96,48 +93,43 @@ def check_port(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
-def fit_seed(
-    run: Run,
-    seed: int,
-    post_inputs: Path,
+def fit(
+    worker: Callable[[dict[str, Any]], None],
+    arguments: Mapping[str, Any],
+    files: SeedFiles,
     *,
-    graph_url: str,
+    name: str,
+    num_workers: int,
     num_threads: int,
     say: Callable[[str], None],
 ) -> None:
     """Train one seed to its last checkpoint, from the newest that an earlier attempt left.
 
-    A worker that dies is replaced and resumes, at most MAX_FAILURES times; a cluster that others
-    use is waited for, as MAX_FAILED_STARTS says. `graph_url` is for workers that sample from the
-    database. Raises RunFailed, ClusterTooSmall.
+    `worker` hands its arguments to `engine.worker.run_worker`; they are plain values, the paths
+    among them absolute. A worker that dies is replaced and resumes, at most MAX_FAILURES times; a
+    cluster that others use is waited for, as MAX_FAILED_STARTS says. `name` is the seed's, for
+    messages. Raises RunFailed, ClusterTooSmall.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from training.mmga.worker import train_seed
-
-    resources = worker_resources(ray.cluster_resources(), run.workers)
-    lacking = settled(lambda: not_free(ray.available_resources(), resources, run.workers))
+    resources = worker_resources(ray.cluster_resources(), num_workers)
+    lacking = settled(lambda: not_free(ray.available_resources(), resources, num_workers))
     if lacking:
-        say(f"seed {seed}: waiting for {lacking}, which others use, up to {MAX_FAILED_STARTS} min")
-    files = SeedFiles(run.seed_folder(seed).resolve())
+        say(f"{name}: waiting for {lacking}, which others use, up to {MAX_FAILED_STARTS} min")
     attempt = files.take_over()
+    own = {
+        "folder": str(files.folder),
+        "attempt": attempt,
+        "num_threads": max(1, num_threads // num_workers),
+    }
     trainer = TorchTrainer(
-        train_seed,
-        train_loop_config={
-            "config": to_json(run.config),
-            "snapshot": str(run.snapshot.resolve()),
-            "post_inputs": str(post_inputs.resolve()),
-            "graph_url": Secret(graph_url),
-            "folder": str(files.folder),
-            "attempt": attempt,
-            "seed": seed,
-            "num_threads": max(1, num_threads // run.workers),
-        },
+        worker,
+        train_loop_config={**arguments, **own},
         torch_config=TorchConfig(backend="nccl" if "GPU" in resources else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=run.workers, use_gpu="GPU" in resources, resources_per_worker=resources
+            num_workers=num_workers, use_gpu="GPU" in resources, resources_per_worker=resources
         ),
         run_config=RunConfig(
             name=attempt,
@@ -150,9 +142,7 @@ def fit_seed(
     try:
         trainer.fit()
     except Exception as error:
-        raise RunFailed(
-            f"training seed {seed} of run {run.run_id} failed: {cause(error)}; {remedy(error)}"
-        ) from error
+        raise RunFailed(f"training {name} failed: {cause(error)}; {remedy(error)}") from error
 
 
 def remedy(error: BaseException) -> str:

@@ -33,15 +33,15 @@ class SeedFiles:
 
     def give_up(self, attempt: str, error: TrainingError) -> None:
         """Note an error that comes again however often the attempt's workers are started."""
-        told = {"attempt": attempt, "kind": type(error).__name__, "message": str(error)}
-        write_text(self.folder / "given-up.json", json.dumps(told))
+        found = {"attempt": attempt, "kind": type(error).__name__, "message": str(error)}
+        write_text(self.folder / "given-up.json", json.dumps(found))
 
     def check_not_given_up(self, attempt: str) -> None:
         """Raises the error for which this attempt was given up."""
         path = self.folder / "given-up.json"
-        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if told.get("attempt") == attempt:
-            raise getattr(errors, told["kind"])(told["message"])
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if found.get("attempt") == attempt:
+            raise getattr(errors, found["kind"])(found["message"])
 
     def take_over(self) -> str:
         """Begin an attempt; an earlier one that still runs writes no further.

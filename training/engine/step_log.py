@@ -2,7 +2,7 @@
 
     step, phase, NAME of each loss, total        always
     gradient_norms, learning_rates, seconds, waited_seconds, staleness     as `StepRecord` has them
-    held_out                                     at the first step, and at the last of phase 0
+    held_out                                     at the first step, and where a step asks for it
 
 Groups of steps are appended and flushed before the checkpoint after them exists, so a resumed run
 never finds a log that is shorter than its checkpoint. What an interrupted attempt had written
@@ -21,8 +21,6 @@ from torch import Tensor
 
 from training.engine.files import write_text
 from training.errors import NotFinite
-from training.mmga.collapse import Finding
-from training.mmga.phases import Phase
 
 TAIL_BYTES = 1 << 16
 NOT_LOSSES = frozenset(
@@ -126,15 +124,20 @@ class StepRecord:
     the whole gradient before clipping, `total`, and every `num_steps_per_gradient_norm` steps that
     of each weighed term alone. `learning_rates` are by mover, and `pretrained`. `staleness` is the
     mean age, in steps, of the bank's vectors that a graph batch reads. `waited_seconds` is how long
-    the step waited for its batch. `findings`, of the last step of a stage on rank 0, tell what has
-    collapsed.
+    the step waited for its batch. `graph_versions` are the first and the last version that batches
+    have read of a graph which changes. `is_checkpoint_due` asks for a checkpoint after the step,
+    `is_held_out_due`, only beside it, for the losses on held-out data, once more after those before
+    the first step. `findings` are what a look at the network found, where one was taken.
     """
 
     number: int
-    phase: Phase
+    phase: str
     losses: dict[str, Tensor]
     gradient_norms: dict[str, Tensor]
     learning_rates: dict[str, float]
     staleness: Tensor | None = None
     waited_seconds: float = 0.0
-    findings: tuple[Finding, ...] = ()
+    graph_versions: tuple[int, int] | None = None
+    is_checkpoint_due: bool = False
+    is_held_out_due: bool = False
+    findings: tuple[str, ...] | None = None

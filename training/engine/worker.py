@@ -1,4 +1,4 @@
-"""What each Ray Train worker does: train one seed, leave checkpoints, report, resume.
+"""What each Ray Train worker does for any method: do steps, leave checkpoints, report, resume.
 
 After each group of steps rank 0 first writes their losses to the log, then the checkpoint after
 them, then all ranks report to Ray Train. A killed run goes on from the newest sound checkpoint,
@@ -10,51 +10,108 @@ kill can leave torn, which would end the run for good.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import ray.train
 import ray.train.torch
 import torch
 from ray.train.collective import broadcast_from_rank_zero
+from torch import Tensor
 
 from training.engine.checkpoints import newest_checkpoint, read_checkpoint, save_checkpoint
 from training.engine.files import load_tensors
 from training.engine.seed_files import SeedFiles
 from training.engine.step_log import StepRecord, append_losses, check_finite, losses_of
-from training.errors import RunFailed
-from training.mmga.phases import stage_of
-from training.mmga.trainer import Trainer, is_due
+from training.errors import LASTING, RunFailed
+
+Metadata = dict[str, Any]
+"""What a checkpoint says beside its tensors: held-out losses, findings, graph versions."""
 
 
-def train(trainer: Trainer, files: SeedFiles, attempt: str) -> None:
+class Trainer(Protocol):
+    """A method on one worker: the engine runs whatever has these four methods.
+
+    Between steps all that a later step depends on is in `state`, and steps are functions of it and
+    of their number, so that a run which resumes repeats what an undisturbed one does.
+    """
+
+    def steps(self, first: int) -> Iterator[StepRecord]:
+        """Do the steps from `first` to the last; the last one has `is_checkpoint_due`."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a later step depends on, on the CPU."""
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over a state that `state` gave."""
+
+    def held_out_losses(self) -> dict[str, float]:
+        """Losses on data that no step trains on, by name; none where nothing is held out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """Which of the workers this is, and on which device it computes."""
+
+    number: int
+    num_ranks: int
+    device: torch.device
+
+
+OpenTrainer = Callable[[Mapping[str, Any], Rank], AbstractContextManager[Trainer]]
+"""Opens a method's trainer, at its initial weights, from the arguments that `fit` was given."""
+
+
+def run_worker(arguments: Mapping[str, Any], open_trainer: OpenTrainer) -> None:
+    """Train one seed from the beginning or from its newest checkpoint.
+
+    `arguments` are plain values, for they cross processes: folder, attempt and num_threads are the
+    engine's, the others the method's.
+    """
+    torch.set_num_threads(arguments["num_threads"])
+    files, attempt = SeedFiles(Path(arguments["folder"])), arguments["attempt"]
+    files.check_not_given_up(attempt)
+    context = ray.train.get_context()
+    rank = Rank(
+        number=context.get_world_rank(),
+        num_ranks=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+    )
+    try:
+        with open_trainer(arguments, rank) as trainer:
+            train(trainer, rank, files, attempt)
+    except LASTING as error:
+        files.give_up(attempt, error)  # Ray starts workers again whatever they raised
+        raise
+
+
+def train(trainer: Trainer, rank: Rank, files: SeedFiles, attempt: str) -> None:
     """Do the steps from the newest checkpoint on; log, keep and report each group of them."""
-    first, told = resume(trainer, files)
-    held_out: dict[str, Any] = told.setdefault("held_out", {})
+    first, metadata = resume(trainer, rank, files)
+    held_out: dict[str, Any] = metadata.setdefault("held_out", {})
     if first == 0:
         held_out["before"] = trainer.held_out_losses()
-    for group in groups(trainer, first):
-        last = group[-1][0]
-        stage = stage_of(trainer.config.schedule, last.number)
-        last_of_phase0 = stage.phase == "phase0" and last.number == stage.last
-        if last_of_phase0:
-            held_out["after"] = trainer.held_out_losses()
+    for group in groups(trainer, first, rank.device):
+        last, _ = group[-1]
         lines = [line(record, seconds) for record, seconds in group]
         if lines[0]["step"] == 0:
             lines[0]["held_out"] = held_out["before"]
-        if last_of_phase0:
-            lines[-1]["held_out"] = held_out["after"]
-        if last.number == stage.last:
-            findings = told.setdefault("findings", {})
-            findings[last.phase] = [str(finding) for finding in last.findings]
-        told |= versions_seen(trainer, told)
-        if trainer.rank == 0:
-            keep(trainer, files, attempt, lines, told)
-        ray.train.report(means(lines) | {"next_step": last.number + 1} | told)
+        if last.is_held_out_due:
+            lines[-1]["held_out"] = held_out["after"] = trainer.held_out_losses()
+        if last.findings is not None:
+            metadata.setdefault("findings", {})[last.phase] = list(last.findings)
+        metadata |= versions_seen(last, rank, metadata)
+        if rank.number == 0:
+            keep(trainer, files, attempt, lines, metadata)
+        ray.train.report(means(lines) | {"next_step": last.number + 1} | metadata)
 
 
-def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, float]]]:
+def groups(
+    trainer: Trainer, first: int, device: torch.device
+) -> Iterator[list[tuple[StepRecord, float]]]:
     """Do the steps from `first` on; yield records and seconds wherever a checkpoint is due.
 
     A GPU computes steps later than they are given to it: there each has the means of its group.
@@ -63,9 +120,9 @@ def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, floa
     began = started = time.perf_counter()
     for record in trainer.steps(first):
         group.append((record, time.perf_counter() - started))
-        if is_due(trainer.config.schedule, record.number):
-            if trainer.device.type == "cuda":
-                torch.cuda.synchronize(trainer.device)
+        if record.is_checkpoint_due:
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
                 mean = (time.perf_counter() - began) / len(group)
                 waited = sum(each.waited_seconds for each, _ in group) / len(group)
                 group = [(replace(each, waited_seconds=waited), mean) for each, _ in group]
@@ -74,29 +131,28 @@ def groups(trainer: Trainer, first: int) -> Iterator[list[tuple[StepRecord, floa
         started = time.perf_counter()
 
 
-def resume(trainer: Trainer, files: SeedFiles) -> tuple[int, dict[str, Any]]:
-    """Load the newest sound checkpoint: (next step, what was told); (0, nothing) without one.
+def resume(trainer: Trainer, rank: Rank, files: SeedFiles) -> tuple[int, Metadata]:
+    """Load the newest sound checkpoint: (next step, its metadata); (0, nothing) without one.
 
     Rank 0 says which one it is, so that all ranks take the same.
     """
-    newest = newest_checkpoint(files.checkpoints) if trainer.rank == 0 else None
+    newest = newest_checkpoint(files.checkpoints) if rank.number == 0 else None
     step: int | None = broadcast_from_rank_zero(None if newest is None else newest.next_step)
     if step is None:
         return 0, {}
     found = read_checkpoint(files.checkpoints, step)
     trainer.load(load_tensors(found.state))
-    return step, dict(found.told)
+    return step, dict(found.metadata)
 
 
-def versions_seen(trainer: Trainer, told: dict[str, Any]) -> dict[str, list[int]]:
+def versions_seen(record: StepRecord, rank: Rank, metadata: Metadata) -> dict[str, list[int]]:
     """The first and the last version of a live graph that any rank has read, in any attempt."""
-    seen = trainer.data.source.versions
-    ends = [-math.inf, -math.inf] if seen is None else [-float(seen.first), float(seen.last)]
-    if "graph_versions" in told:
-        first, last = told["graph_versions"]
-        ends = [max(ends[0], -first), max(ends[1], last)]
-    found = torch.tensor(ends, dtype=torch.float64, device=trainer.device)
-    if trainer.num_ranks > 1:
+    ends = [-math.inf, -math.inf]
+    for seen in (record.graph_versions, metadata.get("graph_versions")):
+        if seen is not None:
+            ends = [max(ends[0], -float(seen[0])), max(ends[1], float(seen[1]))]
+    found = torch.tensor(ends, dtype=torch.float64, device=rank.device)
+    if rank.num_ranks > 1:
         torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
     first, last = found.tolist()
     return {} if math.isinf(last) else {"graph_versions": [int(-first), int(last)]}
@@ -107,7 +163,7 @@ def keep(
     files: SeedFiles,
     attempt: str,
     lines: Sequence[dict[str, Any]],
-    told: dict[str, Any],
+    metadata: Metadata,
 ) -> None:
     """Put a group of steps and the state after them on the disk.
 
@@ -117,7 +173,7 @@ def keep(
     if files.attempt != attempt:
         raise RunFailed(f"{files.folder}: another attempt has taken over this seed")
     append_losses(files.losses, lines)
-    save_checkpoint(files.checkpoints, lines[-1]["step"] + 1, trainer.state(), told)
+    save_checkpoint(files.checkpoints, lines[-1]["step"] + 1, trainer.state(), metadata)
 
 
 def line(record: StepRecord, seconds: float) -> dict[str, Any]:
@@ -125,7 +181,7 @@ def line(record: StepRecord, seconds: float) -> dict[str, Any]:
     values = {name: float(loss) for name, loss in record.losses.items()}
     check_finite(values, record.number)
     norms = {name: float(norm) for name, norm in record.gradient_norms.items()}
-    told = values | {
+    logged = values | {
         "step": record.number,
         "phase": record.phase,
         "gradient_norms": norms,
@@ -134,8 +190,8 @@ def line(record: StepRecord, seconds: float) -> dict[str, Any]:
         "waited_seconds": record.waited_seconds,
     }
     if record.staleness is not None and bool(record.staleness.isfinite()):
-        told["staleness"] = float(record.staleness)
-    return told
+        logged["staleness"] = float(record.staleness)
+    return logged
 
 
 def means(lines: Sequence[dict[str, Any]]) -> dict[str, float]:

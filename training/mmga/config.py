@@ -2,20 +2,22 @@
 
 What the paper leaves open is an option: a default, whose reason `docs/mmga.md` gives, and the
 paper's literal form beside it (`paper_literal`). Widths are in floats, `num_` are counts, rates are
-in [0, 1].
+in [0, 1]; the type of each number says its bounds.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from training.errors import RecipeUnknown
+from msgspec import Meta
+
+from training.errors import ConfigInvalid
 from training.networks.config import (
     ComputeConfig,
     ImageEncoderConfig,
     PostPooling,
     TextEncoderConfig,
 )
-from training.options.bounds import check_bounds
+from training.options.bounds import Count, Fraction, NonNegative, Positive, Size, check_bounds
 from training.sampling.config import Edges, HardStrangers, Sampler
 
 GateInput = Literal["distance", "concat"]
@@ -43,34 +45,34 @@ class GraphEncoderConfig:
     else one for all.
     """
 
-    width: int
-    fan_outs: tuple[int, ...]
+    width: Size
+    fan_outs: Annotated[tuple[Size, ...], Meta(min_length=1)]
     edges: Edges = "mutual"
     node_features: NodeFeatures = "X+R"
-    signature_width: int = 0
+    signature_width: Count = 0
     gate_input: GateInput = "distance"
     gate_normalisation: GateNormalisation = "sigmoid"
-    gate_width: int = 32
+    gate_width: Size = 32
     per_layer_gates: bool = False
     per_relation_gates: bool = True
     literal_gate: bool = False
     literal_propagation: bool = False
-    dropout: float = 0.0
+    dropout: Fraction = 0.0
 
     def __post_init__(self) -> None:
         check_bounds(self, "graph")
         if self.gate_normalisation == "softmax" and self.gate_input == "concat":
-            raise RecipeUnknown(
+            raise ConfigInvalid(
                 "gate_normalisation softmax with gate_input concat gives every target the same "
                 "weights; take gate_input distance"
             )
         if self.literal_propagation and self.dropout:
-            raise RecipeUnknown(
+            raise ConfigInvalid(
                 "literal_propagation is eq. 6 as printed, which has no dropout; take graph.dropout "
                 "0"
             )
         if self.literal_gate and self.gate_input != "concat":
-            raise RecipeUnknown(
+            raise ConfigInvalid(
                 "literal_gate is eq. 5 as printed, which has no distances; take gate_input concat"
             )
 
@@ -117,7 +119,7 @@ class UserConfig:
 
     post_pooling: PostPooling = "mean"
     fusion: Fusion = "concat"
-    modality_dropout: float = 0.0
+    modality_dropout: Fraction = 0.0
 
     def __post_init__(self) -> None:
         check_bounds(self, "users")
@@ -131,22 +133,22 @@ class ObjectiveConfig:
     """
 
     language_modelling: LanguageModelling = "masked"
-    lm_mask_rate: float = 0.15
-    lm_label_smoothing: float = 0.1
-    alignment_width: int = 256
-    alignment_temperature: float = 0.07
+    lm_mask_rate: Fraction = 0.15
+    lm_label_smoothing: Fraction = 0.1
+    alignment_width: Size = 256
+    alignment_temperature: Positive = 0.07
     contrast: Contrast = "infonce"
-    contrast_temperature: float = 0.2
+    contrast_temperature: Positive = 0.2
     node_feature_loss: NodeFeatureLoss = "huber"
-    node_mask_rate: float = 0.15
-    edge_mask_rate: float = 0.15
+    node_mask_rate: Fraction = 0.15
+    edge_mask_rate: Fraction = 0.15
     hard_strangers: HardStrangers = "degree"
     weighting: Weighting = "fixed"
-    weight_lm: float = 1.0
-    weight_alignment: float = 1.0
-    weight_contrast: float = 3.0
-    weight_node_feature: float = 0.25
-    weight_graph_structure: float = 1.0
+    weight_lm: NonNegative = 1.0
+    weight_alignment: NonNegative = 1.0
+    weight_contrast: NonNegative = 3.0
+    weight_node_feature: NonNegative = 0.25
+    weight_graph_structure: NonNegative = 1.0
 
     def __post_init__(self) -> None:
         check_bounds(self, "objectives")
@@ -163,26 +165,26 @@ class ScheduleConfig:
     `pretrained_learning_rate`, the heads on them at the encoders'.
     """
 
-    num_phase0_steps: int
-    num_rounds: int
-    num_encoder_steps: int
-    num_graph_steps: int
-    num_lm_posts: int
-    num_alignment_pairs: int
-    num_contrast_pairs: int
-    num_contrast_posts: int
-    num_bank_negatives: int
-    num_edge_targets: int
+    num_phase0_steps: Count
+    num_rounds: Count
+    num_encoder_steps: Count
+    num_graph_steps: Count
+    num_lm_posts: Size
+    num_alignment_pairs: Count
+    num_contrast_pairs: Count
+    num_contrast_posts: Size
+    num_bank_negatives: Count
+    num_edge_targets: Size
     order: Order = "alternating"
-    num_microbatches: int = 1
-    num_inference_posts: int = 32
-    encoder_learning_rate: float = 1e-3
-    graph_learning_rate: float = 1e-3
-    pretrained_learning_rate: float = 2e-5
-    weight_decay: float = 0.01
-    warmup_rate: float = 0.1
-    max_gradient_norm: float = 1.0
-    num_steps_per_checkpoint: int = 25
+    num_microbatches: Size = 1
+    num_inference_posts: Size = 32
+    encoder_learning_rate: Positive = 1e-3
+    graph_learning_rate: Positive = 1e-3
+    pretrained_learning_rate: Positive = 2e-5
+    weight_decay: NonNegative = 0.01
+    warmup_rate: Fraction = 0.1
+    max_gradient_norm: Positive = 1.0
+    num_steps_per_checkpoint: Size = 25
 
     def __post_init__(self) -> None:
         check_bounds(self, "schedule")

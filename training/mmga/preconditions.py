@@ -1,6 +1,6 @@
 """What must hold before a run begins."""
 
-from training.errors import NothingToTrain, RecipeUnknown
+from training.errors import ConfigInvalid, NothingToTrain
 from training.mmga.batches import PostPools
 from training.mmga.config import RunConfig
 from training.mmga.loss_weights import PHASE_TERMS, weights
@@ -19,18 +19,18 @@ def check_enough(data: TrainingData, posts: PostPools) -> None:
 
 
 def check_weights(config: RunConfig) -> None:
-    """Raises RecipeUnknown when all terms of a phase weigh nothing, or have nothing to move."""
+    """Raises ConfigInvalid when all terms of a phase weigh nothing, or have nothing to move."""
     weight = weights(config.objectives)
     for stage in plan(config.schedule):
         terms = PHASE_TERMS[stage.phase]
         weighed = [name for name in terms if weight[name]]
         if not weighed:
-            raise RecipeUnknown(
+            raise ConfigInvalid(
                 f"phase {stage.phase} has no objective with a weight ({', '.join(terms)}); "
                 "give one a weight or take its steps out of the schedule"
             )
         if not any(moves_anything(config, name) for name in weighed):
-            raise RecipeUnknown(
+            raise ConfigInvalid(
                 f"phase {stage.phase} has nothing to move: {' and '.join(weighed)} of frozen "
                 "encoders alone; train some of their layers (num_trained_layers), give language "
                 "modelling or alignment a weight, or take the steps out of the schedule"

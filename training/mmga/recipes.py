@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from training.errors import RecipeUnknown
+from training.errors import ConfigInvalid
 from training.mmga.config import GraphEncoderConfig, RunConfig, ScheduleConfig, UserConfig
 from training.networks.config import ComputeConfig, ImageEncoderConfig, TextEncoderConfig
 
@@ -164,9 +164,9 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
 
 
 def recipe(name: str) -> RunConfig:
-    """The run config of a recipe. Raises RecipeUnknown."""
+    """The run config of a recipe. Raises ConfigInvalid."""
     if name not in RECIPES:
-        raise RecipeUnknown(f"no recipe {name!r}; there is: {', '.join(sorted(RECIPES))}")
+        raise ConfigInvalid(f"no recipe {name!r}; there is: {', '.join(sorted(RECIPES))}")
     return RECIPES[name]()
 
 

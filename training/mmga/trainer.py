@@ -27,7 +27,6 @@ from training.mmga.batches import (
     post_batch,
     split_posts,
 )
-from training.mmga.collapse import Finding
 from training.mmga.config import RunConfig, ScheduleConfig
 from training.mmga.diagnosis import diagnose
 from training.mmga.loss_weights import Batch, WeighedNetwork
@@ -41,7 +40,7 @@ from training.mmga.user_vectors import refill
 
 HELD_OUT_POSTS = 0.05
 NUM_HELD_OUT_BATCHES = 8
-NUM_JUDGED_BATCHES = 4
+NUM_DIAGNOSED_BATCHES = 4
 POST_TERMS = ("language_modelling", "alignment")
 
 
@@ -89,7 +88,15 @@ class Trainer:
         drawn = batches()
         for number in range(first, self.num_steps):
             record = self._do(number, islice(drawn, each))
-            yield replace(record, waited_seconds=sum(waits), findings=self._findings(number))
+            stage = stage_of(self.config.schedule, number)
+            yield replace(
+                record,
+                waited_seconds=sum(waits),
+                graph_versions=self._graph_versions(),
+                is_checkpoint_due=is_checkpoint_due(self.config.schedule, number),
+                is_held_out_due=stage.phase == "phase0" and number == stage.last,
+                findings=self._findings(stage) if number == stage.last else None,
+            )
             waits.clear()
 
     def step(self, number: int) -> dict[str, Tensor]:
@@ -163,15 +170,17 @@ class Trainer:
             staleness=staleness,
         )
 
-    def _findings(self, number: int) -> tuple[Finding, ...]:
-        """What has collapsed, judged at the end of a stage by rank 0 on its last batches."""
-        stage = stage_of(self.config.schedule, number)
-        if number != stage.last or self.rank:
+    def _graph_versions(self) -> tuple[int, int] | None:
+        seen = self.data.source.versions
+        return None if seen is None else (seen.first, seen.last)
+
+    def _findings(self, stage: Stage) -> tuple[str, ...]:
+        """What has collapsed at the end of a stage, by its last batches on rank 0."""
+        if self.rank:
             return ()
-        last = range(max(stage.first, stage.last + 1 - NUM_JUDGED_BATCHES), stage.last + 1)
-        return diagnose(
-            self.model, self.bank, (moved(self.draw(each), self.device) for each in last)
-        )
+        last = range(max(stage.first, stage.last + 1 - NUM_DIAGNOSED_BATCHES), stage.last + 1)
+        batches = (moved(self.draw(each), self.device) for each in last)
+        return tuple(str(each) for each in diagnose(self.model, self.bank, batches))
 
     def _forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Losses with their total, which alone has a gradient, and the weighed terms."""
@@ -266,7 +275,7 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(words[0]) << 31 ^ int(words[1])
 
 
-def is_due(schedule: ScheduleConfig, number: int) -> bool:
+def is_checkpoint_due(schedule: ScheduleConfig, number: int) -> bool:
     """Whether a checkpoint follows this step: every so many, and at the end of each stage."""
     last = stage_of(schedule, number).last
     return number == last or (number + 1) % schedule.num_steps_per_checkpoint == 0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from training.errors import RecipeUnknown
-from training.options.bounds import check_bounds
+from training.errors import ConfigInvalid
+from training.options.bounds import Count, Fraction, Positive, Size, check_bounds
 
 Pooling = Literal["cls", "mean"]
 
@@ -26,20 +26,20 @@ class TextEncoderConfig:
     layers that training moves (None: all of them and the embeddings; 0: frozen).
     """
 
-    vocabulary_size: int
-    max_tokens: int
-    width: int
-    num_layers: int
-    num_heads: int
-    feedforward_width: int
+    vocabulary_size: Size
+    max_tokens: Size
+    width: Size
+    num_layers: Size
+    num_heads: Size
+    feedforward_width: Size
     pooling: Pooling = "cls"
-    pad_id: int = 0
-    mask_id: int = 4
-    num_special: int = 5
-    dropout: float = 0.1
-    initializer_range: float = 0.02
+    pad_id: Count = 0
+    mask_id: Count = 4
+    num_special: Count = 5
+    dropout: Fraction = 0.1
+    initializer_range: Positive = 0.02
     pretrained: str | None = None
-    num_trained_layers: int | None = None
+    num_trained_layers: Count | None = None
 
     def __post_init__(self) -> None:
         check_bounds(self, "text")
@@ -50,22 +50,22 @@ class TextEncoderConfig:
 class ImageEncoderConfig:
     """A ViT encoder (eq. 1) over square images; `pretrained` as in `TextEncoderConfig`."""
 
-    image_size: int
-    patch_size: int
-    width: int
-    num_layers: int
-    num_heads: int
-    feedforward_width: int
-    dropout: float = 0.0
-    initializer_range: float = 0.02
+    image_size: Size
+    patch_size: Size
+    width: Size
+    num_layers: Size
+    num_heads: Size
+    feedforward_width: Size
+    dropout: Fraction = 0.0
+    initializer_range: Positive = 0.02
     pretrained: str | None = None
-    num_trained_layers: int | None = None
+    num_trained_layers: Count | None = None
 
     def __post_init__(self) -> None:
         check_bounds(self, "image")
         check_layers(self, "image")
         if self.image_size % self.patch_size:
-            raise RecipeUnknown(
+            raise ConfigInvalid(
                 f"image.patch_size {self.patch_size} does not divide image.image_size "
                 f"{self.image_size}; take one that does"
             )
@@ -84,22 +84,22 @@ class ComputeConfig:
     precision: Precision = "fp32"
     compiled: bool = False
     checkpointed: bool = False
-    num_ahead: int = 2
-    num_steps_per_gradient_norm: int = 25
+    num_ahead: Count = 2
+    num_steps_per_gradient_norm: Count = 25
 
     def __post_init__(self) -> None:
         check_bounds(self, "compute")
 
 
 def check_layers(part: TextEncoderConfig | ImageEncoderConfig, name: str) -> None:
-    """Raises RecipeUnknown for heads that do not share the width, or layers that are not there."""
+    """Raises ConfigInvalid for heads that do not share the width, or layers that are not there."""
     if part.width % part.num_heads:
-        raise RecipeUnknown(
+        raise ConfigInvalid(
             f"{name}.num_heads {part.num_heads} does not divide {name}.width {part.width}; "
             "take one that does"
         )
     if (part.num_trained_layers or 0) > part.num_layers:
-        raise RecipeUnknown(
+        raise ConfigInvalid(
             f"{name}.num_trained_layers is {part.num_trained_layers} of {part.num_layers} layers; "
             "take fewer, or none to train all"
         )

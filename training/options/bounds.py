@@ -1,67 +1,43 @@
-"""The bounds of a config's numbers, told by the names of its fields.
+"""The bounds of a config's numbers, as types, and the check that a constructor makes.
 
-Widths, sizes and lengths are at least 1, counts (`num_`) at least 0, rates, dropouts and smoothing
-lie in [0, 1], weights and decays are not negative, temperatures and learning rates above 0.
+msgspec checks bounds where it reads a document; a config that is built in code checks itself, by
+the same types.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any
+import math
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
 
-from training.errors import RecipeUnknown
+import msgspec
+from msgspec import Meta
 
-AT_LEAST_ONE = {
-    "num_layers",
-    "num_heads",
-    "num_lm_posts",
-    "num_contrast_posts",
-    "num_edge_targets",
-    "num_inference_posts",
-    "num_microbatches",
-    "num_steps_per_checkpoint",
-}
-ZERO_LEAVES_OUT = {"signature_width", "pad_id", "mask_id"}
-SHARES = ("rate", "dropout", "smoothing")
-ABOVE_ZERO = ("temperature", "learning_rate", "initializer_range", "max_gradient_norm")
+from training.errors import ConfigInvalid
 
+Size = Annotated[int, Meta(ge=1)]
+"""A width, a length, or a count of which there must be one."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """What a number must be, in words and as a test."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-NATURAL = Bound(words="at least 1", holds=lambda value: value >= 1)
-NOT_NEGATIVE = Bound(words="at least 0", holds=lambda value: value >= 0)
-POSITIVE = Bound(words="above 0", holds=lambda value: value > 0)
-SHARE = Bound(words="from 0 to 1", holds=lambda value: 0 <= value <= 1)
+Count = Annotated[int, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
 
 
 def check_bounds(part: Any, name: str) -> None:
-    """Raises RecipeUnknown at the first number of a config's part that is out of its bounds."""
+    """Raises ConfigInvalid at the first field of a config's part that is not of its type."""
+    hints = get_type_hints(type(part), include_extras=True)
     for entry in fields(part):
         value = getattr(part, entry.name)
-        values = value if isinstance(value, tuple) else (value,)
-        if isinstance(value, tuple) and not value:
-            raise RecipeUnknown(f"{name}.{entry.name} is empty; give one number or more")
-        for each in values:
-            if isinstance(each, bool) or not isinstance(each, int | float):
-                continue
-            bound = bound_of(entry.name, type(each))
-            if not bound.holds(each):
-                raise RecipeUnknown(f"{name}.{entry.name} is {each}; it has to be {bound.words}")
+        if is_dataclass(value):
+            continue
+        try:
+            msgspec.convert(value, hints[entry.name])
+        except msgspec.ValidationError as error:
+            raise ConfigInvalid(f"{name}.{entry.name} is {value}; {expected(error)}") from error
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigInvalid(f"{name}.{entry.name} is {value}; expected a finite number")
 
 
-def bound_of(name: str, kind: type) -> Bound:
-    """The bound of numbers of this name and type."""
-    if name.endswith(ABOVE_ZERO):
-        return POSITIVE
-    if name.endswith(SHARES):
-        return SHARE
-    if kind is float or name in ZERO_LEAVES_OUT:
-        return NOT_NEGATIVE
-    if name.startswith("num_") and name not in AT_LEAST_ONE:
-        return NOT_NEGATIVE
-    return NATURAL
+def expected(error: msgspec.ValidationError) -> str:
+    """What msgspec expected, as the end of a sentence: `expected int >= 1`."""
+    wanted = str(error).replace("`", "").partition(", got")[0].partition(" - at")[0]
+    return wanted[0].lower() + wanted[1:]

@@ -1,39 +1,45 @@
 """A config as a JSON document, and back."""
 
-import json
-from dataclasses import MISSING, asdict, fields, is_dataclass
-from typing import Any, get_type_hints
+from typing import Any, TypeVar
 
-from training.errors import RecipeUnknown
-from training.mmga.config import RunConfig
+import msgspec
+
+from training.errors import ConfigInvalid
+from training.options.bounds import expected
+
+Config = TypeVar("Config")
 
 
-def to_json(config: RunConfig) -> str:
+def to_json(config: Any) -> str:
     """The config as one JSON document, keys sorted."""
-    return json.dumps(asdict(config), sort_keys=True, indent=1)
+    return msgspec.json.format(msgspec.json.encode(config, order="sorted"), indent=1).decode()
 
 
-def from_json(document: str) -> RunConfig:
+def from_json(kind: type[Config], document: str | bytes) -> Config:
     """The config that `to_json` wrote; options that it did not know yet have their defaults.
 
-    Raises RecipeUnknown where it holds an option that this software does not know, or lacks one.
+    Raises ConfigInvalid where it holds an option that this software does not know, lacks one, or
+    has a value out of bounds.
     """
-    parsed: RunConfig = _build(RunConfig, json.loads(document), "")
-    return parsed
+    values = msgspec.json.decode(document)
+    try:
+        config = msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(
+            f"another version wrote this config: {expected(error)}{place(error)}"
+        ) from error
+    if unknown := sorted(names(values) - names(msgspec.to_builtins(config))):
+        raise ConfigInvalid(f"another version wrote this config: no option {unknown[0]}")
+    return config
 
 
-def _build(kind: Any, values: dict[str, Any], prefix: str) -> Any:
-    hints = get_type_hints(kind)
-    known = {entry.name: entry for entry in fields(kind)}
-    if unknown := [name for name in values if name not in known]:
-        raise RecipeUnknown(f"no option {prefix}{unknown[0]}: a newer version wrote this config")
-    given: dict[str, Any] = {}
-    for name, entry in known.items():
-        if name in values:
-            value, nested = values[name], hints[name]
-            if is_dataclass(nested):
-                value = _build(nested, value, f"{prefix}{name}.")
-            given[name] = tuple(value) if isinstance(value, list) else value
-        elif entry.default is MISSING and entry.default_factory is MISSING:
-            raise RecipeUnknown(f"option {prefix}{name} is missing: an older version wrote this")
-    return kind(**given)
+def names(values: Any, prefix: str = "") -> set[str]:
+    """The dotted names of all values in nested mappings."""
+    if not isinstance(values, dict):
+        return {prefix.removesuffix(".")}
+    return {name for key, each in values.items() for name in names(each, f"{prefix}{key}.")}
+
+
+def place(error: msgspec.ValidationError) -> str:
+    """Where in the document, in dotted names."""
+    return str(error).partition(" - at ")[2].replace("`$.", " in `")

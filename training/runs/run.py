@@ -99,7 +99,7 @@ def start_or_resume(
 ) -> tuple[Run, Snapshot]:
     """The interrupted run of the same request with its snapshot, or a new one.
 
-    Raises RecipeUnknown, WeightsUnusable before anything is written.
+    Raises ConfigInvalid, WeightsUnusable before anything is written.
     """
     found = None if request.anew else resumable(settings, store, request, reporter)
     if found is not None:

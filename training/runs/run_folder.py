@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from training.engine.files import read_json, write_json
-from training.errors import RecipeUnknown, RunUnreadable
+from training.errors import ConfigInvalid, RunUnreadable
 from training.mmga.config import RunConfig
 from training.options.document import from_json, to_json
 
@@ -167,8 +167,8 @@ def open_run(path: Path) -> Run:
     if values.pop("format_version", None) != FORMAT_VERSION:
         raise RunUnreadable(f"{path}: written by another version of this software; delete it")
     try:
-        config = from_json(json.dumps(values["config"]))
-    except RecipeUnknown as error:
+        config = from_json(RunConfig, json.dumps(values["config"]))
+    except ConfigInvalid as error:
         raise RunUnreadable(f"{path}: {error}; delete it") from error
     values |= {
         "path": path,

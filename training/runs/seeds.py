@@ -6,11 +6,12 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training.engine.checkpoints import drop_torn, entries_below, newest_checkpoint
 from training.engine.files import load_tensors, save_tensors, write_json
 from training.engine.progress import Reporter
-from training.engine.ray_cluster import fit_seed, ray_session
+from training.engine.ray_cluster import Secret, fit, ray_session
 from training.engine.seed_files import SeedFiles
 from training.engine.tracking.mlflow import MLflow, flattened
 from training.engine.tracking.tensorboard import TensorBoard
@@ -48,7 +49,7 @@ def train_seed(
     checkpoints.
     """
     started, total = time.monotonic(), num_steps(run.config.schedule)
-    files = SeedFiles(run.seed_folder(seed))
+    files = SeedFiles(run.seed_folder(seed).resolve())
     for step in drop_torn(files.checkpoints):
         reporter.say(
             f"seed {seed}: the checkpoint before step {step} is damaged; an older one is taken"
@@ -57,11 +58,14 @@ def train_seed(
         reporter.following(f"seed {seed}", run.losses(seed), total),
         tracked(run.losses(seed), trackers(settings, run, seed), reporter.say),
     ):
-        fit_seed(
-            run,
-            seed,
-            post_inputs,
-            graph_url=settings.graph_url if run.config.sampler == "database" else "",
+        from training.mmga.worker import work  # imports Ray, whose environment the session sets
+
+        fit(
+            work,
+            arguments(settings, run, seed, post_inputs),
+            files,
+            name=f"seed {seed} of run {run.run_id}",
+            num_workers=run.workers,
             num_threads=settings.num_threads,
             say=reporter.say,
         )
@@ -72,6 +76,17 @@ def train_seed(
         reporter.say(f"warning: seed {seed}, {warning}")
 
 
+def arguments(settings: TrainingSettings, run: Run, seed: int, post_inputs: Path) -> dict[str, Any]:
+    """What the seed's workers open; with the database's URL only where they sample from it."""
+    return {
+        "config": to_json(run.config),
+        "snapshot": str(run.snapshot.resolve()),
+        "post_inputs": str(post_inputs.resolve()),
+        "graph_url": Secret(settings.graph_url if run.config.sampler == "database" else ""),
+        "seed": seed,
+    }
+
+
 def end_seed(run: Run, seed: int, files: SeedFiles) -> None:
     """Keep the weights and the held-out losses of the last checkpoint. Raises RunFailed."""
     last = newest_checkpoint(files.checkpoints)
@@ -80,7 +95,7 @@ def end_seed(run: Run, seed: int, files: SeedFiles) -> None:
             f"training seed {seed} of run {run.run_id} left no sound checkpoint in "
             f"{files.checkpoints}; with workers on several machines that folder must be shared"
         )
-    write_json(files.folder / "summary.json", last.told)
+    write_json(files.folder / "summary.json", last.metadata)
     save_tensors(run.model(seed), entries_below(load_tensors(last.state), "model"))
     drop_states(files)
 

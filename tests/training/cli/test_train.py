@@ -8,7 +8,7 @@ from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
 from tests.training.small_network import small_config
 from training.cli.train import train
-from training.errors import RecipeUnknown, WeightsUnusable
+from training.errors import ConfigInvalid, WeightsUnusable
 from training.mmga.config import RunConfig
 from training.mmga.model import build
 from training.mmga.pretrained_sizes import with_image_encoder, with_text_encoder
@@ -21,7 +21,7 @@ from training.options.document import from_json
 def shown(*arguments: str) -> RunConfig:
     result = CliRunner().invoke(train, ["--show", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return from_json(result.output)
+    return from_json(RunConfig, result.output)
 
 
 def test_show_prints_the_config_that_would_train() -> None:
@@ -44,7 +44,7 @@ def test_an_option_changes_the_literal_form_too() -> None:
 
 
 def test_what_is_wrong_is_said_before_anything_is_opened() -> None:
-    with pytest.raises(RecipeUnknown, match=r"near: graph\.edges"):
+    with pytest.raises(ConfigInvalid, match=r"near: graph\.edges"):
         CliRunner().invoke(train, ["--set", "edges=mutual"], catch_exceptions=False)
 
 

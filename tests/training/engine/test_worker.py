@@ -1,90 +1,94 @@
-"""What a worker leaves behind when its training ends."""
+"""The engine runs a method that it does not know, on real Ray workers, and brings it back."""
 
-from types import SimpleNamespace
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-import ray.train
 
-from tests.training.small_network import small_config, small_network
-from training.engine import worker
-from training.errors import NotFinite
-from training.mmga.trainer import Trainer
-from training.mmga.training_data import training_data
-from training.options.document import to_json
-from training.sampling.snapshot_source import SnapshotSource
+from tests.training.engine.linear_regression import NUM_STEPS, work
+from training.engine.checkpoints import Checkpoint, newest_checkpoint
+from training.engine.ray_cluster import MAX_FAILURES, fit, ray_session
+from training.engine.seed_files import SeedFiles
+from training.engine.step_log import read_losses
+from training.errors import RunFailed
 
-
-class WatchedSource(SnapshotSource):
-    """Remembers that it was closed."""
-
-    is_closed = False
-
-    def close(self) -> None:
-        self.is_closed = True
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def test_a_worker_that_fails_closes_the_source_of_its_batches(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    snapshot, inputs = small_network()
-    source = WatchedSource(snapshot, "mutual")
-    data = training_data(snapshot, inputs, "mutual", source)
-    rank = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
-    monkeypatch.setattr(ray.train, "get_context", lambda: rank)
-    monkeypatch.setattr(
-        worker, "open_trainer", lambda *_: Trainer(small_config(edges="mutual"), data, seed=0)
+@pytest.fixture(scope="module", autouse=True)
+def session() -> Iterator[None]:
+    with ray_session(2):
+        yield
+
+
+def seed_files(folder: Path, **files: str) -> SeedFiles:
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name.replace("_", "-")).write_text(text)
+    return SeedFiles(folder)
+
+
+def fitted(files: SeedFiles, num_workers: int) -> Checkpoint:
+    fit(
+        work,
+        {"seed": 7},
+        files,
+        name="the regression",
+        num_workers=num_workers,
+        num_threads=2,
+        say=print,
     )
-
-    def fail(*_: Any) -> None:
-        assert not source.is_closed
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(worker, "resume", fail)
-    arguments = {
-        "config": to_json(small_config()),
-        "folder": str(tmp_path),
-        "attempt": "1",
-        "num_threads": 1,
-    }
-    with pytest.raises(OSError, match="no space"):
-        worker.train_seed(arguments)
-    assert source.is_closed
+    checkpoint = newest_checkpoint(files.checkpoints)
+    assert checkpoint is not None
+    return checkpoint
 
 
-class WorkerThatOpens:
-    """Stands where Ray calls `train_seed`; opening the trainer raises this error."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Any, error: Exception) -> None:
-        rank = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
-        monkeypatch.setattr(ray.train, "get_context", lambda: rank)
-        monkeypatch.setattr(worker, "open_trainer", self.open_trainer)
-        self.folder, self.error, self.num_opened = str(folder), error, 0
-
-    def open_trainer(self, *_: Any) -> Trainer:
-        self.num_opened += 1
-        raise self.error
-
-    def run(self, attempt: str) -> None:
-        worker.train_seed({"folder": self.folder, "attempt": attempt, "num_threads": 1})
+def steps(files: SeedFiles) -> list[dict[str, Any]]:
+    times = ("seconds", "waited_seconds")
+    return [
+        {name: value for name, value in line.items() if name not in times}
+        for line in read_losses(files.losses)
+    ]
 
 
-def test_what_comes_again_is_not_tried_again_in_the_same_attempt(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
-    workers = WorkerThatOpens(monkeypatch, tmp_path, NotFinite("loss total of step 3 is nan"))
-    for _ in range(3):
-        with pytest.raises(NotFinite, match="loss total of step 3 is nan"):
-            workers.run("1")
-    assert workers.num_opened == 1
-    with pytest.raises(NotFinite):
-        workers.run("2")
-    assert workers.num_opened == 2
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_method_that_is_killed_ends_in_the_same_bytes(tmp_path: Path, num_workers: int) -> None:
+    alone, killed = (
+        seed_files(tmp_path / "alone"),
+        seed_files(tmp_path / "killed", kill_at_2="", kill_at_9=""),
+    )
+    expected, found = fitted(alone, num_workers), fitted(killed, num_workers)
+    assert not list(killed.folder.glob("kill-at-*"))
+    assert found.next_step == NUM_STEPS
+    assert found.state.read_bytes() == expected.state.read_bytes()
+    assert found.metadata == expected.metadata
+    assert steps(killed) == steps(alone)
+    assert [line["step"] for line in steps(killed)] == list(range(NUM_STEPS))
+    before, after = (found.metadata["held_out"][name]["total"] for name in ("before", "after"))
+    assert after < before / 2
 
 
-def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    workers = WorkerThatOpens(monkeypatch, tmp_path, OSError("no space left on device"))
-    for _ in range(2):
-        with pytest.raises(OSError, match="no space"):
-            workers.run("1")
-    assert workers.num_opened == 2
+def test_an_error_that_comes_again_is_not_tried_again(tmp_path: Path) -> None:
+    files = seed_files(tmp_path / "seed", fail_at_opening="NotFinite")
+    for num_attempts in (1, 2):
+        with pytest.raises(RunFailed, match=r"the regression failed: .*wanted NotFinite.*--new"):
+            fitted(files, 1)
+        assert (files.folder / "opened").read_text() == "x" * num_attempts
+    given_up = json.loads((files.folder / "given-up.json").read_text())
+    assert given_up["kind"] == "NotFinite"
+
+
+def test_an_error_that_may_pass_is_tried_again(tmp_path: Path) -> None:
+    files = seed_files(tmp_path / "seed", fail_at_opening="a disk that is full")
+    with pytest.raises(RunFailed, match="wanted a disk that is full; the run resumes"):
+        fitted(files, 1)
+    assert (files.folder / "opened").read_text() == "x" * (1 + MAX_FAILURES)
+
+
+def test_what_a_worker_has_opened_it_closes_when_it_fails(tmp_path: Path) -> None:
+    files = seed_files(tmp_path / "seed", checkpoints="a file where the folder should be")
+    with pytest.raises(RunFailed):
+        fitted(files, 1)
+    assert (files.folder / "closed").exists()

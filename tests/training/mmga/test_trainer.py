@@ -10,7 +10,7 @@ import torch
 from tests.training.small_network import small_config, small_data, with_objectives, with_schedule
 from training.engine.optimiser import optimiser, parameters_of
 from training.engine.step_log import StepRecord
-from training.errors import RecipeUnknown
+from training.errors import ConfigInvalid
 from training.mmga.config import RunConfig
 from training.mmga.optimisation import descend
 from training.mmga.trainer import Trainer
@@ -149,7 +149,7 @@ def with_frozen_encoders(config: RunConfig) -> RunConfig:
 def test_a_phase_with_nothing_to_move_is_refused() -> None:
     frozen = with_frozen_encoders(with_schedule(small_config(), num_phase0_steps=0))
     contrast_alone = with_objectives(frozen, weight_lm=0.0, weight_alignment=0.0)
-    with pytest.raises(RecipeUnknown, match="phase encoders has nothing to move"):
+    with pytest.raises(ConfigInvalid, match="phase encoders has nothing to move"):
         trainer_of(contrast_alone)
     for config in (frozen, with_objectives(contrast_alone, contrast="pairwise")):
         trainer_of(config).step(0)
@@ -166,7 +166,7 @@ def test_the_rate_of_pretrained_layers_is_told_beside_that_of_the_others() -> No
 
 def test_a_phase_whose_terms_all_weigh_nothing_is_refused() -> None:
     config = with_objectives(small_config(), weight_node_feature=0.0, weight_graph_structure=0.0)
-    with pytest.raises(RecipeUnknown, match="phase graph has no objective"):
+    with pytest.raises(ConfigInvalid, match="phase graph has no objective"):
         trainer_of(config)
 
 

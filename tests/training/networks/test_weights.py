@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.small_network import small_config
-from training.options.assignments import with_options
+from training.cli.train import with_absolute_weights
+from training.networks.weights import absolute_weights
 from training.settings import TrainingSettings
 
 
@@ -35,8 +35,7 @@ def test_folders_of_weights_are_absolute_and_other_names_stay(
         ("package:some/folder", "package:some/folder"),
         ("google/vit-base-patch16-224-in21k", "google/vit-base-patch16-224-in21k"),
     ):
-        config = with_options(
-            small_config(), [f"text.pretrained={given}", f"image.pretrained={given}"]
-        )
-        assert (config.text.pretrained, config.image.pretrained) == (kept, kept)
-    assert with_options(small_config(), ["text.pretrained=none"]) == small_config()
+        assert absolute_weights(given) == kept
+        assert with_absolute_weights(f"text.pretrained={given}") == f"text.pretrained={kept}"
+    for other in ("text.pretrained=none", "graph.edges=weights"):
+        assert with_absolute_weights(other) == other

@@ -272,8 +272,8 @@ def test_where_there_is_no_terminal_each_group_of_steps_is_a_line(tmp_path: Path
             append_losses(path, [{"step": 2, "phase": "graph", "node_feature": 0.5, "total": 1.0}])
     assert stream.getvalue().splitlines() == [
         "hello [not markup]",
-        "seed 0: step 2/4  phase0: lm 7.000",
-        "seed 0: step 3/4  graph: feature 0.500",
+        "seed 0: step 2/4  phase0: language modelling 7.000  total 8.000",
+        "seed 0: step 3/4  graph: node feature 0.500  total 1.000",
     ]
 
 
