@@ -46,7 +46,7 @@ class TimedSteps:
 
 def timed_phase(trainer: Trainer, phase: Phase, num_steps: int) -> TimedSteps:
     """Time steps from the first of the phase on, then the same passes alone."""
-    first = next(stage.first for stage in plan(trainer.config.schedule) if stage.phase == phase)
+    first = next(stage.first for stage in plan(trainer.config.phases) if stage.phase == phase)
     records = trainer.steps(first)
     for _ in islice(records, NUM_WARM_UP_STEPS):
         pass
@@ -96,10 +96,10 @@ def encoder_step(trainer: Trainer, batches: Sequence[EncoderBatch]) -> None:
     chosen = trainer.optimisers["encoders"]
     chosen.zero_grad(set_to_none=True)
     for batch in batches:
-        with trainer.weighed.precision(encoders=True):
+        with trainer.weighted.precision(encoders=True):
             loss = own_loss(trainer.model, batch)
         (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(parameters_of(chosen), trainer.config.schedule.max_gradient_norm)
+    nn.utils.clip_grad_norm_(parameters_of(chosen), trainer.config.phases.max_gradient_norm)
     chosen.step()
 
 
@@ -118,7 +118,7 @@ def users_loss(model: MMGA, users: UserBatch) -> Tensor:
 
 def num_microbatches(trainer: Trainer) -> int:
     """Batches of a step."""
-    return trainer.config.schedule.num_microbatches
+    return trainer.config.phases.num_microbatches
 
 
 def now(device: torch.device) -> float:

@@ -117,13 +117,15 @@ def run(
 def config_of(name: str, phase: Phase, num_steps: int) -> RunConfig:
     """The recipe at random weights, with phases that are long enough to be timed."""
     config = recipe(name)
-    length = NUM_WARM_UP_STEPS + num_steps + 1  # a stage's last step looks for collapse as well
+    length = (
+        NUM_WARM_UP_STEPS + num_steps + 1
+    )  # a stage's last step evaluation_points for collapse as well
     return replace(
         config,
         text=replace(config.text, pretrained=None),
         image=replace(config.image, pretrained=None),
-        schedule=replace(
-            config.schedule,
+        phases=replace(
+            config.phases,
             num_phase0_steps=0,
             num_encoder_steps=length,
             num_graph_steps=length,
@@ -140,15 +142,15 @@ def fitted(config: RunConfig, device: torch.device) -> RunConfig:
     needed = 0.9 * MEMORY_OF_WHOLE_BATCH
     while needed > memory:
         needed /= 2
-        schedule = config.schedule
+        phases = config.phases
         config = replace(
             config,
-            schedule=replace(
-                schedule,
-                num_lm_posts=schedule.num_lm_posts // 2,
-                num_alignment_pairs=schedule.num_alignment_pairs // 2,
-                num_contrast_pairs=schedule.num_contrast_pairs // 2,
-                num_microbatches=schedule.num_microbatches * 2,
+            phases=replace(
+                phases,
+                num_lm_posts=phases.num_lm_posts // 2,
+                num_alignment_pairs=phases.num_alignment_pairs // 2,
+                num_contrast_pairs=phases.num_contrast_pairs // 2,
+                num_microbatches=phases.num_microbatches * 2,
             ),
         )
     return config
@@ -156,8 +158,8 @@ def fitted(config: RunConfig, device: torch.device) -> RunConfig:
 
 def batch_note(config: RunConfig, name: str) -> str:
     """What was done to fit the batch, if anything."""
-    times = config.schedule.num_microbatches // recipe(name).schedule.num_microbatches
-    return f", batch in {config.schedule.num_microbatches} parts" if times > 1 else ""
+    times = config.phases.num_microbatches // recipe(name).phases.num_microbatches
+    return f", batch in {config.phases.num_microbatches} parts" if times > 1 else ""
 
 
 def made_trainer(folder: Path, config: RunConfig, size: Size, device: torch.device) -> Trainer:
@@ -170,7 +172,7 @@ def made_trainer(folder: Path, config: RunConfig, size: Size, device: torch.devi
 
 def work_of(trainer: Trainer, phase: Phase) -> Work:
     """What the second step of a phase encodes, counted while it is done once more."""
-    first = next(stage.first for stage in plan(trainer.config.schedule) if stage.phase == phase)
+    first = next(stage.first for stage in plan(trainer.config.phases) if stage.phase == phase)
     batches = encoder_batches(trainer, first + 1)
     with FlopCounterMode(display=False) as counter:
         trainer.step(first + 1)

@@ -1,10 +1,10 @@
 """What the options that the paper leaves open are worth, one at a time changed from the default.
 
 Each variant trains the recipe `tiny` with one change on real accounts (see `benchmarks.prepared`;
-left out with a line where they are not) and is judged on the choosing folds: AUC of fans by the
-representation alone, with counts, and by the cosines of text and of images alone; accuracy and
+left out with a line where they are not) and is evaluated on the validation folds: AUC of fans by
+the representation alone, with counts, and by the cosines of text and of images alone; accuracy and
 macro F1 of labelled users by cross-validation. All variants and the default share seeds, posts,
-strangers and examples, so differences are taken seed by seed.
+negatives and examples, so differences are taken seed by seed.
 
     python -m benchmarks options [--quick]              all variants, and the table
     python -m benchmarks.options [VARIANT…] [--seeds N] some of them, or more seeds
@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from benchmarks.choosing import ChoosingJudge, choosing_judge
 from benchmarks.machine import commit
 from benchmarks.measure import Row
 from benchmarks.option_results import DEFAULT, Result, read, table, write
 from benchmarks.prepared import Prepared, congress, prepare
+from benchmarks.validation import ValidationEvaluator, validation_evaluator
 from ingest.synthetic import write_synthetic_network
 from training.encoding.all_users import UserVectors, encode_users
 from training.encoding.vectors_file import load_vectors, save_vectors
@@ -40,7 +40,7 @@ from training.mmga.trainer import Trainer
 from training.mmga.training_data import training_data
 from training.options.assignments import with_options
 from training.options.document import to_json
-from training.runs.evaluate import representation_of, views_of
+from training.runs.evaluate import modalities_of, representation_of
 
 LITERAL = "paper literal"
 NUM_SEEDS = 3
@@ -67,21 +67,21 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     "text pooling cls": ("text.pooling=cls",),
     "text dropout 0.1": ("text.dropout=0.1",),
     "32 pairs of users, 4 posts": (
-        "schedule.num_contrast_pairs=32",
-        "schedule.num_contrast_posts=4",
+        "phases.num_contrast_pairs=32",
+        "phases.num_contrast_posts=4",
     ),
     "temperature 0.1": ("objectives.contrast_temperature=0.1",),
-    "64 stale negatives": ("schedule.num_bank_negatives=64",),
-    "encoders' rate 1e-3": ("schedule.encoder_learning_rate=1e-3",),
-    "phase 0 of 60 steps": ("schedule.num_phase0_steps=60",),
+    "64 stale negatives": ("phases.num_bank_negatives=64",),
+    "encoders' rate 1e-3": ("phases.encoder_learning_rate=1e-3",),
+    "phase 0 of 60 steps": ("phases.num_phase0_steps=60",),
     "attention over posts": ("users.post_pooling=attention",),
     "gated fusion": ("users.fusion=gated",),
     "modality dropout 0.2": ("users.modality_dropout=0.2",),
     "causal language modelling": ("objectives.language_modelling=causal",),
     "scaled cosine of features": ("objectives.node_feature_loss=scaled_cosine",),
-    "two-hop strangers": ("objectives.hard_strangers=two_hop",),
+    "two-hop negatives": ("objectives.hard_negatives=two_hop",),
     "uncertainty weighting": ("objectives.weighting=uncertainty",),
-    "joint order": ("schedule.order=joint",),
+    "joint order": ("phases.order=joint",),
     "without language modelling": ("objectives.weight_lm=0",),
     "without alignment": ("objectives.weight_alignment=0",),
     "without contrast": ("objectives.weight_contrast=0",),
@@ -130,8 +130,8 @@ def full_study() -> "Study | None":
 
 def quick_study() -> "Study":
     """A few steps on a generated network: shows that all runs, and measures nothing."""
-    schedule = replace(smoke().schedule, num_contrast_pairs=4, num_inference_posts=2)
-    config = replace(smoke(), schedule=schedule)
+    phases = replace(smoke().phases, num_contrast_pairs=4, num_inference_posts=2)
+    config = replace(smoke(), phases=phases)
     events = write_synthetic_network(root() / "quick" / "network", num_users=100).events
     return Study(folder=root() / "quick", events=events, config=config)
 
@@ -178,7 +178,7 @@ class Study:
             seed=seed,
             config=to_json(config),
             vectors=hashlib.blake2b(R.tobytes(), digest_size=8).hexdigest(),
-            figures=self.judge().figures(R, views_of(vectors)),
+            figures=self.evaluator().figures(R, modalities_of(vectors)),
             seconds=time.monotonic() - started,
             commit=commit(),
         )
@@ -187,7 +187,8 @@ class Study:
         return result
 
     def vectors(self, config: RunConfig, seed: int) -> UserVectors:
-        """Those of all users, from an attempt that ended before it was judged where there is one.
+        """Those of all users, from an attempt that ended before it was evaluated where there is
+        one.
 
         Raises TrainingError.
         """
@@ -197,7 +198,7 @@ class Study:
         return load_vectors(path)
 
     def vectors_path(self, config: RunConfig, seed: int) -> Path:
-        """Where vectors are until they are judged."""
+        """Where vectors are until they are evaluated."""
         name = hashlib.blake2b(f"{seed} {to_json(config)}".encode(), digest_size=8).hexdigest()
         return self.folder / "vectors" / f"{name}.safetensors"
 
@@ -223,9 +224,9 @@ class Study:
         """The prepared network."""
         return prepared(self.folder / "home", self.config, self.events)
 
-    def judge(self) -> ChoosingJudge:
-        """The judge of this network."""
-        return judge_of(self.folder / "home", self.config, self.events)
+    def evaluator(self) -> ValidationEvaluator:
+        """The evaluator of this network."""
+        return evaluator_of(self.folder / "home", self.config, self.events)
 
 
 @cache
@@ -235,9 +236,9 @@ def prepared(home: Path, config: RunConfig, events: Path) -> Prepared:
 
 
 @cache
-def judge_of(home: Path, config: RunConfig, events: Path) -> ChoosingJudge:
-    """The judge of a prepared network, once a process."""
-    return choosing_judge(prepared(home, config, events).snapshot)
+def evaluator_of(home: Path, config: RunConfig, events: Path) -> ValidationEvaluator:
+    """The evaluator of a prepared network, once a process."""
+    return validation_evaluator(prepared(home, config, events).snapshot)
 
 
 def changed(config: RunConfig, variant: str) -> RunConfig:

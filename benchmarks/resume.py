@@ -95,7 +95,7 @@ def rows_of(home: Path, workers: int, num_kills: int) -> list[Row]:
 
 def begin(home: Path, workers: int, *arguments: str) -> "subprocess.Popen[bytes]":
     """The command."""
-    settings = [f"--set=schedule.{name}={value}" for name, value in SCHEDULE.items()]
+    settings = [f"--set=phases.{name}={value}" for name, value in SCHEDULE.items()]
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "mmga", "train", "--recipe", "tiny", "--seeds", "1"),

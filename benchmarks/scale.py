@@ -151,8 +151,8 @@ def scaled(
         config,
         image=replace(config.image, image_size=32, patch_size=8),
         graph=replace(config.graph, fan_outs=fan_outs),
-        schedule=replace(
-            config.schedule,
+        phases=replace(
+            config.phases,
             num_phase0_steps=steps["phase0"],
             num_rounds=1,
             num_encoder_steps=steps["encoders"],
@@ -180,7 +180,7 @@ def measure(
 
 
 def train(network: MadeNetwork, config: RunConfig, num_in_shard: int) -> Measured:
-    """Do all steps of the schedule and encode one shard, and tell what that took."""
+    """Do all steps of the phases and encode one shard, and tell what that took."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     with watched() as whole:
         snapshot = open_snapshot(network.snapshot, verify=False)
@@ -225,7 +225,7 @@ def timed_steps(trainer: Trainer) -> tuple[dict[Phase, list[float]], float]:
 
     The first step of a stage, which may refresh the bank, is left out.
     """
-    firsts = {stage.first for stage in plan(trainer.config.schedule)}
+    firsts = {stage.first for stage in plan(trainer.config.phases)}
     seconds: dict[Phase, list[float]] = {}
     waited = total = 0.0
     started = time.perf_counter()
@@ -274,7 +274,7 @@ def rows_of(size: Size, measured: Measured, num_in_shard: int) -> list[Row]:
 
 def whole_run_seconds(measured: Measured, num_shards: float) -> float:
     """The steps of `tiny`, a refresh of the bank at each stage after phase 0, and publishing."""
-    stages = plan(tiny().schedule)
+    stages = plan(tiny().phases)
     steps = sum(stage.num_steps * measured.median(stage.phase) for stage in stages)
     num_encodings = sum(stage.phase == "graph" for stage in stages) + 2
     return steps + num_encodings * num_shards * measured.shard_seconds

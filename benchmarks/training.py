@@ -66,15 +66,17 @@ def run(
 def config_of(name: str, phase: Phase, num_steps: int) -> RunConfig:
     """The recipe with phases that are long enough to be timed; joint where that is the phase."""
     config = recipe(name)
-    length = NUM_WARM_UP_STEPS + num_steps + 1  # a stage's last step looks for collapse as well
-    schedule = replace(
-        config.schedule,
+    length = (
+        NUM_WARM_UP_STEPS + num_steps + 1
+    )  # a stage's last step evaluation_points for collapse as well
+    phases = replace(
+        config.phases,
         num_phase0_steps=length,
         num_encoder_steps=length,
         num_graph_steps=length,
         order="joint" if phase == "joint" else "alternating",
     )
-    return replace(config, schedule=schedule)
+    return replace(config, phases=phases)
 
 
 def timed_steps(config: RunConfig, phase: Phase, size: Size, num_steps: int) -> TimedSteps:

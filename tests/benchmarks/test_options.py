@@ -1,4 +1,4 @@
-"""What options are worth: judged without bias, kept, compared seed by seed."""
+"""What options are worth: evaluated without bias, kept, compared seed by seed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import choosing
-from benchmarks.choosing import HALVES, choosing_judge
+from benchmarks import validation
 from benchmarks.option_results import DEFAULT, Result, read, table, write
 from benchmarks.options import LITERAL, VARIANTS, Study, changed
+from benchmarks.validation import HALVES, validation_evaluator
 from graphdb.folds import CHOOSING_FOLDS
 from tests.training.village import NUM_USERS, quarter, village
 from training.encoding.all_users import UserVectors
 from training.errors import ConfigInvalid
-from training.evaluation.modality_cosine import View
+from training.evaluation.modality_cosine import Modality
 from training.mmga.config import RunConfig
 from training.mmga.recipes import tiny
 from training.options.assignments import options
@@ -91,7 +91,7 @@ def test_what_is_kept_is_not_measured_again(tmp_path: Path) -> None:
     assert study.kept() == [kept]
 
 
-def test_an_attempt_that_was_not_judged_goes_on_there(
+def test_an_attempt_that_was_not_evaluated_goes_on_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = Study(folder=tmp_path, events=tmp_path / "none.jsonl", config=tiny())
@@ -104,33 +104,33 @@ def test_an_attempt_that_was_not_judged_goes_on_there(
 
     monkeypatch.setattr(Study, "network", lambda self: None)
     monkeypatch.setattr("benchmarks.options.trained", train)
-    monkeypatch.setattr(Study, "judge", lambda self: None)
+    monkeypatch.setattr(Study, "evaluator", lambda self: None)
     with pytest.raises(AttributeError):
         study.result(DEFAULT, 3)
-    monkeypatch.setattr(Study, "judge", lambda self: SumJudge())
+    monkeypatch.setattr(Study, "evaluator", lambda self: SumEvaluator())
     assert study.result(DEFAULT, 3).figures == {"sum": 24.0}
     assert study.result(DEFAULT, 3).figures == {"sum": 24.0}
     assert runs == [3]
     assert not list((tmp_path / "vectors").iterdir())
 
 
-class SumJudge:
+class SumEvaluator:
     def figures(self, R: np.ndarray, views: Mapping[str, View]) -> dict[str, float]:
         assert R.shape == (4, 6)
         return {"sum": float(views["text"].vectors.sum())}
 
 
-def test_the_halves_are_the_choosing_folds() -> None:
+def test_the_halves_are_the_validation_folds() -> None:
     assert [*HALVES[0], *HALVES[1]] == list(CHOOSING_FOLDS)
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> choosing.ChoosingJudge:
-    return choosing_judge(village(tmp_path_factory.mktemp("village"))[0])
+def evaluator(tmp_path_factory: pytest.TempPathFactory) -> validation.ValidationEvaluator:
+    return validation_evaluator(village(tmp_path_factory.mktemp("village"))[0])
 
 
 def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(
-    judge: choosing.ChoosingJudge,
+    evaluator: validation.ValidationEvaluator,
 ) -> None:
     rng = np.random.default_rng(0)
     sides = np.array([[1.0, -1.0][quarter(user)] for user in range(NUM_USERS)])
@@ -138,7 +138,7 @@ def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(
     known = np.ones(NUM_USERS, np.bool_)
     R = (sides[:, None] + 0.3 * noise).astype(np.float32)
     informed, uninformed = (
-        judge.figures(rows, {"text": View(vectors=rows, has=known)}) for rows in (R, noise)
+        evaluator.figures(rows, {"text": Modality(vectors=rows, has=known)}) for rows in (R, noise)
     )
     assert informed["text alone, uniform"] > 0.6 > uninformed["text alone, uniform"]
     assert informed["R, uniform"] > 0.7 > 0.62 > uninformed["R, uniform"]
@@ -147,9 +147,9 @@ def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(
 
 
 def test_a_look_is_chosen_by_the_other_half(
-    judge: choosing.ChoosingJudge, monkeypatch: pytest.MonkeyPatch
+    evaluator: validation.ValidationEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two looks each half likes another: each is judged by the one that it does not like."""
+    """Of two evaluation points each half prefers another: each is evaluated at the other's."""
     looks = iter([((0.9, 0.9), (0.1, 0.3)), ((0.2, 0.4), (0.8, 0.8))])
     current: list[tuple[float, float]] = []
 
@@ -158,8 +158,8 @@ def test_a_look_is_chosen_by_the_other_half(
             current.extend(each)
             choose(None)
 
-    monkeypatch.setattr(choosing, "fit_head", fit)
-    monkeypatch.setattr(choosing, "both_aucs", lambda pairs, scores: current.pop(0))
-    monkeypatch.setattr(choosing.CountedPairs, "score", lambda *_, **__: None)
-    found = judge.fans(np.zeros((NUM_USERS, 2), np.float32), with_counts=False)
+    monkeypatch.setattr(validation, "fit_head", fit)
+    monkeypatch.setattr(validation, "both_aucs", lambda pairs, scores: current.pop(0))
+    monkeypatch.setattr(validation.CountedPairs, "score", lambda *_, **__: None)
+    found = evaluator.fans(np.zeros((NUM_USERS, 2), np.float32), with_counts=False)
     assert found == pytest.approx(((0.2 + 0.1) / 2, (0.4 + 0.3) / 2))

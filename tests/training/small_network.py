@@ -7,7 +7,7 @@ import numpy as np
 from graphdb.adjacency import SnapshotGraph, graph_of_follows
 from graphdb.folds import folds_of_pairs
 from graphdb.snapshot.id_column import IdColumn
-from training.mmga.config import GraphEncoderConfig, RunConfig, ScheduleConfig
+from training.mmga.config import GraphEncoderConfig, PhasesConfig, RunConfig
 from training.mmga.training_data import TrainingData, training_data
 from training.networks.config import ImageEncoderConfig, TextEncoderConfig
 
@@ -62,7 +62,7 @@ def small_config(**graph: object) -> RunConfig:
             initializer_range=0.25,
         ),
         graph=GraphEncoderConfig(**options),
-        schedule=ScheduleConfig(
+        phases=PhasesConfig(
             num_phase0_steps=4,
             num_rounds=2,
             num_encoder_steps=3,
@@ -81,8 +81,8 @@ def small_config(**graph: object) -> RunConfig:
     )
 
 
-def with_schedule(config: RunConfig, **schedule: object) -> RunConfig:
-    return replace(config, schedule=replace(config.schedule, **schedule))
+def with_phases(config: RunConfig, **phases: object) -> RunConfig:
+    return replace(config, phases=replace(config.phases, **phases))
 
 
 def with_users(config: RunConfig, **users: object) -> RunConfig:

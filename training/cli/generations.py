@@ -36,7 +36,7 @@ def list_generations(as_json: bool) -> None:
 @click.argument("generation_id")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(generation_id: str, as_json: bool) -> None:
-    """Show what GENERATION_ID was trained from, how, and how it was judged."""
+    """Show what GENERATION_ID was trained from, how, and how it was evaluated."""
     known = opened()
     generation = known.get(generation_id)
     active = known.active_id()
@@ -100,7 +100,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def evaluation(generation: "Generation") -> Any:
-    """What the judge wrote, where it did."""
+    """The evaluation, where there is one."""
     path = generation.path / "evaluation.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -118,7 +118,7 @@ def lines(manifest: Mapping[str, Any]) -> list[str]:
     shown += [f"not sound: {reason}" for reason in reasons]
     figures = (manifest.get("evaluation") or {}).get("figures") or []
     if figures:
-        shown += ["", "evaluation (trained; at initial weights; best floor)"]
+        shown += ["", "evaluation (trained; at initial weights; best baseline)"]
     shown += [f"  {figure_in_words(figure)}" for figure in figures]
     return shown
 
@@ -132,8 +132,8 @@ def in_words(value: Any) -> str:
 
 def figure_in_words(figure: Mapping[str, Any]) -> str:
     """One figure of an evaluation on one line."""
-    floor = "no floor"
-    if figure["floor"] is not None:
-        floor = f"{figure['floor']:.3f} ({figure['floor_name']})"
+    baseline = "no baseline"
+    if figure["baseline"] is not None:
+        baseline = f"{figure['baseline']:.3f} ({figure['baseline_name']})"
     name = f"{figure['task']}, {figure['method']}, {figure['metric'].replace('_', ' ')}"
-    return f"{name}: {figure['trained']:.3f}; {figure['initial']:.3f}; {floor}"
+    return f"{name}: {figure['trained']:.3f}; {figure['initial']:.3f}; {baseline}"

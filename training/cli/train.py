@@ -75,7 +75,7 @@ def choices() -> str:
     help="Pretrained ViT to begin at, with its sizes.",
 )
 @click.option(
-    "--new", "anew", is_flag=True, help="Begin a new run, whatever was interrupted before."
+    "--new", "fresh", is_flag=True, help="Begin a new run, whatever was interrupted before."
 )
 @click.option("--paper-literal", "literal", is_flag=True, help="Every form as the paper prints it.")
 @click.option("--show", is_flag=True, help="Print the run's options as JSON and train nothing.")
@@ -89,7 +89,7 @@ def train(
     sampler: str | None,
     text_encoder: str | None,
     image_encoder: str | None,
-    anew: bool,
+    fresh: bool,
     literal: bool,
     show: bool,
     no_publish: bool,
@@ -98,7 +98,7 @@ def train(
     """Train, evaluate and publish user representations.
 
     A snapshot of the graph is pinned, networks are trained on it without its held-out follows and
-    judged on these, beside counting heuristics and the same networks before training. The first
+    evaluated on these, beside counting heuristics and the same networks before training. The first
     seed's vectors, over all follows, become a generation. A run that was interrupted goes on where
     it was when the same command is given again, without --new.
     """
@@ -110,7 +110,7 @@ def train(
     if show:
         click.echo(to_json(config))
         return
-    run(config, num_seeds, workers, anew=anew, publishing=not no_publish, as_json=as_json)
+    run(config, num_seeds, workers, fresh=fresh, publishing=not no_publish, as_json=as_json)
 
 
 def with_absolute_weights(assignment: str) -> str:
@@ -141,7 +141,7 @@ def run(
     num_seeds: int,
     workers: int,
     *,
-    anew: bool,
+    fresh: bool,
     publishing: bool,
     as_json: bool,
 ) -> None:
@@ -157,7 +157,7 @@ def run(
     from training.settings import TrainingSettings
 
     settings = TrainingSettings.from_environ(os.environ)
-    request = RunRequest(config=config, seeds=tuple(range(num_seeds)), workers=workers, anew=anew)
+    request = RunRequest(config=config, seeds=tuple(range(num_seeds)), workers=workers, fresh=fresh)
     graph_url = GraphSettings.from_environ(os.environ).graph_url
     with (
         StageLock(settings.home, "train"),

@@ -43,7 +43,7 @@ def parameters_of(chosen: torch.optim.Optimizer) -> list[nn.Parameter]:
 def gradient_norms(
     terms: Mapping[str, Tensor], optimisers: Iterable[torch.optim.Optimizer]
 ) -> dict[str, Tensor]:
-    """The length of each weighed term's own gradient, on what the optimisers move.
+    """The length of each weighted term's own gradient, on what the optimisers move.
 
     Costs one backward pass a term and no forward pass, and keeps the terms' graph. Of several
     workers each measures its own.

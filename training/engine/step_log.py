@@ -120,14 +120,14 @@ def check_finite(losses: Mapping[str, float], step: int) -> None:
 class StepRecord:
     """Losses, gradient lengths and waits of a step; tensors are scalars, still on the device.
 
-    `losses` has every term, unweighed, and the weighed `total`. `gradient_norms` has the length of
-    the whole gradient before clipping, `total`, and every `num_steps_per_gradient_norm` steps that
-    of each weighed term alone. `learning_rates` are by mover, and `pretrained`. `staleness` is the
-    mean age, in steps, of the bank's vectors that a graph batch reads. `waited_seconds` is how long
-    the step waited for its batch. `graph_versions` are the first and the last version that batches
-    have read of a graph which changes. `is_checkpoint_due` asks for a checkpoint after the step,
-    `is_held_out_due`, only beside it, for the losses on held-out data, once more after those before
-    the first step. `findings` are what a look at the network found, where one was taken.
+    `losses` has every term, unweighted, and the weighted `total`. `gradient_norms` has the length
+    of the whole gradient before clipping, `total`, and every `num_steps_per_gradient_norm` steps
+    that of each weighted term alone. `learning_rates` are by part, and `pretrained`. `staleness` is
+    the mean age, in steps, of the bank's vectors that a graph batch reads. `waited_seconds` is how
+    long the step waited for its batch. `graph_versions` are the first and the last version that
+    batches have read of a graph which changes. `is_checkpoint_due` asks for a checkpoint after the
+    step, `is_held_out_due`, only beside it, for the losses on held-out data, once more after those
+    before the first step. `findings` are what a look at the network found, where one was taken.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""Floors of fans prediction: what counting alone reaches on the same follows and strangers.
+"""Baselines of fans prediction: what counting alone reaches on the same follows and negatives.
 
 Shapes: B or Q pairs, C counts, N users, D singular vectors.
 """
@@ -20,7 +20,7 @@ from training.evaluation.user_texts import UserTexts
 
 FloatArray = NDArray[np.float32]
 
-COUNT_FLOORS = {
+COUNT_BASELINES = {
     "directed two-paths": "two_paths",
     "co-follow": "common_followees",
     "Adamic-Adar": "adamic_adar",
@@ -28,7 +28,7 @@ COUNT_FLOORS = {
     "reciprocity": "reciprocity",
 }
 
-TEXT_FLOOR = "posts TF-IDF cosine"
+TEXT_BASELINE = "posts TF-IDF cosine"
 
 NUM_SINGULAR = 16
 BLOCK = 16_384
@@ -81,7 +81,7 @@ def text_cosine(
 
 
 @one_thread()
-def floor_scores(
+def baseline_scores(
     graph: SnapshotGraph,
     texts: UserTexts,
     examples: PairExamples,
@@ -91,7 +91,7 @@ def floor_scores(
     *,
     seed: int,
 ) -> dict[str, NDArray[np.floating]]:
-    """Scores (Q,) of pairs by the name of each floor.
+    """Scores (Q,) of pairs by the name of each baseline.
 
     `counts` (Q, C) are those in the training graph. Gradient boosting learns from the same
     examples as the link head.
@@ -99,7 +99,7 @@ def floor_scores(
     known = factors(graph.without_folds(HELD_OUT_FOLDS)).products(followers, followees)
     cosines = text_cosine(texts, followers, followees)
     scores: dict[str, NDArray[np.floating]] = {
-        name: counts[:, COUNT_NAMES.index(column)] for name, column in COUNT_FLOORS.items()
+        name: counts[:, COUNT_NAMES.index(column)] for name, column in COUNT_BASELINES.items()
     }
     boosted = boosting(graph, texts, examples, seed=seed)
     inputs = np.column_stack([counts, known, cosines])
@@ -107,7 +107,7 @@ def floor_scores(
         "gradient boosting over counts": boosted.predict_proba(inputs)[:, 1],
         "truncated SVD": known,
         **scores,
-        TEXT_FLOOR: cosines,
+        TEXT_BASELINE: cosines,
     }
 
 

@@ -1,4 +1,4 @@
-"""What training was worth: trained over seeds, against initial weights and against floors.
+"""Trained over seeds, against the same networks at initial weights, and against baselines.
 
 S seeds.
 """
@@ -16,7 +16,7 @@ class ComparedFigure:
     """One figure of a representation: mean and deviation over seeds, and what it is held against.
 
     `moved` is the mean change that training made, `moved_deviation` its deviation over seeds; both
-    deviations are 0 for one seed. The floor is the best of its task and metric.
+    deviations are 0 for one seed. The baseline is the best of its task and metric.
     """
 
     figure: Figure
@@ -26,8 +26,8 @@ class ComparedFigure:
     initial_deviation: float
     moved: float
     moved_deviation: float
-    floor: float | None
-    floor_name: str | None
+    baseline: float | None
+    baseline_name: str | None
 
     @property
     def is_moved(self) -> bool:
@@ -38,17 +38,17 @@ class ComparedFigure:
 
     @property
     def loses(self) -> bool:
-        """Whether a floor is better."""
-        return self.floor is not None and self.trained < self.floor
+        """Whether a baseline is better."""
+        return self.baseline is not None and self.trained < self.baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """All figures of a run's seeds beside those of the floors, which have no seeds."""
+    """All figures of a run's seeds beside those of the baselines, which have no seeds."""
 
     num_seeds: int
     compared: tuple[ComparedFigure, ...]
-    floors: tuple[tuple[Figure, float], ...]
+    baselines: tuple[tuple[Figure, float], ...]
     num_without_representation: int
 
     @property
@@ -58,7 +58,7 @@ class Evaluation:
 
     @property
     def lost(self) -> tuple[ComparedFigure, ...]:
-        """Figures that lose to a floor."""
+        """Figures that lose to a baseline."""
         return tuple(each for each in self.compared if each.loses)
 
     def document(self) -> dict[str, Any]:
@@ -71,12 +71,12 @@ class Evaluation:
                 | {"is_moved": each.is_moved, "loses": each.loses}
                 for each in self.compared
             ],
-            "floors": [asdict(figure) | {"value": value} for figure, value in self.floors],
+            "baselines": [asdict(figure) | {"value": value} for figure, value in self.baselines],
             "num_seeds_without_representation": self.num_without_representation,
         }
 
 
-def compare(trained: Sequence[Scores], initial: Sequence[Scores], floors: Scores) -> Evaluation:
+def compare(trained: Sequence[Scores], initial: Sequence[Scores], baselines: Scores) -> Evaluation:
     """Hold each seed's trained representation against the same network's at its initial weights.
 
     One `Scores` a seed, in the same order in both.
@@ -89,23 +89,23 @@ def compare(trained: Sequence[Scores], initial: Sequence[Scores], floors: Scores
                 figure,
                 [scores.figures[figure] for scores in trained],
                 [scores.figures[figure] for scores in initial],
-                floors,
+                baselines,
             )
             for figure in figures
         ),
-        floors=tuple(floors.figures.items()),
+        baselines=tuple(baselines.figures.items()),
         num_without_representation=sum(not scores.uses_representation for scores in trained),
     )
 
 
 def compared(
-    figure: Figure, trained: Sequence[float], initial: Sequence[float], floors: Scores
+    figure: Figure, trained: Sequence[float], initial: Sequence[float], baselines: Scores
 ) -> ComparedFigure:
     """One figure over the seeds."""
     moves = [after - before for after, before in zip(trained, initial, strict=True)]
     rivals = {
         each.method: value
-        for each, value in floors.figures.items()
+        for each, value in baselines.figures.items()
         if (each.task, each.metric) == (figure.task, figure.metric)
     }
     best = max(rivals, key=lambda name: rivals[name], default=None)
@@ -117,8 +117,8 @@ def compared(
         initial_deviation=deviation(initial),
         moved=fmean(moves),
         moved_deviation=deviation(moves),
-        floor=None if best is None else rivals[best],
-        floor_name=best,
+        baseline=None if best is None else rivals[best],
+        baseline_name=best,
     )
 
 
@@ -138,7 +138,7 @@ def render_evaluation(evaluation: Evaluation) -> str:
 
 
 def task_table(evaluation: Evaluation, task: str) -> list[str]:
-    """One row a method: trained, the same at initial weights, then the floors."""
+    """One row a method: trained, the same at initial weights, then the baselines."""
     metrics = list(
         dict.fromkeys(
             each.figure.metric for each in evaluation.compared if each.figure.task == task
@@ -164,18 +164,19 @@ def task_table(evaluation: Evaluation, task: str) -> list[str]:
                     *(spread(own[m].initial, own[m].initial_deviation) for m in metrics),
                 ]
             )
-    floors: dict[str, dict[str, float]] = {}
-    for figure, value in evaluation.floors:
+    baselines: dict[str, dict[str, float]] = {}
+    for figure, value in evaluation.baselines:
         if figure.task == task:
-            floors.setdefault(figure.method, {})[figure.metric] = value
+            baselines.setdefault(figure.method, {})[figure.metric] = value
     rows += [
-        [f"floor: {name}", *(f"{found[m]:.3f}" for m in metrics)] for name, found in floors.items()
+        [f"baseline: {name}", *(f"{found[m]:.3f}" for m in metrics)]
+        for name, found in baselines.items()
     ]
     return aligned(rows)
 
 
 def verdicts(evaluation: Evaluation) -> list[str]:
-    """What training does not move, and what loses to a floor."""
+    """What training does not move, and what loses to a baseline."""
     seeds = f"{evaluation.num_seeds} seed" + "s" * (evaluation.num_seeds != 1)
     lines = [f"Not moved by training by more than one deviation over {seeds}:"]
     if evaluation.num_seeds == 1:
@@ -183,14 +184,14 @@ def verdicts(evaluation: Evaluation) -> list[str]:
     lines += [
         f"  {name(each)}: {each.initial:.3f} -> {each.trained:.3f}" for each in evaluation.not_moved
     ] or ["  none"]
-    lines.append("Loses to a floor:")
+    lines.append("Loses to a baseline:")
     lines += [
-        f"  {name(each)}: {each.trained:.3f} < {each.floor:.3f} ({each.floor_name})"
+        f"  {name(each)}: {each.trained:.3f} < {each.baseline:.3f} ({each.baseline_name})"
         for each in evaluation.lost
     ] or ["  none"]
     if evaluation.num_without_representation:
         lines.append(
-            f"In {evaluation.num_without_representation} of {seeds} the choosing folds preferred "
+            f"In {evaluation.num_without_representation} of {seeds} the validation folds preferred "
             f"counts alone: there '{WITH_COUNTS}' does not read the representation."
         )
     return lines

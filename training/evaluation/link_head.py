@@ -31,17 +31,17 @@ Rows = Callable[[NDArray[np.int64]], FloatArray]
 NUM_SLICES = 10
 MAX_EXAMPLE_FOLLOWS = 30_000
 NUM_OF_EACH_KIND = 2
-"""Strangers of the same followee, and of any, for each follow."""
+"""NegativeFilter of the same followee, and of any, for each follow."""
 
 NUM_NETWORKS = 4
 NUM_HIDDEN = 32
-NUM_LOOKS = 10
-"""How often the head is looked at, each time after an epoch, or MAX_STEPS of a longer one."""
+NUM_EVALUATION_POINTS = 10
+"""How often the head is validated, each time after an epoch, or MAX_STEPS of a longer one."""
 
 BATCH = 1024
 MIN_BATCH = 64
 MIN_STEPS = 64
-"""Fewer examples are taken in smaller batches, so that an epoch is worth its name."""
+"""Fewer examples are taken in smaller batches, so that an epoch has enough steps."""
 
 MAX_STEPS = 200
 """So a million examples take hardly longer than 200,000."""
@@ -76,7 +76,7 @@ def training_slices() -> list[list[int]]:
 def pair_examples(
     graph: SnapshotGraph, universe: PairUniverse, rng: np.random.Generator
 ) -> PairExamples:
-    """Follows of the training folds and strangers of both kinds, counted without their slice."""
+    """Follows of the training folds and negatives of both kinds, counted without their slice."""
     parts = [
         slice_examples(graph, universe, number, folds, rng)
         for number, folds in enumerate(training_slices())
@@ -100,10 +100,10 @@ def slice_examples(
     """The examples of one slice."""
     pairs = universe.of_folds(folds)
     follows = rng.permutation(np.flatnonzero(pairs.is_follow))[: MAX_EXAMPLE_FOLLOWS // NUM_SLICES]
-    strangers = np.flatnonzero(~pairs.is_follow)
+    negatives = np.flatnonzero(~pairs.is_follow)
     same = same_followee(pairs, follows, NUM_OF_EACH_KIND, rng).ravel()
-    num_uniform = len(follows) * NUM_OF_EACH_KIND if len(strangers) else 0
-    uniform = strangers[rng.integers(0, max(len(strangers), 1), num_uniform)]
+    num_uniform = len(follows) * NUM_OF_EACH_KIND if len(negatives) else 0
+    uniform = negatives[rng.integers(0, max(len(negatives), 1), num_uniform)]
     chosen = np.concatenate([follows, same[same >= 0], uniform])
     followers, followees = pairs.followers[chosen], pairs.followees[chosen]
     hidden = graph.without_folds([*HELD_OUT_FOLDS, *folds])
@@ -134,11 +134,12 @@ def pair_rows(
 def fit_head(
     rows: Rows,
     is_follow: NDArray[np.bool_],
-    choose: Callable[[Head], float],
+    validate: Callable[[Head], float],
     *,
     seed: int,
 ) -> Head:
-    """Train NUM_NETWORKS small networks at once and keep the look that `choose` likes best.
+    """Train NUM_NETWORKS small networks at once and keep the evaluation point that `validate`
+    scores highest.
 
     Side by side, with their outputs averaged, the networks are one network of one hidden layer,
     the form that serving evaluates.
@@ -152,9 +153,9 @@ def fit_head(
 
     y = torch.from_numpy(is_follow.astype(np.float32))
     best, best_score = networks.head(mean, std), -np.inf
-    for _ in networks.looks(standardised, y):
+    for _ in networks.evaluation_points(standardised, y):
         head = networks.head(mean, std)
-        score = choose(head)
+        score = validate(head)
         if score > best_score:
             best, best_score = head, score
     return best
@@ -171,16 +172,18 @@ class Networks:
         self.out = drawn_within((wide,), NUM_HIDDEN, generator)
         self.out_bias = torch.zeros(NUM_NETWORKS, requires_grad=True)
 
-    def looks(self, x: Callable[[NDArray[np.int64]], Tensor], y: Tensor) -> Iterator[None]:
-        """Train, under one rise and fall of the learning rate; yields NUM_LOOKS times."""
+    def evaluation_points(
+        self, x: Callable[[NDArray[np.int64]], Tensor], y: Tensor
+    ) -> Iterator[None]:
+        """Train under a one-cycle learning rate; yields at each of NUM_EVALUATION_POINTS."""
         batch = min(len(y), BATCH, max(MIN_BATCH, len(y) // MIN_STEPS))
         num_steps = min(len(y) // batch, MAX_STEPS)
         parameters = [self.weight, self.bias, self.out, self.out_bias]
         optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         rates = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, LEARNING_RATE, total_steps=NUM_LOOKS * num_steps + 1
+            optimiser, LEARNING_RATE, total_steps=NUM_EVALUATION_POINTS * num_steps + 1
         )
-        for _ in range(NUM_LOOKS):
+        for _ in range(NUM_EVALUATION_POINTS):
             order = torch.randperm(len(y), generator=self.generator)
             for rows in order[: num_steps * batch].view(num_steps, batch):
                 optimiser.zero_grad()

@@ -1,9 +1,9 @@
 """Fans prediction: does one user follow another? Directed, on follows that training never saw.
 
-Each follow is ranked among strangers of the same followee, and among strangers of any. Uniform
-strangers alone reward a model for knowing who has many followers.
+Each follow is ranked among negatives of the same followee, and among negatives of any. Uniform
+negatives alone reward a model for knowing who has many followers.
 
-Shapes: Q pairs, P follows, K strangers a follow.
+Shapes: Q pairs, P follows, K negatives a follow.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
-from training.evaluation.link_pairs import JudgedPairs
+from training.evaluation.link_pairs import LinkPairs
 
-FANS_METRICS = ("auc", "ap", "mrr", "hits_at_10")
+LINK_METRICS = ("auc", "ap", "mrr", "hits_at_10")
 
 Scorer = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating]]
 """Scores (Q,) of pairs (followers, followees); the greater, the likelier a follow."""
@@ -24,10 +24,10 @@ Scorer = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkMetrics:
-    """How well follows stand out from their strangers.
+    """How well follows stand out from their negatives.
 
-    `ap` weighs all strangers like the follows. `mrr` and `hits_at_10` rank each follow among its
-    K strangers, equal scores sharing the middle rank.
+    `ap` weighs all negatives like the follows. `mrr` and `hits_at_10` rank each follow among its
+    K negatives, equal scores sharing the middle rank.
     """
 
     auc: float
@@ -37,8 +37,8 @@ class LinkMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FansReport:
-    """Metrics against both kinds of strangers, and of followers new to the graph apart."""
+class LinkReport:
+    """Metrics against both kinds of negatives, and of followers new to the graph apart."""
 
     same_followee: LinkMetrics
     uniform: LinkMetrics
@@ -47,21 +47,21 @@ class FansReport:
     num_cold_start: int = 0
 
 
-def fans_report(
-    pairs: JudgedPairs,
+def link_report(
+    pairs: LinkPairs,
     scores_Q: NDArray[np.floating],
     is_cold: NDArray[np.bool_] | None = None,
-) -> FansReport:
-    """Judge scores of the pairs. `is_cold` (N,) marks users of whom training has no follow.
+) -> LinkReport:
+    """Evaluator scores of the pairs. `is_cold` (N,) marks users of whom training has no follow.
 
-    The same function judges models and floors.
+    The same function evaluates models and baselines.
     """
     follows_P = scores_Q[pairs.follows]
     same_PK, uniform_PK = scores_Q[pairs.same_followee], scores_Q[pairs.uniform]
     cold_P = np.zeros(len(follows_P), np.bool_)
     if is_cold is not None:
         cold_P = is_cold[pairs.followers[pairs.follows]]
-    return FansReport(
+    return LinkReport(
         same_followee=link_metrics(follows_P, same_PK),
         uniform=link_metrics(follows_P, uniform_PK),
         num_follows=len(follows_P),
@@ -71,16 +71,16 @@ def fans_report(
 
 
 def link_metrics(
-    follows_P: NDArray[np.floating], strangers_PK: NDArray[np.floating]
+    follows_P: NDArray[np.floating], negatives_PK: NDArray[np.floating]
 ) -> LinkMetrics:
-    """Metrics of follows against their strangers. Raises ValueError when there are none."""
-    if not strangers_PK.size:
-        raise ValueError("no follow to judge")
-    scores = np.concatenate([follows_P, strangers_PK.ravel()]).astype(np.float64)
-    labels = np.repeat([1, 0], [len(follows_P), strangers_PK.size])
-    weights = np.repeat([1.0, 1.0 / strangers_PK.shape[1]], [len(follows_P), strangers_PK.size])
-    above = (strangers_PK > follows_P[:, None]).sum(axis=1)
-    equal = (strangers_PK == follows_P[:, None]).sum(axis=1)
+    """Metrics of follows against their negatives. Raises ValueError when there are none."""
+    if not negatives_PK.size:
+        raise ValueError("no follow to evaluate on")
+    scores = np.concatenate([follows_P, negatives_PK.ravel()]).astype(np.float64)
+    labels = np.repeat([1, 0], [len(follows_P), negatives_PK.size])
+    weights = np.repeat([1.0, 1.0 / negatives_PK.shape[1]], [len(follows_P), negatives_PK.size])
+    above = (negatives_PK > follows_P[:, None]).sum(axis=1)
+    equal = (negatives_PK == follows_P[:, None]).sum(axis=1)
     ranks = 1 + above + equal / 2
     return LinkMetrics(
         auc=area_under_curve(labels, scores),
@@ -90,18 +90,18 @@ def link_metrics(
     )
 
 
-def mean_auc(pairs: JudgedPairs, scores_Q: NDArray[np.floating]) -> float:
-    """The mean AUC of both kinds of strangers: one number to choose by."""
+def mean_auc(pairs: LinkPairs, scores_Q: NDArray[np.floating]) -> float:
+    """The mean AUC of both kinds of negatives: one number to validate by."""
     return sum(both_aucs(pairs, scores_Q)) / 2
 
 
-def both_aucs(pairs: JudgedPairs, scores_Q: NDArray[np.floating]) -> tuple[float, float]:
-    """AUC against strangers of the same followee, and against uniform ones."""
+def both_aucs(pairs: LinkPairs, scores_Q: NDArray[np.floating]) -> tuple[float, float]:
+    """AUC against negatives of the same followee, and against uniform ones."""
     follows_P = scores_Q[pairs.follows]
 
-    def auc(strangers_PK: NDArray[np.floating]) -> float:
-        labels = np.repeat([1, 0], [len(follows_P), strangers_PK.size])
-        return area_under_curve(labels, np.concatenate([follows_P, strangers_PK.ravel()]))
+    def auc(negatives_PK: NDArray[np.floating]) -> float:
+        labels = np.repeat([1, 0], [len(follows_P), negatives_PK.size])
+        return area_under_curve(labels, np.concatenate([follows_P, negatives_PK.ravel()]))
 
     return auc(scores_Q[pairs.same_followee]), auc(scores_Q[pairs.uniform])
 

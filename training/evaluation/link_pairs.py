@@ -1,10 +1,10 @@
-"""Follows to judge on, and strangers to judge them against, drawn alike.
+"""Link pairs: held-out follows, and negatives to rank them among, drawn alike.
 
-A pair of users belongs to a fold whether or not it is a follow. Strangers stand against follows of
-the same folds only: a model that has seen pairs of the other folds as strangers, and remembers
-them, gains nothing by it. No stranger is a follow of any fold.
+A pair of users belongs to a fold whether or not it is a follow. NegativeFilter stand against
+follows of the same folds only: a model that has seen pairs of the other folds as negatives, and
+remembers them, gains nothing by it. No negative is a follow of any fold.
 
-Shapes: N users, S sampled users, Q pairs, P follows, K strangers a follow.
+Shapes: N users, S sampled users, Q pairs, P follows, K negatives a follow.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,15 +18,15 @@ from graphdb.adjacency import SnapshotGraph
 from graphdb.folds import folds_of_pairs
 
 MAX_USERS = 2_000
-"""Follows into a sample of so many users judge; of smaller graphs all do."""
+"""Held-out follows into a sample of so many users are evaluated; in smaller graphs all are."""
 
 MAX_FOLLOWS = 4_000
-NUM_STRANGERS = 100
+NUM_NEGATIVES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairUniverse:
-    """All follows into a sample of users, and all strangers within it, each with its fold.
+    """All follows into a sample of users, and all negatives within it, each with its fold.
 
     Arrays (Q,): "does `followers` follow `followees`".
     """
@@ -48,8 +48,8 @@ class PairUniverse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedPairs:
-    """Follows with K strangers each of the same followee, and K of any.
+class LinkPairs:
+    """Follows with K negatives each of the same followee, and K of any.
 
     `follows` (P,), `same_followee` (P, K) and `uniform` (P, K) are positions in `followers` and
     `followees` (Q,), so that each pair is scored once, however often it is drawn.
@@ -60,7 +60,7 @@ class JudgedPairs:
     follows: NDArray[np.int64]
     same_followee: NDArray[np.int64]
     uniform: NDArray[np.int64]
-    num_without_strangers: int
+    num_without_negatives: int
 
 
 def content_seed(graph: SnapshotGraph, seed: int, purpose: str) -> np.random.Generator:
@@ -80,8 +80,8 @@ def pair_universe(
     pairs = graph.followees.pairs()
     into = np.isin(pairs[:, 1], sample)
     u, v = (grid.ravel() for grid in np.meshgrid(sample, sample, indexing="ij"))
-    strangers = (u != v) & ~graph.followees.contains(u, v)
-    u, v = u[strangers], v[strangers]
+    negatives = (u != v) & ~graph.followees.contains(u, v)
+    u, v = u[negatives], v[negatives]
     return PairUniverse(
         followers=np.concatenate([pairs[into, 0], u]).astype(np.int64),
         followees=np.concatenate([pairs[into, 1], v]).astype(np.int64),
@@ -90,51 +90,51 @@ def pair_universe(
     )
 
 
-def judged_pairs(
+def link_pairs(
     universe: PairUniverse,
     folds: Collection[int],
     rng: np.random.Generator,
     *,
-    num_strangers: int = NUM_STRANGERS,
-) -> JudgedPairs:
-    """Follows of these folds, at most MAX_FOLLOWS, with `num_strangers` strangers of each kind.
+    num_negatives: int = NUM_NEGATIVES,
+) -> LinkPairs:
+    """Follows of these folds, at most MAX_FOLLOWS, with `num_negatives` negatives of each kind.
 
-    Where a followee has fewer strangers in these folds, some stand several times. A follow of a
+    Where a followee has fewer negatives in these folds, some stand several times. A follow of a
     followee that has none is left out and counted.
     """
     pairs = universe.of_folds(folds)
     follows = np.flatnonzero(pairs.is_follow)
     follows = np.sort(rng.permutation(follows)[:MAX_FOLLOWS])
-    strangers = np.flatnonzero(~pairs.is_follow)
-    same = same_followee(pairs, follows, num_strangers, rng)
+    negatives = np.flatnonzero(~pairs.is_follow)
+    same = same_followee(pairs, follows, num_negatives, rng)
     kept = same[:, 0] >= 0
-    drawn = (int(kept.sum()), num_strangers)
-    uniform = strangers[rng.integers(0, max(len(strangers), 1), drawn)] if kept.any() else same
-    return JudgedPairs(
+    drawn = (int(kept.sum()), num_negatives)
+    uniform = negatives[rng.integers(0, max(len(negatives), 1), drawn)] if kept.any() else same
+    return LinkPairs(
         followers=pairs.followers,
         followees=pairs.followees,
         follows=follows[kept],
         same_followee=same[kept],
         uniform=uniform[: drawn[0]],
-        num_without_strangers=int((~kept).sum()),
+        num_without_negatives=int((~kept).sum()),
     )
 
 
 def same_followee(
     pairs: PairUniverse, follows: NDArray[np.int64], num: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Positions (P, num) of strangers of each follow's followee; -1 where it has none.
+    """Positions (P, num) of negatives of each follow's followee; -1 where it has none.
 
     Different ones where there are enough.
     """
-    strangers = np.flatnonzero(~pairs.is_follow)
-    strangers = strangers[np.argsort(pairs.followees[strangers], kind="stable")]
+    negatives = np.flatnonzero(~pairs.is_follow)
+    negatives = negatives[np.argsort(pairs.followees[negatives], kind="stable")]
     wanted = pairs.followees[follows]
-    starts = np.searchsorted(pairs.followees[strangers], wanted)
-    sizes = np.searchsorted(pairs.followees[strangers], wanted, side="right") - starts
+    starts = np.searchsorted(pairs.followees[negatives], wanted)
+    sizes = np.searchsorted(pairs.followees[negatives], wanted, side="right") - starts
     drawn = np.full((len(follows), num), -1, np.int64)
     for row, (start, size) in enumerate(zip(starts.tolist(), sizes.tolist(), strict=True)):
         if size:
             places = rng.permutation(size) if size >= num else rng.integers(0, size, num)
-            drawn[row] = strangers[start + places[:num]]
+            drawn[row] = negatives[start + places[:num]]
     return drawn

@@ -1,4 +1,4 @@
-"""How well one view of users alone tells who follows whom.
+"""How well one modality of users alone tells who follows whom.
 
 The graph contrastive losses (eq. 7, 8) are to make connected users alike in image and in text. No
 head learns here: the cosine of two users' vectors is what those losses act on, while R as a whole,
@@ -17,7 +17,7 @@ BLOCK = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class Modality:
     """R^I or R^T of all users; the row of a user without one is not read."""
 
     vectors: NDArray[np.float32]

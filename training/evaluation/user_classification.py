@@ -1,4 +1,4 @@
-"""Topic classification of users: five folds by a hash of the id, every labelled user judged once.
+"""Topic classification of users: five folds by a hash of the id, every labelled user tested once.
 
 Shapes: L labelled users, D width, K classes.
 """
@@ -21,11 +21,11 @@ SPARSE_INVERSE_PENALTIES = (1.0, 10.0, 100.0)
 MIN_LABELLED = 20
 MAX_ITERATIONS = 300
 
-TOPIC_METRICS = ("accuracy", "macro_f1")
+CLASSIFICATION_METRICS = ("accuracy", "macro_f1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TopicReport:
+class ClassificationReport:
     """Share of users classified right, and the mean of the classes' F1."""
 
     accuracy: float
@@ -34,7 +34,7 @@ class TopicReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TopicTask:
+class ClassificationTask:
     """Labelled users (L,) as rows of the snapshot, their class and their fold."""
 
     name: str
@@ -44,8 +44,10 @@ class TopicTask:
     folds: NDArray[np.int64]
 
 
-def topic_task(name: str, labels: UserLabels, user_ids: Sequence[str]) -> TopicTask | None:
-    """A task that can be judged; None where labels are too few or all alike.
+def classification_task(
+    name: str, labels: UserLabels, user_ids: Sequence[str]
+) -> ClassificationTask | None:
+    """A task that can be evaluated; None where labels are too few or all alike.
 
     Several labels of one user together are a class of their own.
     """
@@ -54,7 +56,7 @@ def topic_task(name: str, labels: UserLabels, user_ids: Sequence[str]) -> TopicT
     if len(names) < MIN_LABELLED or len(class_names) < 2:
         return None
     users = np.asarray(labels.users)
-    return TopicTask(
+    return ClassificationTask(
         name=name,
         users=users,
         classes=np.array([class_names.index(each) for each in names]),
@@ -70,33 +72,37 @@ def user_fold(user_id: str) -> int:
 
 
 @one_thread()
-def topic_report(task: TopicTask, features_ND: Any, *, sparse: bool = False) -> TopicReport:
-    """Judge logistic regression on features of all users, dense and standardised, or sparse.
+def classification_report(
+    task: ClassificationTask, features_ND: Any, *, sparse: bool = False
+) -> ClassificationReport:
+    """Evaluator logistic regression on features of all users, dense and standardised, or sparse.
 
-    Each fold is judged by a model of the other four, whose penalty was chosen among these four.
+    Each fold is tested with a model of the other four, whose penalty was chosen among these four.
     """
     features = features_ND[task.users]
     predicted = np.empty_like(task.classes)
     for fold in range(NUM_USER_FOLDS):
-        judged = task.folds == fold
-        if not judged.any():
+        is_test = task.folds == fold
+        if not is_test.any():
             continue
         penalty = chosen_penalty(task, features, fold, sparse=sparse)
-        model = fitted(features[~judged], task.classes[~judged], penalty, sparse=sparse)
-        predicted[judged] = model.predict(features[judged])
+        model = fitted(features[~is_test], task.classes[~is_test], penalty, sparse=sparse)
+        predicted[is_test] = model.predict(features[is_test])
     return report(task, predicted)
 
 
-def majority_report(task: TopicTask) -> TopicReport:
-    """The floor that names the most frequent class of the other folds."""
+def majority_report(task: ClassificationTask) -> ClassificationReport:
+    """The baseline that names the most frequent class of the other folds."""
     predicted = np.empty_like(task.classes)
     for fold in range(NUM_USER_FOLDS):
-        judged = task.folds == fold
-        predicted[judged] = np.bincount(task.classes[~judged]).argmax()
+        is_test = task.folds == fold
+        predicted[is_test] = np.bincount(task.classes[~is_test]).argmax()
     return report(task, predicted)
 
 
-def chosen_penalty(task: TopicTask, features: Any, judged_fold: int, *, sparse: bool) -> float:
+def chosen_penalty(
+    task: ClassificationTask, features: Any, test_fold: int, *, sparse: bool
+) -> float:
     """The inverse penalty that classifies most users right within the four other folds.
 
     The strongest penalty among equals.
@@ -104,13 +110,13 @@ def chosen_penalty(task: TopicTask, features: Any, judged_fold: int, *, sparse: 
     penalties = SPARSE_INVERSE_PENALTIES if sparse else INVERSE_PENALTIES
     num_right = np.zeros(len(penalties), np.int64)
     for inner in range(NUM_USER_FOLDS):
-        chooses = task.folds == inner
-        learns = ~chooses & (task.folds != judged_fold)
-        if inner == judged_fold or not chooses.any() or not learns.any():
+        validates = task.folds == inner
+        learns = ~validates & (task.folds != test_fold)
+        if inner == test_fold or not validates.any() or not learns.any():
             continue
         for number, penalty in enumerate(penalties):
             model = fitted(features[learns], task.classes[learns], penalty, sparse=sparse)
-            right = model.predict(features[chooses]) == task.classes[chooses]
+            right = model.predict(features[validates]) == task.classes[validates]
             num_right[number] += int(right.sum())
     return penalties[int(num_right.argmax())]
 
@@ -129,11 +135,11 @@ def fitted(features: Any, classes: NDArray[np.int64], penalty: float, *, sparse:
     return model.fit(features, classes)
 
 
-def report(task: TopicTask, predicted: NDArray[np.int64]) -> TopicReport:
+def report(task: ClassificationTask, predicted: NDArray[np.int64]) -> ClassificationReport:
     """Metrics of predicted classes."""
     from sklearn.metrics import f1_score
 
-    return TopicReport(
+    return ClassificationReport(
         accuracy=float((predicted == task.classes).mean()),
         macro_f1=float(f1_score(task.classes, predicted, average="macro", zero_division=0)),
         num_users=len(predicted),
@@ -141,11 +147,11 @@ def report(task: TopicTask, predicted: NDArray[np.int64]) -> TopicReport:
 
 
 @one_thread()
-def topic_head(task: TopicTask, R_ND: NDArray[np.float32]) -> Head | None:
+def classification_head(task: ClassificationTask, R_ND: NDArray[np.float32]) -> Head | None:
     """A head of one layer over `user_input(R)`, learned from all labelled users; None where one
     class alone was seen."""
     features = R_ND[task.users]
-    penalty = chosen_penalty(task, features, judged_fold=-1, sparse=False)
+    penalty = chosen_penalty(task, features, test_fold=-1, sparse=False)
     model = fitted(features, task.classes, penalty, sparse=False)
     if not hasattr(model, "named_steps"):
         return None

@@ -1,4 +1,4 @@
-"""The words of each user, for the floors that read nothing else.
+"""The words of each user, for the baselines that read nothing else.
 
 N users, P posts.
 """

@@ -22,7 +22,7 @@ from training.mmga.graph_encoder import Block
 from training.mmga.objectives.node_features import mask_nodes
 from training.mmga.training_data import PostArrays, TrainingData, signatures
 from training.networks.language_modelling import mask_tokens
-from training.sampling.negatives import draw_strangers
+from training.sampling.negatives import draw_negatives
 from training.sampling.neighbourhoods import Neighbourhood, neighbourhood, pair_keys, random_draw
 from training.sampling.snapshot_source import choose_below
 
@@ -49,7 +49,7 @@ class UserBatch:
 
     `tokens` are groups of captions of like length, each cut to its longest, to pad little.
     Owners, sources and partners are positions in `users`. `negatives[i, j]` tells whether candidate
-    j (the partners, then the bank users) is a stranger of source i, `negatives_back` the same for
+    j (the partners, then the bank users) is a negative of source i, `negatives_back` the same for
     partner i and the sources.
     """
 
@@ -75,7 +75,7 @@ class EncoderBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphBatch:
-    """A step of phase B: hidden edges and strangers as pairs of seeds; some nodes are masked.
+    """A step of phase B: hidden edges and negatives as pairs of seeds; some nodes are masked.
 
     `users` are the nodes, seeds first; the step reads their modalities from the bank. Statistics
     are still raw.
@@ -110,7 +110,7 @@ def encoder_batch(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostPools:
-    """Posts to train on or to judge on: all with a caption, and those with an image as well."""
+    """Posts to train on or held out: all with a caption, and those with an image as well."""
 
     captioned: NDArray[np.int64]
     paired: NDArray[np.int64]
@@ -120,7 +120,7 @@ def split_posts(data: TrainingData, *, held_out_share: float) -> tuple[PostPools
     """(training, held out) pools. No held-out caption or image stands in a training post.
 
     A caption is on one side by its hash, so reposts do not straddle. A pair trains when neither
-    its caption nor its image is held out, and judges when neither stands in a training pair.
+    its caption nor its image is held out, and is held out when neither stands in a training pair.
     """
     captions, images = (
         np.asarray(hashes) for hashes in (data.inputs.caption_hashes, data.inputs.image_hashes)
@@ -151,8 +151,8 @@ def post_batch(
 ) -> PostBatch:
     """Draw captions to mask and posts to align."""
     share = share or whole()
-    (captioned,) = share.of(chosen_of(posts.captioned), config.schedule.num_lm_posts, rng)
-    (paired,) = share.of(chosen_of(posts.paired), config.schedule.num_alignment_pairs, rng)
+    (captioned,) = share.of(chosen_of(posts.captioned), config.phases.num_lm_posts, rng)
+    (paired,) = share.of(chosen_of(posts.paired), config.phases.num_alignment_pairs, rng)
     tokens = token_rows(data.inputs, captioned)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     corrupted, targets = mask_tokens(tokens, config.text, config.objectives.lm_mask_rate, generator)
@@ -170,15 +170,15 @@ def post_batch(
 def user_batch(
     data: TrainingData, config: RunConfig, rng: np.random.Generator, share: Share | None = None
 ) -> UserBatch:
-    """Draw distinct seeds that have a neighbour, one neighbour each, and strangers of the bank."""
-    schedule, share = config.schedule, share or whole()
-    sources, partners = share.of(data.source.connected, schedule.num_contrast_pairs, rng)
+    """Draw distinct seeds that have a neighbour, one neighbour each, and negatives of the bank."""
+    phases, share = config.phases, share or whole()
+    sources, partners = share.of(data.source.connected, phases.num_contrast_pairs, rng)
     users, local = np.unique(np.concatenate([sources, partners]), return_inverse=True)
-    bank_users = choose_below(data.num_users, schedule.num_bank_negatives, rng)
-    texts, text_owners = data.texts.sample(users, schedule.num_contrast_posts, rng)
+    bank_users = choose_below(data.num_users, phases.num_bank_negatives, rng)
+    texts, text_owners = data.texts.sample(users, phases.num_contrast_posts, rng)
     ascending = np.argsort(data.inputs.token_counts[texts], kind="stable")
-    images, image_owners = data.images.sample(users, schedule.num_contrast_posts, rng)
-    among = stranger_mask(data, sources, partners)
+    images, image_owners = data.images.sample(users, phases.num_contrast_posts, rng)
+    among = negative_mask(data, sources, partners)
     return UserBatch(
         users=torch.from_numpy(users),
         tokens=token_groups(data.inputs, texts[ascending]),
@@ -188,12 +188,12 @@ def user_batch(
         sources=torch.from_numpy(local[: len(sources)]),
         partners=torch.from_numpy(local[len(sources) :]),
         bank_users=torch.from_numpy(bank_users),
-        negatives=torch.cat([among, stranger_mask(data, sources, bank_users)], dim=1),
-        negatives_back=torch.cat([among.T, stranger_mask(data, partners, bank_users)], dim=1),
+        negatives=torch.cat([among, negative_mask(data, sources, bank_users)], dim=1),
+        negatives_back=torch.cat([among.T, negative_mask(data, partners, bank_users)], dim=1),
     )
 
 
-def stranger_mask(
+def negative_mask(
     data: TrainingData, rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> Tensor:
     """Which (row, column) pairs may be contrasted, in either direction."""
@@ -209,14 +209,14 @@ def stranger_mask(
 def graph_batch(
     data: TrainingData, config: RunConfig, rng: np.random.Generator, share: Share | None = None
 ) -> GraphBatch:
-    """Draw edges and strangers, and sample the neighbourhood of their ends.
+    """Draw edges and negatives, and sample the neighbourhood of their ends.
 
     No message passes between the two ends of a pair, whichever it is.
     """
     source, objectives, share = data.source, config.objectives, share or whole()
     most = max(1, int(objectives.edge_mask_rate * source.num_edges))
-    u, v = share.of(source.edges, min(config.schedule.num_edge_targets, most), rng)
-    not_u, not_v = draw_strangers(source, u, v, rng, hard=objectives.hard_strangers)
+    u, v = share.of(source.edges, min(config.phases.num_edge_targets, most), rng)
+    not_u, not_v = draw_negatives(source, u, v, rng, hard=objectives.hard_negatives)
     all_u, all_v = np.concatenate([u, not_u]), np.concatenate([v, not_v])
     seeds, local = np.unique(np.concatenate([all_u, all_v]), return_inverse=True)
     around = neighbourhood(
@@ -224,7 +224,7 @@ def graph_batch(
         seeds,
         config.graph.fan_outs,
         random_draw(rng),
-        # Of strangers too: a follow back, seen between strangers alone, would tell the label.
+        # Of negatives too: a follow back, seen between negatives alone, would tell the label.
         hidden_pairs=np.unique(pair_keys(all_u, all_v, data.num_users)),
     )
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))

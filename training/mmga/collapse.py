@@ -1,8 +1,8 @@
 """Collapse, named: vectors that no longer tell users apart, and losses that never left chance.
 
-The measures and bounds of vectors are those that the gate judges a generation by
-(`featurestore.generations.soundness`), so a warning here foretells its refusal. Shapes: M vectors,
-D width.
+The measures and bounds of vectors are those that decide whether a generation is sound
+(`featurestore.generations.soundness`), so a warning here foretells that it will not be sound.
+Shapes: M vectors, D width.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def findings(
     """What is wrong with vectors (M, D) by view, and with losses by term.
 
     `chance[name]` is the loss that vectors which are all alike would have, such as ln(batch) of a
-    contrast; a term without it is not judged.
+    contrast; a term without it is left out.
     """
     found = [finding for name, rows in vectors.items() for finding in of_vectors(name, rows)]
     found += [

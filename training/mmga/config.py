@@ -18,7 +18,7 @@ from training.networks.config import (
     TextEncoderConfig,
 )
 from training.options.bounds import Count, Fraction, NonNegative, Positive, Size, check_bounds
-from training.sampling.config import Edges, HardStrangers, Sampler
+from training.sampling.config import Edges, HardNegatives, Sampler
 
 GateInput = Literal["distance", "concat"]
 GateNormalisation = Literal["sigmoid", "softmax", "tanh", "raw"]
@@ -129,7 +129,7 @@ class UserConfig:
 class ObjectiveConfig:
     """How the five objectives hide, contrast and weigh.
 
-    `hard_strangers` says how the half of the strangers is drawn that is not uniform.
+    `hard_negatives` says how the half of the negatives is drawn that is not uniform.
     """
 
     language_modelling: LanguageModelling = "masked"
@@ -142,7 +142,7 @@ class ObjectiveConfig:
     node_feature_loss: NodeFeatureLoss = "huber"
     node_mask_rate: Fraction = 0.15
     edge_mask_rate: Fraction = 0.15
-    hard_strangers: HardStrangers = "degree"
+    hard_negatives: HardNegatives = "degree"
     weighting: Weighting = "fixed"
     weight_lm: NonNegative = 1.0
     weight_alignment: NonNegative = 1.0
@@ -155,7 +155,7 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleConfig:
+class PhasesConfig:
     """Steps, batch sizes and learning rates.
 
     Phase 0 trains the encoders on language modelling and alignment alone. Then, `alternating`,
@@ -187,7 +187,7 @@ class ScheduleConfig:
     num_steps_per_checkpoint: Size = 25
 
     def __post_init__(self) -> None:
-        check_bounds(self, "schedule")
+        check_bounds(self, "phases")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +198,7 @@ class RunConfig:
     text: TextEncoderConfig
     image: ImageEncoderConfig
     graph: GraphEncoderConfig
-    schedule: ScheduleConfig
+    phases: PhasesConfig
     users: UserConfig = field(default_factory=UserConfig)
     objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)

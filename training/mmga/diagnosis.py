@@ -1,4 +1,4 @@
-"""The vectors and losses of a network as `training.mmga.collapse` judges them, on some batches.
+"""The vectors and losses of a network as `training.mmga.collapse` reads them, on some batches.
 
 Without dropout and gradient; the bank is read and not written. Shapes: U users, B seeds, D width.
 """
@@ -34,11 +34,11 @@ class Measurements:
             self._add_users(part)
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong with all that was added; terms without a weight are not judged."""
-        weighed = weights(self.model.config.objectives)
+        """What is wrong with all that was added; terms without a weight are left out."""
+        weighted = weights(self.model.config.objectives)
         return findings(
             {name: torch.cat(parts).float().cpu().numpy() for name, parts in self.vectors.items()},
-            {name: mean(parts) for name, parts in self.losses.items() if weighed[name]},
+            {name: mean(parts) for name, parts in self.losses.items() if weighted[name]},
             {name: mean(parts) for name, parts in self.chance.items()},
         )
 
@@ -76,7 +76,7 @@ class Measurements:
         losses = model.graph_losses(part, self.bank)
         nodes = model.node_inputs(self.bank.read(part.users), part.statistics, part.signature)
         graph = model.graph(nodes, part.blocks)
-        fused = model.fused(graph, nodes.first(len(graph)))  # what is judged and published
+        fused = model.fused(graph, nodes.first(len(graph)))  # what is evaluated and published
         self.vectors.setdefault("graph", []).append(fused)
         share = part.connected.mean()
         chance = torch.special.entr(share) + torch.special.entr(1 - share)
@@ -89,7 +89,7 @@ class Measurements:
 
 @torch.no_grad()
 def diagnose(model: MMGA, bank: UserBank, batches: Iterable[Batch]) -> tuple[Finding, ...]:
-    """What is wrong with the network, judged on these batches."""
+    """What is wrong with the network, by these batches."""
     was_training = model.training
     model.eval()
     measured = Measurements(model, bank)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from training.mmga.config import GraphEncoderConfig
-from training.mmga.message_gate import GateTerms, MGate, NodeInputs, normalise, rows
+from training.mmga.message_gate import GateTerms, MessageGate, NodeInputs, normalise, rows
 from training.networks.pooling import count_by_owner
 
 
@@ -48,7 +48,7 @@ class GraphEncoder(nn.Module):
             "image_width": image_width,
             "text_width": text_width,
         }
-        self.gate = MGate(config, **sizes)
+        self.gate = MessageGate(config, **sizes)
         widths = {"statistics": num_features}
         if config.node_features == "X+R":
             widths |= {"image": image_width, "text": text_width}
@@ -73,7 +73,7 @@ class GraphEncoder(nn.Module):
             GatedLayer(config, activate=number < last) for number in range(config.num_layers)
         )
         self.later_gates = nn.ModuleList(
-            MGate(config, **sizes) for _ in range(last if config.per_layer_gates else 0)
+            MessageGate(config, **sizes) for _ in range(last if config.per_layer_gates else 0)
         )
 
     def forward(
@@ -94,14 +94,14 @@ class GraphEncoder(nn.Module):
         outer: Block | None = None
         for number, (layer, block) in enumerate(zip(self.layers, blocks, strict=True)):
             if number and self.later_gates:
-                gate = cast(MGate, self.later_gates[number - 1])
+                gate = cast(MessageGate, self.later_gates[number - 1])
                 terms = gate.terms(nodes.first(len(h_nD)), masked_n[: len(h_nD)])
             h_nD = layer(h_nD, block, self._weights(gate, terms, block, outer))
             outer = block
         return h_nD
 
     def _weights(
-        self, gate: MGate, terms: GateTerms, block: Block, outer: Block | None
+        self, gate: MessageGate, terms: GateTerms, block: Block, outer: Block | None
     ) -> list[Tensor]:
         how, num_channels = self.config.gate_normalisation, self.config.num_gate_channels
         weights = [

@@ -1,4 +1,4 @@
-"""How the objectives' losses are weighed against each other before they are summed."""
+"""How the objectives' losses are weighted against each other before they are summed."""
 
 import math
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from training.mmga.batches import EncoderBatch, GraphBatch
 from training.mmga.config import ObjectiveConfig, RunConfig
 from training.mmga.model import MMGA
-from training.mmga.phases import Mover, Phase
+from training.mmga.phases import Part, Phase
 from training.mmga.user_bank import UserBank
 
 Batch = tuple[EncoderBatch | GraphBatch, ...]
 """What a step's losses are computed of: one of the two; of `joint` one of each."""
 
-TERMS: dict[str, Mover] = {
+TERMS: dict[str, Part] = {
     "language_modelling": "encoders",
     "alignment": "encoders",
     "contrast_image": "encoders",
@@ -59,7 +59,7 @@ class FixedWeights(nn.Module):
             name: self.weights[name] * loss for name, loss in losses.items() if name in self.weights
         }
 
-    def parameters_of(self, mover: Mover) -> list[nn.Parameter]:
+    def parameters_of(self, part: Part) -> list[nn.Parameter]:
         """None."""
         return []
 
@@ -91,12 +91,12 @@ class UncertaintyWeights(nn.Module):
                 terms[name] = torch.exp(-s) * loss + s / 2
         return terms
 
-    def parameters_of(self, mover: Mover) -> list[nn.Parameter]:
+    def parameters_of(self, part: Part) -> list[nn.Parameter]:
         """The log variances of the terms that move the encoders, or the graph encoder."""
-        return [each for name, each in self.log_variances.items() if TERMS[name] == mover]
+        return [each for name, each in self.log_variances.items() if TERMS[name] == part]
 
 
-class WeighedNetwork(nn.Module):
+class WeightedNetwork(nn.Module):
     """The network of a run with the weights of its losses, which may be learned beside it."""
 
     def __init__(self, model: MMGA, config: RunConfig) -> None:
@@ -108,7 +108,7 @@ class WeighedNetwork(nn.Module):
         self.in_bf16 = config.compute.precision == "bf16"
 
     def forward(self, batch: Batch, bank: UserBank) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Every loss, without gradient, and the weighed terms to sum."""
+        """Every loss, without gradient, and the weighted terms to sum."""
         losses: dict[str, Tensor] = {}
         for part in batch:
             with self.precision(encoders=isinstance(part, EncoderBatch)):
@@ -120,8 +120,8 @@ class WeighedNetwork(nn.Module):
         device = self.model.statistics_mean.device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.in_bf16 and encoders)
 
-    def parameters_of(self, mover: Mover) -> list[nn.Parameter]:
-        """What a phase of this mover moves, frozen parameters included."""
+    def parameters_of(self, part: Part) -> list[nn.Parameter]:
+        """What a phase of this part moves, frozen parameters included."""
         model = self.model
-        own = model.encoder_parameters() if mover == "encoders" else model.graph_parameters()
-        return [*own, *self.weighting.parameters_of(mover)]
+        own = model.encoder_parameters() if part == "encoders" else model.graph_parameters()
+        return [*own, *self.weighting.parameters_of(part)]

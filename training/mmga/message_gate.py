@@ -50,7 +50,7 @@ class GateTerms:
     modalities: Sequence[tuple[Tensor, Tensor, Tensor]]
 
 
-class MGate(nn.Module):
+class MessageGate(nn.Module):
     """a_uv of each edge and relation (eq. 4, 5).
 
     `concat` is eq. 5 on projected and LayerNorm-ed inputs: W [X_u | X_v | R^I_u | R^T_u | R^I_v |

@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from training.mmga.config import ScheduleConfig
+from training.mmga.config import PhasesConfig
 
 Phase = Literal["phase0", "encoders", "graph", "joint"]
-Mover = Literal["encoders", "graph"]
+Part = Literal["encoders", "graph"]
 
-MOVERS: dict[Phase, tuple[Mover, ...]] = {
+PARTS: dict[Phase, tuple[Part, ...]] = {
     "phase0": ("encoders",),
     "encoders": ("encoders",),
     "graph": ("graph",),
@@ -35,20 +35,20 @@ class Stage:
         return self.first + self.num_steps - 1
 
     @property
-    def movers(self) -> tuple[Mover, ...]:
+    def parts(self) -> tuple[Part, ...]:
         """Whose parameters it moves."""
-        return MOVERS[self.phase]
+        return PARTS[self.phase]
 
 
-def plan(schedule: ScheduleConfig) -> list[Stage]:
+def plan(phases: PhasesConfig) -> list[Stage]:
     """All stages in order, empty ones left out."""
-    lengths: list[tuple[Phase, int]] = [("phase0", schedule.num_phase0_steps)]
-    for _ in range(schedule.num_rounds):
-        if schedule.order == "joint":
-            lengths.append(("joint", schedule.num_encoder_steps))
+    lengths: list[tuple[Phase, int]] = [("phase0", phases.num_phase0_steps)]
+    for _ in range(phases.num_rounds):
+        if phases.order == "joint":
+            lengths.append(("joint", phases.num_encoder_steps))
         else:
-            lengths.append(("encoders", schedule.num_encoder_steps))
-            lengths.append(("graph", schedule.num_graph_steps))
+            lengths.append(("encoders", phases.num_encoder_steps))
+            lengths.append(("graph", phases.num_graph_steps))
     stages, first = [], 0
     for phase, steps in lengths:
         if steps:
@@ -57,25 +57,25 @@ def plan(schedule: ScheduleConfig) -> list[Stage]:
     return stages
 
 
-def num_steps(schedule: ScheduleConfig) -> int:
+def num_steps(phases: PhasesConfig) -> int:
     """Length of the whole run."""
-    return sum(stage.num_steps for stage in plan(schedule))
+    return sum(stage.num_steps for stage in plan(phases))
 
 
-def stage_of(schedule: ScheduleConfig, step: int) -> Stage:
+def stage_of(phases: PhasesConfig, step: int) -> Stage:
     """The stage that a step belongs to."""
-    for stage in plan(schedule):
+    for stage in plan(phases):
         if stage.first <= step <= stage.last:
             return stage
-    raise IndexError(f"step {step} is outside a run of {num_steps(schedule)} steps")
+    raise IndexError(f"step {step} is outside a run of {num_steps(phases)} steps")
 
 
-def learning_rate_factor(schedule: ScheduleConfig, mover: Mover, step: int) -> float:
+def learning_rate_factor(phases: PhasesConfig, part: Part, step: int) -> float:
     """Linear warm-up, then half a cosine down to a tenth, over the steps of one optimiser."""
-    lengths = {stage.first: stage.num_steps for stage in plan(schedule) if mover in stage.movers}
+    lengths = {stage.first: stage.num_steps for stage in plan(phases) if part in stage.parts}
     total = sum(lengths.values())
     position = sum(min(max(0, step - first), length) for first, length in lengths.items())
-    warmup = max(1, round(schedule.warmup_rate * total))
+    warmup = max(1, round(phases.warmup_rate * total))
     if position < warmup:
         return (position + 1) / warmup
     progress = (position - warmup) / max(1, total - warmup)

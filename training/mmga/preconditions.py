@@ -21,19 +21,19 @@ def check_enough(data: TrainingData, posts: PostPools) -> None:
 def check_weights(config: RunConfig) -> None:
     """Raises ConfigInvalid when all terms of a phase weigh nothing, or have nothing to move."""
     weight = weights(config.objectives)
-    for stage in plan(config.schedule):
+    for stage in plan(config.phases):
         terms = PHASE_TERMS[stage.phase]
-        weighed = [name for name in terms if weight[name]]
-        if not weighed:
+        weighted = [name for name in terms if weight[name]]
+        if not weighted:
             raise ConfigInvalid(
                 f"phase {stage.phase} has no objective with a weight ({', '.join(terms)}); "
-                "give one a weight or take its steps out of the schedule"
+                "give one a weight or take its steps out of the phases"
             )
-        if not any(moves_anything(config, name) for name in weighed):
+        if not any(moves_anything(config, name) for name in weighted):
             raise ConfigInvalid(
-                f"phase {stage.phase} has nothing to move: {' and '.join(weighed)} of frozen "
+                f"phase {stage.phase} has nothing to move: {' and '.join(weighted)} of frozen "
                 "encoders alone; train some of their layers (num_trained_layers), give language "
-                "modelling or alignment a weight, or take the steps out of the schedule"
+                "modelling or alignment a weight, or take the steps out of the phases"
             )
 
 

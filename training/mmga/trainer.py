@@ -27,12 +27,12 @@ from training.mmga.batches import (
     post_batch,
     split_posts,
 )
-from training.mmga.config import RunConfig, ScheduleConfig
+from training.mmga.config import PhasesConfig, RunConfig
 from training.mmga.diagnosis import diagnose
-from training.mmga.loss_weights import Batch, WeighedNetwork
+from training.mmga.loss_weights import Batch, WeightedNetwork
 from training.mmga.model import MMGA, build
-from training.mmga.optimisation import descend, optimisers_of
-from training.mmga.phases import MOVERS, Stage, num_steps, stage_of
+from training.mmga.optimisation import optimisers_of, step_optimisers
+from training.mmga.phases import PARTS, Stage, num_steps, stage_of
 from training.mmga.preconditions import check_enough, check_weights
 from training.mmga.training_data import TrainingData
 from training.mmga.user_bank import bank_of, share_rows
@@ -64,14 +64,14 @@ class Trainer:
         check_enough(data, self.posts)
         check_weights(config)
         self.model = initial_model(config, data, seed).to(self.device)
-        self.weighed = WeighedNetwork(self.model, config).to(self.device)
-        self.network = data_parallel(self.weighed, num_ranks, self.device)
+        self.weighted = WeightedNetwork(self.model, config).to(self.device)
+        self.network = data_parallel(self.weighted, num_ranks, self.device)
         self.bank = bank_of(data, config, self.device)
-        self.optimisers = optimisers_of(self.weighed, config.schedule)
+        self.optimisers = optimisers_of(self.weighted, config.phases)
 
     def steps(self, first: int) -> Iterator[StepRecord]:
         """Do the plan's steps from `first` to its end, batches drawn ahead."""
-        each = self.config.schedule.num_microbatches
+        each = self.config.phases.num_microbatches
         loader = BatchLoader(
             lambda index: self.draw(*divmod(index, each)),
             range(first * each, self.num_steps * each),
@@ -88,12 +88,12 @@ class Trainer:
         drawn = batches()
         for number in range(first, self.num_steps):
             record = self._do(number, islice(drawn, each))
-            stage = stage_of(self.config.schedule, number)
+            stage = stage_of(self.config.phases, number)
             yield replace(
                 record,
                 waited_seconds=sum(waits),
                 graph_versions=self._graph_versions(),
-                is_checkpoint_due=is_checkpoint_due(self.config.schedule, number),
+                is_checkpoint_due=is_checkpoint_due(self.config.phases, number),
                 is_held_out_due=stage.phase == "phase0" and number == stage.last,
                 findings=self._findings(stage) if number == stage.last else None,
             )
@@ -101,7 +101,7 @@ class Trainer:
 
     def step(self, number: int) -> dict[str, Tensor]:
         """Do one step of the plan; return its losses, still on the device."""
-        each = self.config.schedule.num_microbatches
+        each = self.config.phases.num_microbatches
         drawn = (moved(self.draw(number, index), self.device) for index in range(each))
         return self._do(number, drawn).losses
 
@@ -115,11 +115,11 @@ class Trainer:
             rank=self.rank,
             num_ranks=self.num_ranks,
             microbatch=microbatch,
-            num_microbatches=self.config.schedule.num_microbatches,
+            num_microbatches=self.config.phases.num_microbatches,
         )
-        phase = stage_of(self.config.schedule, number).phase
+        phase = stage_of(self.config.phases, number).phase
         batch: Batch = ()
-        if "encoders" in MOVERS[phase]:
+        if "encoders" in PARTS[phase]:
             users = phase != "phase0"
             batch += (
                 encoder_batch(
@@ -131,27 +131,27 @@ class Trainer:
                     share=share,
                 ),
             )
-        if "graph" in MOVERS[phase]:
+        if "graph" in PARTS[phase]:
             batch += (graph_batch(self.data, self.config, rng, share),)
         return batch
 
     def _do(self, number: int, batches: Iterator[Batch]) -> StepRecord:
-        schedule = self.config.schedule
-        stage = stage_of(schedule, number)
-        moving = {mover: self.optimisers[mover] for mover in stage.movers}
+        phases = self.config.phases
+        stage = stage_of(phases, number)
+        moving = {part: self.optimisers[part] for part in stage.parts}
         self.bank.step = number
         if number == stage.first and self._wants_fresh_bank(stage):
             self.refresh_bank()
         torch.manual_seed(step_seed(self.seed, number, self.rank))
         for chosen in moving.values():
             chosen.zero_grad(set_to_none=True)
-        share = 1 / schedule.num_microbatches
+        share = 1 / phases.num_microbatches
         losses: dict[str, Tensor] = {}
         norms: dict[str, Tensor] = {}
         staleness = None
         for index, batch in enumerate(batches):
             staleness = self._staleness(batch, number) if index == 0 else staleness
-            with averaging(self.network, last=index == schedule.num_microbatches - 1):
+            with averaging(self.network, last=index == phases.num_microbatches - 1):
                 values, terms = self._forward(batch)
                 if self._measures_terms(number, index):
                     norms |= gradient_norms(terms, moving.values())
@@ -160,7 +160,7 @@ class Trainer:
                 losses[name] = losses.get(name, 0.0) + share * value.detach()
             if self.num_ranks > 1:
                 self._share(batch)
-        norms["total"], rates = descend(moving, schedule, number)
+        norms["total"], rates = step_optimisers(moving, phases, number)
         return StepRecord(
             number=number,
             phase=stage.phase,
@@ -183,7 +183,7 @@ class Trainer:
         return tuple(str(each) for each in diagnose(self.model, self.bank, batches))
 
     def _forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Losses with their total, which alone has a gradient, and the weighed terms."""
+        """Losses with their total, which alone has a gradient, and the weighted terms."""
         losses, terms = self.network(batch, self.bank)
         return losses | {"total": torch.stack(list(terms.values())).sum()}, terms
 
@@ -206,11 +206,11 @@ class Trainer:
     def _wants_fresh_bank(self, stage: Stage) -> bool:
         """Phase 0 reads no bank; the encoders' phase only for negatives, which may be stale."""
         if stage.phase == "encoders":
-            return self.config.schedule.num_bank_negatives > 0 and self.bank.is_empty
-        return "graph" in stage.movers
+            return self.config.phases.num_bank_negatives > 0 and self.bank.is_empty
+        return "graph" in stage.parts
 
     def refresh_bank(self) -> None:
-        """Encode every user anew, each rank its share."""
+        """Encode every user fresh, each rank its share."""
         mine = np.arange(self.rank, self.data.num_users, self.num_ranks)
         refill(self.bank, self.model, self.data, users=mine)
         if self.num_ranks > 1:
@@ -227,7 +227,7 @@ class Trainer:
         for number in range(self.rank, NUM_HELD_OUT_BATCHES, self.num_ranks):
             rng = np.random.default_rng([number])
             batch = moved(post_batch(self.data, self.config, rng, self.held_out), self.device)
-            with self.weighed.precision(encoders=True):
+            with self.weighted.precision(encoders=True):
                 losses = self.model.post_losses(batch)
             values[:, number] = torch.tensor([float(losses[name]) for name in POST_TERMS])
         self.model.train()
@@ -239,9 +239,9 @@ class Trainer:
         """Everything that a later step depends on, as tensors by name, copied to the CPU."""
         parts = {
             "model": self.model.state_dict(),
-            "weighting": self.weighed.weighting.state_dict(),
+            "weighting": self.weighted.weighting.state_dict(),
             "bank": self.bank.state(),
-        } | {mover: optimiser_state(chosen) for mover, chosen in self.optimisers.items()}
+        } | {part: optimiser_state(chosen) for part, chosen in self.optimisers.items()}
         return {
             f"{prefix}.{name}": tensor.detach().to("cpu", copy=True).contiguous()
             for prefix, tensors in parts.items()
@@ -251,15 +251,15 @@ class Trainer:
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over a state that `state` gave."""
         self.model.load_state_dict(entries_below(state, "model"))
-        self.weighed.weighting.load_state_dict(entries_below(state, "weighting"))
+        self.weighted.weighting.load_state_dict(entries_below(state, "weighting"))
         self.bank.load(entries_below(state, "bank"))
-        for mover, chosen in self.optimisers.items():
-            load_optimiser(chosen, entries_below(state, mover))
+        for part, chosen in self.optimisers.items():
+            load_optimiser(chosen, entries_below(state, part))
 
     @property
     def num_steps(self) -> int:
         """Length of the run."""
-        return num_steps(self.config.schedule)
+        return num_steps(self.config.phases)
 
 
 def initial_model(config: RunConfig, data: TrainingData, seed: int) -> MMGA:
@@ -275,7 +275,7 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(words[0]) << 31 ^ int(words[1])
 
 
-def is_checkpoint_due(schedule: ScheduleConfig, number: int) -> bool:
+def is_checkpoint_due(phases: PhasesConfig, number: int) -> bool:
     """Whether a checkpoint follows this step: every so many, and at the end of each stage."""
-    last = stage_of(schedule, number).last
-    return number == last or (number + 1) % schedule.num_steps_per_checkpoint == 0
+    last = stage_of(phases, number).last
+    return number == last or (number + 1) % phases.num_steps_per_checkpoint == 0

@@ -77,7 +77,7 @@ def modal_vectors(
     model: MMGA, data: TrainingData, users: NDArray[np.int64], *, chunks: Chunks = DEFAULT
 ) -> ModalVectors:
     """R^I and R^T of these users, pooled over their newest posts; on the CPU."""
-    limit = model.config.schedule.num_inference_posts
+    limit = model.config.phases.num_inference_posts
     image, has_image = _pooled(
         model.image,
         model.pool_image,

@@ -33,7 +33,7 @@ class Encoder(nn.Module):
         self._in_bf16 = False
 
     def train(self, mode: bool = True) -> "Encoder":
-        """Like every module's, but frozen parts stay as they judge."""
+        """Like every module's, but frozen parts stay in evaluation mode."""
         super().train(mode)
         for part in self._frozen:
             part.eval()

@@ -62,7 +62,7 @@ class Publication:
 
     `generation_id` is fixed before the first attempt, so that a repeated one completes it.
     `vectors` are of all users of the snapshot, over all its follows. `scales` are those under
-    which R was judged and `heads` were trained. `files` are copied (paths) or written (texts)
+    which R was evaluated and `heads` were trained. `files` are copied (paths) or written (texts)
     into the generation. `lineage` goes into the manifest: recipe, seed, code version, counts,
     losses, environment.
     """
@@ -147,7 +147,7 @@ def write_artifacts(publication: Publication, folder: Path) -> None:
 
 
 def write_heads(heads: Mapping[str, NamedHead], folder: Path) -> None:
-    """Number the heads' files, since tasks are named by strangers, and tell in `heads.json` of
+    """Number the heads' files, since tasks are named by negatives, and tell in `heads.json` of
     each its name, what it reads and what its logits stand for."""
     folder.mkdir()
     index = {}
@@ -161,7 +161,7 @@ def write_heads(heads: Mapping[str, NamedHead], folder: Path) -> None:
 
 def manifest(publication: Publication) -> dict[str, Any]:
     """Lineage, widths and scales, and whether the vectors are sound."""
-    snapshot, soundness = publication.snapshot, judged(publication)
+    snapshot, soundness = publication.snapshot, soundness_of(publication)
     return {
         **publication.lineage,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -176,7 +176,7 @@ def manifest(publication: Publication) -> dict[str, Any]:
     }
 
 
-def judged(publication: Publication) -> Soundness:
+def soundness_of(publication: Publication) -> Soundness:
     """The gate: every user covered, finite, not collapsed."""
     vectors = publication.vectors
     return sound(

@@ -1,4 +1,4 @@
-"""What a run is worth: every seed before and after training, beside the floors, by one judge."""
+"""Evaluation of a run: every seed before and after training, beside the baselines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from graphdb.store import GraphStore
 from training.encoding.all_users import UserVectors
 from training.engine.progress import Reporter
 from training.evaluation.comparison import Evaluation, compare
-from training.evaluation.evaluator import Scores, prepare_judge
-from training.evaluation.modality_cosine import View
+from training.evaluation.evaluator import Scores, prepare_evaluator
+from training.evaluation.modality_cosine import Modality
 from training.evaluation.user_texts import read_user_texts
 from training.mmga.config import Fusion
 from training.runs.run import TrainedRun
 
-JUDGE_SEED = 0
-"""One draw of strangers and examples for all seeds: they differ by training alone."""
+EVALUATION_SEED = 0
+"""One draw of negatives and examples for all seeds: they differ by training alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,22 +30,26 @@ class RunEvaluation:
 
 
 def evaluate_run(trained: TrainedRun, store: GraphStore, reporter: Reporter) -> RunEvaluation:
-    """Judge the run on the follows and labels that it never saw. Raises EvaluationImpossible."""
-    reporter.say("evaluation: counting round held-out follows, and the floors")
+    """Evaluate the run on follows and labels that it never saw. Raises EvaluationImpossible."""
+    reporter.say("evaluation: counts round held-out follows, and the baselines")
     texts = read_user_texts(store, trained.snapshot)
-    judge = prepare_judge(trained.snapshot, texts, seed=JUDGE_SEED)
-    floors = judge.floors()
+    evaluator = prepare_evaluator(trained.snapshot, texts, seed=EVALUATION_SEED)
+    baselines = evaluator.baselines()
     fusion = trained.run.config.users.fusion
     initial, after = [], []
     for vectors in trained.vectors:
         reporter.say(f"evaluation: seed {vectors.seed}")
         initial.append(
-            judge.score(representation_of(vectors.initial, fusion), views_of(vectors.initial))
+            evaluator.score(
+                representation_of(vectors.initial, fusion), modalities_of(vectors.initial)
+            )
         )
         after.append(
-            judge.score(representation_of(vectors.trained, fusion), views_of(vectors.trained))
+            evaluator.score(
+                representation_of(vectors.trained, fusion), modalities_of(vectors.trained)
+            )
         )
-    return RunEvaluation(evaluation=compare(after, initial, floors), trained=tuple(after))
+    return RunEvaluation(evaluation=compare(after, initial, baselines), trained=tuple(after))
 
 
 def representation_of(vectors: UserVectors, fusion: Fusion) -> NDArray[np.float32]:
@@ -60,10 +64,10 @@ def scales_of(vectors: UserVectors, fusion: Fusion) -> dict[str, float]:
     return scales if fusion == "concat" else scales | {"image": 0.0, "text": 0.0}
 
 
-def views_of(vectors: UserVectors) -> Mapping[str, View]:
+def modalities_of(vectors: UserVectors) -> Mapping[str, Modality]:
     """Text and images, those of them that any user has."""
-    views = {
-        "text": View(vectors=vectors.text, has=vectors.has_text),
-        "images": View(vectors=vectors.image, has=vectors.has_image),
+    modalities = {
+        "text": Modality(vectors=vectors.text, has=vectors.has_text),
+        "images": Modality(vectors=vectors.image, has=vectors.has_image),
     }
-    return {name: view for name, view in views.items() if view.has.any()}
+    return {name: modality for name, modality in modalities.items() if modality.has.any()}

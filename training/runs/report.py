@@ -23,11 +23,11 @@ from training.settings import TrainingSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What a run did; `judged` is None where too little is held out to judge on."""
+    """What a run did; `evaluated` is None where too little is held out to evaluate on."""
 
     trained: TrainedRun
-    judged: RunEvaluation | None
-    not_judged: str | None
+    evaluated: RunEvaluation | None
+    not_evaluated: str | None
     published: Published | None
     seconds: float
 
@@ -46,8 +46,8 @@ class RunReport:
             "seconds": round(self.seconds, 1),
             "held_out_losses": {str(seed): run.summary(seed)["held_out"] for seed in run.seeds},
             "findings": {str(seed): run.summary(seed).get("findings", {}) for seed in run.seeds},
-            "evaluation": None if self.judged is None else self.judged.evaluation.document(),
-            "not_evaluated": self.not_judged,
+            "evaluation": None if self.evaluated is None else self.evaluated.evaluation.document(),
+            "not_evaluated": self.not_evaluated,
             "generation": None if self.published is None else self.published.generation_id,
             "is_active": self.published is not None and self.published.is_active,
             "not_active_because": [] if self.published is None else list(self.published.reasons),
@@ -59,10 +59,10 @@ class RunReport:
         lines += [
             f"warning: seed {seed}, {each}" for seed in run.seeds for each in collapses(run, seed)
         ]
-        if self.judged is None:
-            lines += ["", f"not evaluated: {self.not_judged}"]
+        if self.evaluated is None:
+            lines += ["", f"not evaluated: {self.not_evaluated}"]
         else:
-            lines += ["", render_evaluation(self.judged.evaluation)]
+            lines += ["", render_evaluation(self.evaluated.evaluation)]
         lines += ["", f"run {run.run_id}: {run.path}", self.publication()]
         return "\n".join(lines)
 
@@ -89,32 +89,32 @@ def train_and_publish(
     """Do a whole run, or what an interrupted one has left to do; the stage lock is held."""
     started = time.monotonic()
     trained = train_run(settings, store, request, reporter)
-    judged, not_judged = None, None
+    evaluated, not_evaluated = None, None
     try:
-        judged = evaluate_run(trained, store, reporter)
-        write_json(trained.run.path / "evaluation.json", judged.evaluation.document())
+        evaluated = evaluate_run(trained, store, reporter)
+        write_json(trained.run.path / "evaluation.json", evaluated.evaluation.document())
     except EvaluationImpossible as error:
-        not_judged = str(error)
+        not_evaluated = str(error)
     published = None
     if publishing:
         reporter.say(f"publishing seed {trained.run.seeds[0]}")
         published = publish(
-            publication(trained, judged), store, feature_settings, progress=reporter.counting
+            publication(trained, evaluated), store, feature_settings, progress=reporter.counting
         )
     run = finish(trained.run, published.generation_id if published else None)
     drop_old(settings.runs)
     return RunReport(
         trained=replace(trained, run=run),
-        judged=judged,
-        not_judged=not_judged,
+        evaluated=evaluated,
+        not_evaluated=not_evaluated,
         published=published,
         seconds=time.monotonic() - started,
     )
 
 
-def publication(trained: TrainedRun, judged: RunEvaluation | None) -> Publication:
+def publication(trained: TrainedRun, evaluated: RunEvaluation | None) -> Publication:
     """The first seed as a generation: its vectors over all follows, the scales and heads that the
-    judge saw, its weights, its vocabulary and where all of it comes from."""
+    evaluator saw, its weights, its vocabulary and where all of it comes from."""
     run, first = trained.run, trained.vectors[0]
     assert first.published is not None
     return Publication(
@@ -122,14 +122,14 @@ def publication(trained: TrainedRun, judged: RunEvaluation | None) -> Publicatio
         snapshot=trained.snapshot,
         vectors=first.published,
         scales=scales_of(first.trained, run.config.users.fusion),
-        heads={} if judged is None else judged.trained[0].heads,
+        heads={} if evaluated is None else evaluated.trained[0].heads,
         files={
             "model.safetensors": run.model(first.seed),
             "config.json": to_json(run.config),
             "tokenizer.json": run.tokenizer,
             "losses.jsonl": run.losses(first.seed),
         },
-        evaluation={} if judged is None else judged.evaluation.document(),
+        evaluation={} if evaluated is None else evaluated.evaluation.document(),
         lineage=lineage(trained),
     )
 

@@ -50,7 +50,7 @@ class RunRequest:
     config: RunConfig
     seeds: tuple[int, ...]
     workers: int
-    anew: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def start_or_resume(
 
     Raises ConfigInvalid, WeightsUnusable before anything is written.
     """
-    found = None if request.anew else resumable(settings, store, request, reporter)
+    found = None if request.fresh else resumable(settings, store, request, reporter)
     if found is not None:
         reporter.say(f"run {found.run_id} goes on where it was interrupted")
         return found, open_snapshot(found.snapshot)

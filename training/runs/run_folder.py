@@ -134,8 +134,8 @@ def drop_old(root: Path, *, keep: int = NUM_KEPT) -> None:
 
     Those that were interrupted before their first checkpoint count by themselves, so that they
     cannot displace one that has got further. What was published lives on as generations. A folder
-    is renamed before it is deleted, so that a kill leaves none that looks like a run and lacks
-    files; the next call deletes what is left.
+    is renamed before it is deleted, so that a kill leaves none that evaluation_points like a run
+    and lacks files; the next call deletes what is left.
     """
     for left in root.glob(f"*{DROPPED}"):
         shutil.rmtree(left)

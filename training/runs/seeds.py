@@ -48,7 +48,7 @@ def train_seed(
     Leaves `model.safetensors` and `summary.json`, after the last curve is drawn, and drops the
     checkpoints.
     """
-    started, total = time.monotonic(), num_steps(run.config.schedule)
+    started, total = time.monotonic(), num_steps(run.config.phases)
     files = SeedFiles(run.seed_folder(seed).resolve())
     for step in drop_torn(files.checkpoints):
         reporter.say(

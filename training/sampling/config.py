@@ -5,7 +5,7 @@ from typing import Literal
 Edges = Literal["mutual", "follows", "mutual+mentions", "follows+mentions"]
 
 
-HardStrangers = Literal["degree", "two_hop"]
+HardNegatives = Literal["degree", "two_hop"]
 
 
 Sampler = Literal["snapshot", "database"]

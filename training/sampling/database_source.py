@@ -25,7 +25,7 @@ from graphdb.store import Change, GraphStore, Relation
 from training.errors import NothingToTrain
 from training.sampling.config import Edges
 from training.sampling.edge_proposals import FollowSlots
-from training.sampling.negatives import Strangers
+from training.sampling.negatives import NegativeFilter
 from training.sampling.retries import patiently
 from training.sampling.snapshot_source import GraphOfUsers
 from training.sampling.source import Drawn, GraphVersions, Pairs
@@ -84,7 +84,7 @@ class DatabaseSource:
         self._slots = FollowSlots(self._pinned)
         self._has_followed = _degrees(graph.followees) + _degrees(graph.followers) > 0
         self._candidates = np.flatnonzero(self._has_followed)
-        self._strangers = Strangers(self, snapshot.user_ids, directed=self.is_directed)
+        self._negative_filter = NegativeFilter(self, snapshot.user_ids, directed=self.is_directed)
         self._turn = threading.Lock()
         self._read_to = snapshot.version
         self._first: int | None = None
@@ -216,7 +216,7 @@ class DatabaseSource:
 
     def allowed(self, u_Q: NDArray[np.int64], v_Q: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pairs may be negatives."""
-        return self._strangers.allowed(u_Q, v_Q)
+        return self._negative_filter.allowed(u_Q, v_Q)
 
     def contains(
         self, rows: NDArray[np.integer], columns: NDArray[np.integer]

@@ -1,4 +1,4 @@
-"""Which pairs of users may stand as strangers: as negatives of training.
+"""Which pairs of users may stand as negatives: as negatives of training.
 
 Shapes: Q pairs.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from graphdb.folds import HELD_OUT_FOLDS, folds_of_pairs
 from graphdb.snapshot.id_column import IdColumn
-from training.sampling.config import HardStrangers
+from training.sampling.config import HardNegatives
 from training.sampling.source import GraphSource, Pairs
 
 
@@ -22,12 +22,12 @@ class Follows(Protocol):
     ) -> NDArray[np.bool_]: ...
 
 
-class Strangers:
+class NegativeFilter:
     """Pairs that may be negatives: no true edge, and of no held-out fold.
 
     `follows` are all there are, so held-out edges are never negatives. But to leave out just
     these would tell a model that memorises which pairs are held-out edges: they would be the only
-    strangers it never saw as negatives. So every pair of a held-out fold, edge or not, is left out.
+    negatives it never saw as negatives. So every pair of a held-out fold, edge or not, is left out.
     """
 
     def __init__(self, follows: Follows, user_ids: IdColumn, *, directed: bool) -> None:
@@ -55,18 +55,18 @@ class Strangers:
 
 
 NUM_ROUNDS = 4
-"""Draws of a stranger before a pair is given up; the batch is then that much smaller."""
+"""Draws of a negative before a pair is given up; the batch is then that much smaller."""
 
 
-def draw_strangers(
+def draw_negatives(
     source: GraphSource,
     u_Q: NDArray[np.int64],
     v_Q: NDArray[np.int64],
     rng: np.random.Generator,
     *,
-    hard: HardStrangers = "degree",
+    hard: HardNegatives = "degree",
 ) -> Pairs:
-    """Strangers for connected pairs, at most one a pair.
+    """NegativeFilter for connected pairs, at most one a pair.
 
     Half are uniform pairs of users. Half keep one end of the pair and replace the other by the end
     of a random edge, so by degree: uniform negatives alone would reward degree. With `hard`
@@ -90,7 +90,7 @@ def _candidates(
     v: NDArray[np.int64],
     numbers: NDArray[np.int64],
     rng: np.random.Generator,
-    hard: HardStrangers,
+    hard: HardNegatives,
 ) -> Pairs:
     size = len(u)
     uniform_u = rng.integers(0, source.num_users, size)

@@ -15,7 +15,7 @@ from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.sampling.neighbours import nearest_by_hash, sample_neighbours
 from graphdb.snapshot.id_column import IdColumn
 from training.sampling.config import Edges
-from training.sampling.negatives import Strangers
+from training.sampling.negatives import NegativeFilter
 from training.sampling.source import Drawn, Pairs
 
 
@@ -49,7 +49,9 @@ class SnapshotSource:
         self.follows = follow_relations(self.graph, directed=self.is_directed)
         mentions = mention_relations(snapshot) if edges.endswith("+mentions") else ()
         self.relations = (*self.follows, *mentions)
-        self.strangers = Strangers(whole.followees, snapshot.user_ids, directed=self.is_directed)
+        self.negative_filter = NegativeFilter(
+            whole.followees, snapshot.user_ids, directed=self.is_directed
+        )
 
     @property
     def num_users(self) -> int:
@@ -100,7 +102,7 @@ class SnapshotSource:
 
     def allowed(self, u_Q: NDArray[np.int64], v_Q: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pairs may be negatives."""
-        return self.strangers.allowed(u_Q, v_Q)
+        return self.negative_filter.allowed(u_Q, v_Q)
 
     def neighbours(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, rng: np.random.Generator

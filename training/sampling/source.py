@@ -29,7 +29,7 @@ class GraphVersions:
 
 
 class GraphSource(Protocol):
-    """The training edges (no held-out follow), neighbours over them, and who is a stranger."""
+    """The training edges (no held-out follow), neighbours over them, and who is a negative."""
 
     @property
     def num_users(self) -> int:
@@ -71,7 +71,7 @@ class GraphSource(Protocol):
         """
 
     def allowed(self, u_Q: NDArray[np.int64], v_Q: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which pairs may be negatives (see `Strangers`)."""
+        """Which pairs may be negatives (see `NegativeFilter`)."""
 
     def neighbours(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, rng: np.random.Generator

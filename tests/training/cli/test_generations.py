@@ -11,13 +11,13 @@ from featurestore.settings import FeatureStoreSettings
 from training.cli.generations import generations
 
 FIGURE = {
-    "task": "fans, uniform",
+    "task": "link prediction, uniform",
     "method": "representation",
     "metric": "hits_at_10",
     "trained": 0.5,
     "initial": 0.25,
-    "floor": 0.75,
-    "floor_name": "co-follow",
+    "baseline": 0.75,
+    "baseline_name": "co-follow",
 }
 
 
@@ -85,7 +85,10 @@ def test_list_marks_the_active_one(two):
 def test_show_tells_lineage_evaluation_and_what_is_wrong(two):
     text = run("show", "g2")
     assert "not sound: graph: collapsed to a point" in text
-    assert "fans, uniform, representation, hits at 10: 0.500; 0.250; 0.750 (co-follow)" in text
+    assert (
+        "link prediction, uniform, representation, hits at 10: 0.500; 0.250; 0.750 (co-follow)"
+        in text
+    )
     document = json.loads(run("show", "g1", "--json"))
     assert document["is_active"]
     assert document["evaluation"]["figures"] == [FIGURE]

@@ -95,7 +95,7 @@ def test_the_salt_decides_which_neighbours_stand_for_many() -> None:
 def test_only_the_newest_posts_count() -> None:
     config = small_config()
     config = dataclasses.replace(
-        config, schedule=dataclasses.replace(config.schedule, num_inference_posts=2)
+        config, phases=dataclasses.replace(config.phases, num_inference_posts=2)
     )
     snapshot, inputs = small_network()
     older = inputs.tokens.copy()

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from tests.training.small_network import small_config, small_data, with_objectives, with_schedule
+from tests.training.small_network import small_config, small_data, with_objectives, with_phases
 from training.mmga.config import RunConfig
 from training.mmga.trainer import Trainer
 
@@ -20,7 +20,7 @@ STOP = 8
 
 def config() -> RunConfig:
     """What reads the bank at every step, and of every kind of state some."""
-    joint = with_schedule(small_config(), order="joint", num_microbatches=2, num_bank_negatives=16)
+    joint = with_phases(small_config(), order="joint", num_microbatches=2, num_bank_negatives=16)
     return with_objectives(joint, weighting="uncertainty", weight_alignment=0.0)
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.small_network import small_config, small_data, with_schedule
+from tests.training.small_network import small_config, small_data, with_phases
 from training.engine.sharding import Share, share_of
 from training.mmga.batches import EncoderBatch, GraphBatch
 from training.mmga.trainer import Trainer
 
 
-def trainers(num_ranks: int, **schedule: object) -> list[Trainer]:
+def trainers(num_ranks: int, **phases: object) -> list[Trainer]:
     """The ranks of one run in one process: they draw alone and never speak to each other."""
-    config = with_schedule(small_config(edges="follows"), num_lm_posts=8, **schedule)
+    config = with_phases(small_config(edges="follows"), num_lm_posts=8, **phases)
     config = replace(config, compute=replace(config.compute, num_ahead=0))
     data = small_data(config, num_users=120)
     made = [Trainer(config, data, seed=0) for _ in range(num_ranks)]

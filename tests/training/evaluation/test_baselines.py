@@ -5,7 +5,7 @@ from graphdb.adjacency import graph_of_follows
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.pair_counts import COUNT_NAMES, pair_counts
 from tests.training.village import village
-from training.evaluation.baselines import factors, floor_scores, text_cosine
+from training.evaluation.baselines import baseline_scores, factors, text_cosine
 from training.evaluation.link_head import pair_examples
 from training.evaluation.link_pairs import pair_universe
 from training.evaluation.user_texts import UserTexts, tfidf
@@ -19,11 +19,11 @@ def made(tmp_path_factory):
 def test_factors_approximate_the_follows(made):
     graph = made[0].graph
     pairs = graph.followees.pairs()
-    strangers = np.flatnonzero(~graph.followees.contains(pairs[:, 1], pairs[:, 0]))
+    negatives = np.flatnonzero(~graph.followees.contains(pairs[:, 1], pairs[:, 0]))
     found = factors(graph)
     assert (
         found.products(pairs[:, 0], pairs[:, 1]).mean()
-        > found.products(pairs[strangers, 1], pairs[strangers, 0]).mean() + 0.1
+        > found.products(pairs[negatives, 1], pairs[negatives, 0]).mean() + 0.1
     )
     again = factors(graph)
     assert np.array_equal(found.left, again.left)
@@ -50,7 +50,7 @@ def test_no_words_at_all_is_no_column():
 
 
 def test_floors_never_see_a_held_out_follow(made):
-    """A held-out follow that comes or goes changes no floor's score of any pair."""
+    """A held-out follow that comes or goes changes no baseline's score of any pair."""
     snapshot, texts = made
     blind = snapshot.without_folds(HELD_OUT_FOLDS)
     universe = pair_universe(snapshot.graph, snapshot.user_ids, np.random.default_rng(0))
@@ -59,7 +59,7 @@ def test_floors_never_see_a_held_out_follow(made):
 
     def scores(graph):
         examples = pair_examples(graph, universe, np.random.default_rng(1))
-        return floor_scores(
+        return baseline_scores(
             graph, texts, examples, pairs.followers, pairs.followees, counts, seed=0
         )
 

@@ -1,4 +1,4 @@
-"""The floors on real follows are those that were measured by other code, on another split."""
+"""The baselines on real follows are those that were measured by other code, on another split."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from graphdb import open_graph
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.snapshot.snapshot import take_snapshot
 from training.evaluation.baselines import factors
-from training.evaluation.evaluator import COUNTS, WITH_COUNTS, Figure, prepare_judge
+from training.evaluation.evaluator import COUNTS, WITH_COUNTS, Figure, prepare_evaluator
 from training.evaluation.user_texts import read_user_texts
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data]
@@ -24,7 +24,7 @@ MEASURED = {
     "reciprocity": (0.649, 0.644),
     "posts TF-IDF cosine": (0.636, 0.637),
 }
-"""AUC against uniform and same-followee strangers, with 20 % of the follows held out; here 15 %
+"""AUC against uniform and same-followee negatives, with 20 % of the follows held out; here 15 %
 are, so a little more is known."""
 
 TOLERANCE = 0.025
@@ -42,13 +42,13 @@ def made(congress_events, tmp_path_factory):
         subprocess.run(command, env=environment, check=True, capture_output=True)
     store = open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)
     snapshot = take_snapshot(store, home / "snapshots")
-    judge = prepare_judge(snapshot, read_user_texts(store, snapshot), seed=0)
-    yield snapshot, judge, judge.floors().figures
+    judge = prepare_evaluator(snapshot, read_user_texts(store, snapshot), seed=0)
+    yield snapshot, judge, judge.baselines().figures
     store.close()
 
 
-def auc(figures, method, strangers):
-    return figures[Figure(task=f"fans, {strangers}", method=method, metric="auc")]
+def auc(figures, method, negatives):
+    return figures[Figure(task=f"link prediction, {negatives}", method=method, metric="auc")]
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -62,7 +62,7 @@ def test_topic_floors(made):
     figures = {
         each.method: value
         for each, value in made[2].items()
-        if each.task == "users by topic" and each.metric == "accuracy"
+        if each.task == "user classification by topic" and each.metric == "accuracy"
     }
     assert figures["posts TF-IDF"] > 0.93
     assert figures["majority"] == pytest.approx(0.541, abs=0.001)
@@ -77,9 +77,9 @@ def test_a_head_over_singular_vectors_and_counts_loses_to_no_heuristic(made):
     x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-6)
     scores = judge.score(np.concatenate([2 * found.left, 2 * found.right, 0.3 * x], axis=1))
     assert scores.uses_representation
-    for strangers in ("uniform", "same followee"):
-        both = auc(scores.figures, WITH_COUNTS, strangers)
+    for negatives in ("uniform", "same followee"):
+        both = auc(scores.figures, WITH_COUNTS, negatives)
         assert both > 0.905
-        assert both > auc(figures, COUNTS, strangers)
+        assert both > auc(figures, COUNTS, negatives)
         for name in MEASURED:
-            assert both > auc(figures, name, strangers) - 0.003, name
+            assert both > auc(figures, name, negatives) - 0.003, name

@@ -7,13 +7,20 @@ import pytest
 from tests.training.village import NUM_USERS, quarter, village
 from training.errors import EvaluationImpossible
 from training.evaluation.comparison import compare, render_evaluation
-from training.evaluation.evaluator import ALONE, COSINE, WITH_COUNTS, Figure, Scores, prepare_judge
-from training.evaluation.modality_cosine import View
+from training.evaluation.evaluator import (
+    ALONE,
+    COSINE,
+    WITH_COUNTS,
+    Figure,
+    Scores,
+    prepare_evaluator,
+)
+from training.evaluation.modality_cosine import Modality
 
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    return prepare_judge(*village(tmp_path_factory.mktemp("village")), seed=0)
+    return prepare_evaluator(*village(tmp_path_factory.mktemp("village")), seed=0)
 
 
 def informed(seed=0):
@@ -26,21 +33,21 @@ def noise(seed=0):
     return np.random.default_rng(seed).standard_normal((NUM_USERS, 6)).astype(np.float32)
 
 
-def views(vectors):
-    view = View(vectors=vectors, has=np.ones(NUM_USERS, np.bool_))
+def modalities(vectors):
+    view = Modality(vectors=vectors, has=np.ones(NUM_USERS, np.bool_))
     return {"text": view, "images": view}
 
 
-def figure(method, metric="auc", task="fans, uniform"):
+def figure(method, metric="auc", task="link prediction, uniform"):
     return Figure(task=task, method=method, metric=metric)
 
 
 @pytest.fixture(scope="module")
 def scores(judge):
     return {
-        "informed": judge.score(informed(), views(informed(1))),
-        "noise": judge.score(noise(), views(noise(1))),
-        "floors": judge.floors(),
+        "informed": judge.score(informed(), modalities(informed(1))),
+        "noise": judge.score(noise(), modalities(noise(1))),
+        "baselines": judge.baselines(),
     }
 
 
@@ -48,43 +55,43 @@ def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(score
     good, bad = scores["informed"].figures, scores["noise"].figures
     assert good[figure(ALONE)] > 0.7
     assert bad[figure(ALONE)] < 0.6
-    assert good[figure(ALONE, "accuracy", "users by topic")] > 0.95
-    assert bad[figure(ALONE, "accuracy", "users by topic")] < 0.7
+    assert good[figure(ALONE, "accuracy", "user classification by topic")] > 0.95
+    assert bad[figure(ALONE, "accuracy", "user classification by topic")] < 0.7
 
 
 def test_a_view_is_judged_by_its_cosines_beside_those_of_words(scores):
-    by_text = figure(COSINE, task="fans, uniform, by text alone")
+    by_text = figure(COSINE, task="link prediction, uniform, by text alone")
     assert scores["informed"].figures[by_text] > 0.6
     assert scores["noise"].figures[by_text] == pytest.approx(0.5, abs=0.05)
     words = "posts TF-IDF cosine"
-    floors = scores["floors"].figures
-    assert floors[replace(by_text, method=words)] == floors[figure(words)]
+    baselines = scores["baselines"].figures
+    assert baselines[replace(by_text, method=words)] == baselines[figure(words)]
 
 
 def test_a_user_without_the_view_is_like_nobody():
     vectors = np.array([[3.0, 0.0], [1.0, 0.0], [9.0, 9.0]], np.float32)
-    found = View(vectors=vectors, has=np.array([True, True, False])).cosines(
+    found = Modality(vectors=vectors, has=np.array([True, True, False])).cosines(
         np.array([0, 0, 0]), np.array([0, 1, 2])
     )
     assert found.tolist() == [1.0, -1.0, 0.0]
 
 
 def test_with_counts_noise_does_no_harm(scores):
-    counts = scores["floors"].figures[figure("network over counts")]
+    counts = scores["baselines"].figures[figure("network over counts")]
     assert scores["noise"].figures[figure(WITH_COUNTS)] > counts - 0.02
 
 
 def test_floors_are_judged_on_the_same_figures(scores):
     tasks = {each.task for each in scores["informed"].figures}
     tasks = {task for task in tasks if "images" not in task}  # of which nothing simpler is counted
-    assert {each.task for each in scores["floors"].figures} == tasks
-    methods = {each.method for each in scores["floors"].figures}
+    assert {each.task for each in scores["baselines"].figures} == tasks
+    methods = {each.method for each in scores["baselines"].figures}
     assert {"gradient boosting over counts", "directed two-paths", "majority"} <= methods
-    assert scores["floors"].figures[figure("gradient boosting over counts")] > 0.7
+    assert scores["baselines"].figures[figure("gradient boosting over counts")] > 0.7
 
 
 def test_scoring_again_gives_the_same_figures(judge, scores):
-    again = judge.score(informed(), views(informed(1)))
+    again = judge.score(informed(), modalities(informed(1)))
     assert again.figures == scores["informed"].figures
 
 
@@ -100,7 +107,7 @@ def test_heads_for_publishing_are_given(scores):
 def test_too_few_follows_cannot_be_judged(tmp_path, monkeypatch):
     monkeypatch.setattr("training.evaluation.evaluator.MIN_FOLLOWS", 10_000)
     with pytest.raises(EvaluationImpossible, match="too few"):
-        prepare_judge(*village(tmp_path), seed=0)
+        prepare_evaluator(*village(tmp_path), seed=0)
 
 
 # --- comparing ---
@@ -114,15 +121,15 @@ def made(value, method=ALONE, **others):
 FLOORS = Scores(figures={figure("boosting"): 0.7, figure("paths"): 0.6})
 
 
-def compared(trained, initial, floors=FLOORS):
-    return compare([made(each) for each in trained], [made(each) for each in initial], floors)
+def compared(trained, initial, baselines=FLOORS):
+    return compare([made(each) for each in trained], [made(each) for each in initial], baselines)
 
 
 def test_mean_and_deviation_over_seeds():
     [each] = compared([0.8, 0.9, 1.0], [0.5, 0.5, 0.5]).compared
     assert (each.trained, each.initial) == pytest.approx((0.9, 0.5))
     assert each.trained_deviation == pytest.approx(0.1)
-    assert (each.floor, each.floor_name) == (0.7, "boosting")
+    assert (each.baseline, each.baseline_name) == (0.7, "boosting")
     assert each.is_moved
     assert not each.loses
 
@@ -142,7 +149,7 @@ def test_what_training_does_not_move_is_named(trained, initial, is_moved):
     evaluation = compared(trained, initial)
     assert [each.is_moved for each in evaluation.compared] == [is_moved]
     named = render_evaluation(evaluation).partition("Loses")[0]
-    assert ("fans, uniform, representation, auc" in named) == (not is_moved)
+    assert ("link prediction, uniform, representation, auc" in named) == (not is_moved)
 
 
 def test_what_loses_to_a_floor_is_named_with_it():
@@ -155,15 +162,19 @@ def test_what_loses_to_a_floor_is_named_with_it():
 def test_counts_alone_are_called_that():
     trained = [replace(made(0.9), uses_representation=False), made(0.9)]
     text = render_evaluation(compare(trained, [made(0.5), made(0.5)], FLOORS))
-    assert "In 1 of 2 seeds the choosing folds preferred counts alone" in text
+    assert "In 1 of 2 seeds the validation folds preferred counts alone" in text
 
 
 def test_the_tables_and_the_document_hold_every_figure(scores):
-    evaluation = compare([scores["informed"]] * 2, [scores["noise"]] * 2, scores["floors"])
+    evaluation = compare([scores["informed"]] * 2, [scores["noise"]] * 2, scores["baselines"])
     text = render_evaluation(evaluation)
-    for task in ("fans, same followee", "fans, uniform", "users by topic"):
+    for task in (
+        "link prediction, same followee",
+        "link prediction, uniform",
+        "user classification by topic",
+    ):
         assert task in text
-    assert "floor: co-follow" in text
+    assert "baseline: co-follow" in text
     document = json.loads(json.dumps(evaluation.document()))
     assert len(document["figures"]) == len(scores["informed"].figures)
-    assert len(document["floors"]) == len(scores["floors"].figures)
+    assert len(document["baselines"]) == len(scores["baselines"].figures)

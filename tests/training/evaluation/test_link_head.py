@@ -50,7 +50,7 @@ def test_examples_are_of_training_folds_and_none_is_known_to_its_own_counts(snap
 
 
 def test_a_held_out_follow_changes_no_example(snapshot, examples):
-    """Examples of the graph without held-out follows, seen as strangers or not, are the same."""
+    """Examples of the graph without held-out follows, seen as negatives or not, are the same."""
     universe = pair_universe(snapshot.graph, snapshot.user_ids, np.random.default_rng(0))
     blind = pair_examples(
         snapshot.without_folds(HELD_OUT_FOLDS), universe, np.random.default_rng(0)
@@ -142,4 +142,6 @@ def test_many_examples_take_no_more_steps_than_a_few_hundred_thousand(monkeypatc
         return inputs[numbers]
 
     fit_head(rows, labels, lambda head: 0.0, seed=0)
-    assert asked[2:] == [64] * 30  # ten looks of three batches, after mean and deviation
+    assert (
+        asked[2:] == [64] * 30
+    )  # ten evaluation_points of three batches, after mean and deviation

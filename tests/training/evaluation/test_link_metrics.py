@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from training.evaluation.link_metrics import area_under_curve, fans_report, link_metrics, mean_auc
-from training.evaluation.link_pairs import JudgedPairs
+from training.evaluation.link_metrics import area_under_curve, link_metrics, link_report, mean_auc
+from training.evaluation.link_pairs import LinkPairs
 
 
 def test_a_perfect_and_a_useless_score():
-    strangers = np.arange(100.0).reshape(2, 50)
-    perfect = link_metrics(np.array([200.0, 300.0]), strangers)
+    negatives = np.arange(100.0).reshape(2, 50)
+    perfect = link_metrics(np.array([200.0, 300.0]), negatives)
     assert (perfect.auc, perfect.ap, perfect.mrr, perfect.hits_at_10) == (1, 1, 1, 1)
     useless = link_metrics(np.zeros(2), np.zeros((2, 50)))
     assert useless.auc == 0.5
@@ -27,12 +27,12 @@ def test_ranks_by_hand():
 @given(st.integers(0, 2**32 - 1))
 def test_metrics_are_those_of_scikit_learn(seed):
     rng = np.random.default_rng(seed)
-    follows, strangers = rng.integers(0, 6, 9) / 2, rng.integers(0, 5, (9, 4)) / 2
-    metrics = link_metrics(follows, strangers)
+    follows, negatives = rng.integers(0, 6, 9) / 2, rng.integers(0, 5, (9, 4)) / 2
+    metrics = link_metrics(follows, negatives)
     labels = [1] * 9 + [0] * 36
-    scores = np.concatenate([follows, strangers.ravel()])
+    scores = np.concatenate([follows, negatives.ravel()])
     assert metrics.auc == pytest.approx(roc_auc_score(labels, scores))
-    repeated = np.concatenate([np.repeat(follows, 4), strangers.ravel()])
+    repeated = np.concatenate([np.repeat(follows, 4), negatives.ravel()])
     assert metrics.ap == pytest.approx(average_precision_score([1] * 36 + [0] * 36, repeated))
     assert area_under_curve(np.array(labels), scores) == pytest.approx(metrics.auc)
 
@@ -43,24 +43,24 @@ def test_nothing_to_judge_is_an_error():
 
 
 def pairs():
-    """Two follows, of users 0 and 1, with two strangers each."""
-    return JudgedPairs(
+    """Two follows, of users 0 and 1, with two negatives each."""
+    return LinkPairs(
         followers=np.array([0, 1, 2, 3]),
         followees=np.array([9, 9, 9, 8]),
         follows=np.array([0, 1]),
         same_followee=np.array([[2, 2], [2, 2]]),
         uniform=np.array([[3, 2], [3, 3]]),
-        num_without_strangers=0,
+        num_without_negatives=0,
     )
 
 
 def test_both_kinds_of_strangers_and_newcomers_are_told_apart():
     scores = np.array([1.0, 3.0, 2.0, 0.0])
-    report = fans_report(pairs(), scores, np.array([True, False, False, False]))
+    report = link_report(pairs(), scores, np.array([True, False, False, False]))
     assert report.same_followee.auc == 0.5
     assert report.uniform.auc == 7 / 8
     assert mean_auc(pairs(), scores) == (0.5 + 7 / 8) / 2
     assert report.num_follows == 2
     assert report.num_cold_start == 1
     assert report.cold_start.auc == 0
-    assert fans_report(pairs(), scores).cold_start is None
+    assert link_report(pairs(), scores).cold_start is None

@@ -4,7 +4,7 @@ import pytest
 from graphdb.folds import CHOOSING_FOLDS, JUDGING_FOLDS, fold
 from tests.training.village import NUM_USERS, village
 from training.evaluation import link_pairs as negatives
-from training.evaluation.link_pairs import content_seed, judged_pairs, pair_universe
+from training.evaluation.link_pairs import content_seed, link_pairs, pair_universe
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def universe(snapshot):
 
 
 def judged(snapshot, universe, folds=JUDGING_FOLDS, seed=0):
-    return judged_pairs(universe, folds, content_seed(snapshot.graph, seed, "judging"))
+    return link_pairs(universe, folds, content_seed(snapshot.graph, seed, "judging"))
 
 
 def test_the_universe_is_every_pair_once_with_its_fold(snapshot, universe):
@@ -48,10 +48,10 @@ def test_follows_and_strangers_are_of_the_same_folds_and_no_stranger_is_a_follow
     ids = snapshot.user_ids
     for kind in (pairs.same_followee, pairs.uniform):
         assert kind.shape == (len(pairs.follows), 100)
-        strangers = set(ends(kind.ravel()))
-        assert not strangers & edges
-        assert all(u != v for u, v in strangers)
-        assert all(fold(ids[u], ids[v]) in folds for u, v in strangers)
+        negatives = set(ends(kind.ravel()))
+        assert not negatives & edges
+        assert all(u != v for u, v in negatives)
+        assert all(fold(ids[u], ids[v]) in folds for u, v in negatives)
     followees = pairs.followees[pairs.same_followee]
     assert (followees == pairs.followees[pairs.follows][:, None]).all()
 
@@ -75,7 +75,7 @@ def test_large_graphs_are_judged_on_a_sample(snapshot, monkeypatch):
     assert len(np.unique(universe.followees)) == 60
     assert len(np.unique(universe.followers[universe.is_follow])) > 60
     pairs = judged(snapshot, universe)
-    assert len(pairs.follows) + pairs.num_without_strangers == 50
+    assert len(pairs.follows) + pairs.num_without_negatives == 50
     assert (pairs.same_followee >= 0).all()
 
 
@@ -87,11 +87,11 @@ def test_a_followee_whom_all_follow_is_left_out_and_counted(universe):
         folds=universe.folds,
         is_follow=universe.is_follow | everybody,
     )
-    pairs = judged_pairs(full, JUDGING_FOLDS, np.random.default_rng(0))
-    assert pairs.num_without_strangers == (everybody & (universe.folds < 10)).sum() > 0
+    pairs = link_pairs(full, JUDGING_FOLDS, np.random.default_rng(0))
+    assert pairs.num_without_negatives == (everybody & (universe.folds < 10)).sum() > 0
     assert 7 not in pairs.followees[pairs.follows]
 
 
 def test_different_strangers_where_there_are_enough(universe):
-    pairs = judged_pairs(universe, JUDGING_FOLDS, np.random.default_rng(0), num_strangers=3)
+    pairs = link_pairs(universe, JUDGING_FOLDS, np.random.default_rng(0), num_negatives=3)
     assert all(len(set(row)) == 3 for row in pairs.same_followee.tolist())

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from graphdb.folds import HELD_OUT_FOLDS, fold
-from tests.training.small_network import small_config, small_data, small_network, with_schedule
+from tests.training.small_network import small_config, small_data, small_network, with_phases
 from training.mmga.batches import graph_batch, split_posts, user_batch
 from training.mmga.message_gate import NodeInputs, rows
 from training.mmga.trainer import Trainer
 from training.mmga.training_data import TrainingData, signatures, training_data
 from training.sampling.config import Edges
-from training.sampling.negatives import draw_strangers
+from training.sampling.negatives import draw_negatives
 from training.sampling.snapshot_source import ends_of
 
 EDGES: tuple[Edges, ...] = ("mutual", "follows")
@@ -51,7 +51,7 @@ def test_a_stranger_is_no_true_edge_and_of_no_held_out_fold(edges: Edges) -> Non
     data = data_of(edges)
     whole = small_network()[0].graph.followees
     u, v = all_edges(data)
-    not_u, not_v = draw_strangers(data.source, u, v, np.random.default_rng(0))
+    not_u, not_v = draw_negatives(data.source, u, v, np.random.default_rng(0))
     assert len(not_u) > 0.9 * len(u)
     assert not whole.contains(not_u, not_v).any()
     assert (not_u != not_v).all()
@@ -64,7 +64,7 @@ def test_a_stranger_is_no_true_edge_and_of_no_held_out_fold(edges: Edges) -> Non
 def test_half_of_the_strangers_follow_the_degrees() -> None:
     data = data_of("follows")
     u, v = all_edges(data)
-    not_u, not_v = draw_strangers(data.source, u, v, np.random.default_rng(0))
+    not_u, not_v = draw_negatives(data.source, u, v, np.random.default_rng(0))
     kept_one_end = np.isin(not_u * 1000, u * 1000) | np.isin(not_v, v)
     assert kept_one_end.mean() > 0.4
 
@@ -87,7 +87,7 @@ def test_a_graph_batch_hides_its_targets_from_its_own_messages(edges: Edges) -> 
 
 
 def test_no_follow_back_tells_strangers_from_connected_pairs() -> None:
-    """A batch of follows: what a stranger's v says of u is hidden as what a neighbour's does."""
+    """A batch of follows: what a negative's v says of u is hidden as what a neighbour's does."""
     config = small_config(edges="follows", fan_outs=(64, 64))
     data = small_data(config)
     batch = graph_batch(data, config, np.random.default_rng(3))
@@ -97,9 +97,9 @@ def test_no_follow_back_tells_strangers_from_connected_pairs() -> None:
         for a, b in ((u, v), (v, u))
     }
     followees = data.source.graph.followees
-    strangers = batch.connected == 0
+    negatives = batch.connected == 0
     back = followees.contains(
-        batch.users[batch.v[strangers]].numpy(), batch.users[batch.u[strangers]].numpy()
+        batch.users[batch.v[negatives]].numpy(), batch.users[batch.u[negatives]].numpy()
     )
     assert back.any()  # so there is something to hide
     users = batch.users.numpy()
@@ -116,7 +116,7 @@ def test_each_seed_of_a_user_batch_comes_with_a_neighbour_and_true_strangers(edg
     whole = small_network()[0].graph.followees
     batch = user_batch(data, config, np.random.default_rng(0))
     sources, partners = batch.users[batch.sources].numpy(), batch.users[batch.partners].numpy()
-    assert len(set(sources.tolist())) == len(sources) == config.schedule.num_contrast_pairs
+    assert len(set(sources.tolist())) == len(sources) == config.phases.num_contrast_pairs
     edge = data.source.graph.followees.contains(sources, partners)
     back = data.source.graph.followees.contains(partners, sources)
     assert (edge | back if edges == "follows" else edge & back).all()
@@ -145,7 +145,7 @@ def test_strangers_of_a_user_batch_are_those_of_every_pair_asked_alone(edges: Ed
 
 
 def test_captions_of_a_user_batch_stand_in_groups_of_like_length_with_their_owners() -> None:
-    config = with_schedule(small_config(), num_contrast_pairs=40, num_contrast_posts=4)
+    config = with_phases(small_config(), num_contrast_pairs=40, num_contrast_posts=4)
     snapshot, inputs = small_network()
     rng = np.random.default_rng(1)
     length = rng.integers(3, 13, len(inputs.tokens))

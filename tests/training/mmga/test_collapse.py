@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.training.learnable_network import Shuffled, learnable_data
-from tests.training.small_network import small_config, small_data, with_schedule
+from tests.training.small_network import small_config, small_data, with_phases
 from training.mmga.collapse import findings, mean_cosine
 from training.mmga.trainer import Trainer
 
@@ -49,14 +49,14 @@ def test_the_mean_cosine_leaves_each_vector_itself_out() -> None:
     assert mean_cosine(np.zeros((4, 2))) == 0.0
 
 
-def learnable_trainer(**schedule: int) -> Trainer:
-    config = with_schedule(
+def learnable_trainer(**phases: int) -> Trainer:
+    config = with_phases(
         small_config(edges="follows"),
         num_phase0_steps=0,
         num_rounds=1,
         num_contrast_pairs=32,
         encoder_learning_rate=1e-2,
-        **schedule,
+        **phases,
     )
     text = dataclasses.replace(config.text, pooling="mean")
     config = dataclasses.replace(config, text=text)
@@ -87,7 +87,7 @@ def test_an_encoder_that_gives_all_images_one_vector_is_found_at_the_end_of_the_
 
 def test_chance_is_the_loss_of_an_encoder_that_gives_all_posts_one_vector() -> None:
     """So no user or repost that is no negative, and no stale vector, is counted wrongly."""
-    config = with_schedule(small_config(), num_phase0_steps=0, num_bank_negatives=16)
+    config = with_phases(small_config(), num_phase0_steps=0, num_bank_negatives=16)
     trainer = Trainer(config, small_data(config), seed=0)
     constant(trainer.model.image)
     trainer.refresh_bank()

@@ -56,8 +56,8 @@ def config_of(case: Case) -> RunConfig:
         objectives=dataclasses.replace(
             small.objectives, **none | {f"weight_{case.weight}": 1.0} | case.options
         ),
-        schedule=dataclasses.replace(
-            small.schedule,
+        phases=dataclasses.replace(
+            small.phases,
             num_phase0_steps=steps["phase0"],
             num_rounds=1,
             num_encoder_steps=steps["encoders"],
@@ -117,7 +117,7 @@ def log_pairs(trainer: Trainer, batches: list[EncoderBatch], bank: UserBank) -> 
 
 
 def log_candidates(trainer: Trainer, batches: list[EncoderBatch], bank: UserBank) -> float:
-    """Every candidate of a seed alike: its partner and its strangers."""
+    """Every candidate of a seed alike: its partner and its negatives."""
     values = [
         torch.log(1.0 + negatives.sum(1)).mean()
         for users in users_of(batches)
@@ -137,8 +137,8 @@ def pair_entropy(trainer: Trainer, batches: list[Any], bank: UserBank) -> float:
         if isinstance(batch, GraphBatch):
             shares.append(float(batch.connected.mean()))
         else:
-            num_strangers = float(batch.users.negatives.any(1).sum())
-            shares.append(len(batch.users.sources) / (len(batch.users.sources) + num_strangers))
+            num_negatives = float(batch.users.negatives.any(1).sum())
+            shares.append(len(batch.users.sources) / (len(batch.users.sources) + num_negatives))
     share = np.array(shares)
     return float(-(share * np.log(share) + (1 - share) * np.log(1 - share)).mean())
 
@@ -286,7 +286,7 @@ def test_fifty_steps_beat_the_best_constant_on_a_network_that_was_held_out(name:
 @pytest.mark.parametrize("name", CASES)
 def test_with_pairs_or_targets_shuffled_they_do_not(name: str) -> None:
     loss, constant = held_out(CASES[name], CASES[name].shuffled)
-    # Of follows at random degrees still tell a little: half of the strangers are uniform.
+    # Of follows at random degrees still tell a little: half of the negatives are uniform.
     assert loss > 0.96 * constant
 
 

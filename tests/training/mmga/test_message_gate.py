@@ -5,16 +5,16 @@ import torch
 
 from tests.training.small_network import small_config
 from training.mmga.config import GraphEncoderConfig
-from training.mmga.message_gate import MGate, NodeInputs, normalise
+from training.mmga.message_gate import MessageGate, NodeInputs, normalise
 from training.mmga.recipes import paper_literal, recipe
 
 NUM_FEATURES = 4
 WIDTH = 6
 
 
-def make_gate(config: GraphEncoderConfig) -> MGate:
+def make_gate(config: GraphEncoderConfig) -> MessageGate:
     torch.manual_seed(0)
-    return MGate(config, num_features=NUM_FEATURES, image_width=WIDTH, text_width=WIDTH)
+    return MessageGate(config, num_features=NUM_FEATURES, image_width=WIDTH, text_width=WIDTH)
 
 
 def make_nodes(num_nodes: int = 6) -> NodeInputs:
@@ -29,7 +29,7 @@ def make_nodes(num_nodes: int = 6) -> NodeInputs:
     )
 
 
-def gap_between_neighbours(gate: MGate, target: int) -> float:
+def gap_between_neighbours(gate: MessageGate, target: int) -> float:
     """Score of neighbour 2 minus score of neighbour 3, seen from a target."""
     neighbours, targets = torch.tensor([2, 3]), torch.tensor([target, target])
     nobody = torch.zeros(6, dtype=torch.bool)

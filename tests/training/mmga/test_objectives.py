@@ -8,7 +8,7 @@ from tests.training.small_network import small_config
 from training.mmga.objectives.graph_contrast import (
     NeighbourContrast,
     PairwiseContrast,
-    next_stranger,
+    next_negative,
 )
 from training.mmga.objectives.graph_structure import GraphStructureModelling
 from training.mmga.objectives.node_features import NodeFeatureModelling, feature_errors
@@ -29,10 +29,10 @@ def test_alignment_holds_reposts_against_nobody() -> None:
     torch.manual_seed(0)
     module = ImageTextAlignment(image_width=WIDTH, text_width=WIDTH, width=32, temperature=0.07)
     image, text = (each.repeat(2, 1) for each in pairs(1))
-    twins, strangers = torch.zeros(2, dtype=torch.long), torch.arange(2)
-    assert float(module(image, text, twins, strangers).detach()) == pytest.approx(0.0)
-    assert float(module(image, text, strangers, twins).detach()) == pytest.approx(0.0)
-    assert float(module(image, text, strangers, strangers).detach()) > 0.1
+    twins, negatives = torch.zeros(2, dtype=torch.long), torch.arange(2)
+    assert float(module(image, text, twins, negatives).detach()) == pytest.approx(0.0)
+    assert float(module(image, text, negatives, twins).detach()) == pytest.approx(0.0)
+    assert float(module(image, text, negatives, negatives).detach()) > 0.1
 
 
 def test_masking_spares_special_tokens_and_follows_80_10_10() -> None:
@@ -107,7 +107,7 @@ def test_pairs_have_no_order_but_in_the_literal_form() -> None:
 def test_each_seed_takes_a_stranger_that_it_may_have_and_few_the_same() -> None:
     allowed = ~torch.eye(6, 9, dtype=torch.bool)
     allowed[2, 3:6] = False
-    assert next_stranger(allowed).tolist() == [1, 2, 6, 4, 5, 6]
+    assert next_negative(allowed).tolist() == [1, 2, 6, 4, 5, 6]
 
 
 def test_a_causal_token_is_predicted_from_those_before_it_alone() -> None:

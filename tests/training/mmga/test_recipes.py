@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.small_network import with_objectives, with_schedule, with_users
+from tests.training.small_network import with_objectives, with_phases, with_users
 from training.errors import ConfigInvalid
 from training.mmga.config import GraphEncoderConfig, RunConfig
 from training.mmga.model import MMGA
@@ -39,7 +39,7 @@ def test_the_literal_form_is_one_whatever_was_chosen_before() -> None:
     config = recipe("tiny")
     chosen = with_users(config, post_pooling="attention", fusion="gated", modality_dropout=0.5)
     chosen = with_objectives(chosen, language_modelling="causal", weighting="uncertainty")
-    chosen = with_schedule(chosen, order="joint")
+    chosen = with_phases(chosen, order="joint")
     graph = dataclasses.replace(
         config.graph, gate_normalisation="tanh", per_layer_gates=True, edges="follows+mentions"
     )
@@ -55,7 +55,7 @@ def test_base_is_vit_b_16_and_bert_base_in_bf16() -> None:
     assert num_weights(model.text) == 108_891_648 - fewer_positions_and_segments
     assert num_weights(model.image) == 85_798_656
     assert config.compute.precision == "bf16"
-    assert config.schedule.num_microbatches > 1
+    assert config.phases.num_microbatches > 1
 
 
 def num_weights(part: torch.nn.Module) -> int:

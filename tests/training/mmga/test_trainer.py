@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.small_network import small_config, small_data, with_objectives, with_schedule
+from tests.training.small_network import small_config, small_data, with_objectives, with_phases
 from training.engine.optimiser import optimiser, parameters_of
 from training.engine.step_log import StepRecord
 from training.errors import ConfigInvalid
 from training.mmga.config import RunConfig
-from training.mmga.optimisation import descend
+from training.mmga.optimisation import step_optimisers
 from training.mmga.trainer import Trainer
 
 ALTERNATING = {"phase0": 0, "encoders": 4, "graph": 7}
@@ -35,9 +35,9 @@ def assert_same_state(one: Trainer, other: Trainer) -> None:
 
 CONFIGS = {
     "alternating": small_config(edges="follows"),
-    "joint": with_schedule(small_config(), order="joint"),
+    "joint": with_phases(small_config(), order="joint"),
     "uncertainty": with_objectives(small_config(), weighting="uncertainty"),
-    "accumulated": with_schedule(small_config(), num_microbatches=3),
+    "accumulated": with_phases(small_config(), num_microbatches=3),
     "bf16": with_compute(small_config(), precision="bf16"),
 }
 
@@ -147,7 +147,7 @@ def with_frozen_encoders(config: RunConfig) -> RunConfig:
 
 
 def test_a_phase_with_nothing_to_move_is_refused() -> None:
-    frozen = with_frozen_encoders(with_schedule(small_config(), num_phase0_steps=0))
+    frozen = with_frozen_encoders(with_phases(small_config(), num_phase0_steps=0))
     contrast_alone = with_objectives(frozen, weight_lm=0.0, weight_alignment=0.0)
     with pytest.raises(ConfigInvalid, match="phase encoders has nothing to move"):
         trainer_of(contrast_alone)
@@ -156,11 +156,11 @@ def test_a_phase_with_nothing_to_move_is_refused() -> None:
 
 
 def test_the_rate_of_pretrained_layers_is_told_beside_that_of_the_others() -> None:
-    schedule = with_schedule(small_config()).schedule
+    phases = with_phases(small_config()).phases
     fast, slow = (torch.nn.Parameter(torch.zeros(2, 2)) for _ in range(2))
     chosen = optimiser([fast, slow], 1e-2, 0.0, pretrained=[slow], pretrained_learning_rate=1e-4)
     (fast.sum() + slow.sum()).backward()
-    _, rates = descend({"encoders": chosen}, schedule, 0)
+    _, rates = step_optimisers({"encoders": chosen}, phases, 0)
     assert rates["pretrained"] == pytest.approx(rates["encoders"] / 100)
 
 
@@ -173,7 +173,7 @@ def test_a_phase_whose_terms_all_weigh_nothing_is_refused() -> None:
 def test_uncertainty_weights_begin_as_configured_and_follow_the_loss() -> None:
     """The best s = log sigma^2 of a loss L is log 2 L: small losses gain weight."""
     config = with_objectives(
-        with_schedule(small_config(), num_encoder_steps=25, encoder_learning_rate=0.1),
+        with_phases(small_config(), num_encoder_steps=25, encoder_learning_rate=0.1),
         weighting="uncertainty",
     )
     trainer = trainer_of(config)
@@ -194,7 +194,7 @@ def test_uncertainty_weights_begin_as_configured_and_follow_the_loss() -> None:
 
 
 def test_a_step_of_microbatches_is_the_mean_of_its_batches() -> None:
-    config = with_schedule(small_config(), num_microbatches=2, max_gradient_norm=1e9)
+    config = with_phases(small_config(), num_microbatches=2, max_gradient_norm=1e9)
     trainer = trainer_of(config)
     batches = [trainer.draw(0, number) for number in range(2)]
     assert not torch.equal(batches[0][0].posts.lm_tokens, batches[1][0].posts.lm_tokens)
@@ -230,6 +230,6 @@ def test_frozen_parameters_are_in_no_optimiser() -> None:
     frozen = list(trainer.model.image.parameters())
     for parameter in frozen:
         parameter.requires_grad = False
-    moved = parameters_of(optimiser(trainer.weighed.parameters_of("encoders"), 1e-3, 0.0))
+    moved = parameters_of(optimiser(trainer.weighted.parameters_of("encoders"), 1e-3, 0.0))
     assert moved
     assert not {id(each) for each in moved} & {id(each) for each in frozen}

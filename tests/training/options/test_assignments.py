@@ -27,7 +27,7 @@ TINY = recipe("tiny")
         ("graph.per_layer_gates=True", "graph", "per_layer_gates", True),
         ("text.pretrained=some/folder", "text", "pretrained", "some/folder"),
         ("text.num_trained_layers = 1", "text", "num_trained_layers", 1),
-        ("schedule.num_rounds=0", "schedule", "num_rounds", 0),
+        ("phases.num_rounds=0", "phases", "num_rounds", 0),
         ("compute.precision=bf16", "compute", "precision", "bf16"),
     ],
 )
@@ -78,7 +78,7 @@ def test_every_option_reads_what_it_shows(name: str) -> None:
             "graph.edges=mutal",
             "'mutal' is refused, one of mutual, follows, .*; did you mean mutual?",
         ),
-        ("schedule.num_rounds=1.5", "schedule.num_rounds: '1.5' is refused, expected int"),
+        ("phases.num_rounds=1.5", "phases.num_rounds: '1.5' is refused, expected int"),
         ("objectives.weight_lm=inf", "objectives.weight_lm is inf; expected a finite number"),
         ("objectives.weight_lm=much", "objectives.weight_lm: 'much' is refused, expected float"),
         ("graph.per_layer_gates=maybe", "graph.per_layer_gates: 'maybe' is refused, expected bool"),

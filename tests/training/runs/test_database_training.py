@@ -23,7 +23,7 @@ from tests.graphdb.made_facts import batch_of, follow
 from tests.servers.server import Server
 from tests.training.sampling.test_sources import empty_database
 from tests.training.small_home import START, small_home
-from tests.training.small_network import SmallSnapshot, small_config, small_network, with_schedule
+from tests.training.small_network import SmallSnapshot, small_config, small_network, with_phases
 from training.encoding.all_users import encode_users
 from training.evaluation.comparison import deviation
 from training.evaluation.link_metrics import area_under_curve
@@ -41,7 +41,7 @@ NUM_USERS = 60
 
 def config() -> RunConfig:
     """So many steps that a seed's result is no matter of luck."""
-    return with_schedule(
+    return with_phases(
         small_config(edges="follows"), num_encoder_steps=2, num_graph_steps=30, num_edge_targets=48
     )
 
@@ -94,7 +94,7 @@ def fill(store: GraphStore, snapshot: SmallSnapshot) -> None:
 
 
 def stir(store: GraphStore, step: int) -> None:
-    """Events of one step: some pairs decide anew, with the chances that made the network."""
+    """Events of one step: some pairs decide fresh, with the chances that made the network."""
     rng = np.random.default_rng([5, step])
     u, v = rng.integers(0, NUM_USERS, (2, 10))
     live = rng.random(len(u)) < np.where(u % 3 == v % 3, 0.6, 0.04)
@@ -120,7 +120,7 @@ class Trained:
 def trained(
     source: GraphSource, network: tuple[Any, Any], seed: int, *, busy: GraphStore | None = None
 ) -> Trained:
-    """Train one seed; how well its vectors tell held-out follows from strangers."""
+    """Train one seed; how well its vectors tell held-out follows from negatives."""
     snapshot, inputs = network
     data = training_data(snapshot, inputs, "follows", source)
     trainer = WatchedTrainer(config(), data, seed=seed)
@@ -132,8 +132,8 @@ def trained(
     followees = snapshot.graph.followees
     held_out = followees.pairs(HELD_OUT_FOLDS)
     u, v = np.divmod(np.arange(NUM_USERS**2), NUM_USERS)
-    strangers = (u != v) & ~followees.contains(u, v)
-    ends = (np.concatenate([held_out[:, end], each[strangers]]) for end, each in ((0, u), (1, v)))
+    negatives = (u != v) & ~followees.contains(u, v)
+    ends = (np.concatenate([held_out[:, end], each[negatives]]) for end, each in ((0, u), (1, v)))
     with torch.no_grad():
         follower, followee = (torch.from_numpy(vectors.graph[each]) for each in ends)
         scores = trainer.model.graph_structure_modelling.score(follower, followee).numpy()

@@ -67,7 +67,7 @@ def test_two_seeds_are_trained_judged_and_the_first_is_served(tmp_path: Path) ->
     assert rows.present.all()
     assert np.array_equal(np.stack(list(rows.features["graph"])), published.graph)
     text = str(report)
-    for said in ("held-out posts", "floor:", "is active", "Not moved by training"):
+    for said in ("held-out posts", "baseline:", "is active", "Not moved by training"):
         assert said in text
     document = report.document()
     assert document["is_active"]

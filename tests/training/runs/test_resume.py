@@ -16,7 +16,7 @@ import torch
 from graphdb.snapshot.snapshot import newest_snapshot
 from tests.training.dying import plan
 from tests.training.small_home import open_store, small_home
-from tests.training.small_network import small_config, with_schedule
+from tests.training.small_network import small_config, with_phases
 from training.engine.checkpoints import newest_checkpoint
 from training.engine.files import save_tensors
 from training.engine.progress import ConsoleReporter
@@ -43,7 +43,7 @@ def config() -> RunConfig:
     small = small_config(edges="follows")
     text = dataclasses.replace(small.text, vocabulary_size=300, dropout=0.1)
     compute = dataclasses.replace(small.compute, num_ahead=2)
-    return with_schedule(
+    return with_phases(
         dataclasses.replace(small, text=text, compute=compute),
         num_phase0_steps=20,
         num_rounds=2,

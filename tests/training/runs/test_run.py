@@ -163,7 +163,7 @@ def test_a_new_run_is_begun_where_it_is_asked_for_and_goes_on_from_then(tmp_path
     with closing(open_store(settings.home)) as store:
         first, _ = start(settings, store)
         old = first.path.rename(first.path.with_name("r20200101000000ffff"))
-        second, _ = start(settings, store, anew=True)
+        second, _ = start(settings, store, fresh=True)
         assert second.run_id != old.name
         assert start(settings, store)[0] == second
         finish(second, None)

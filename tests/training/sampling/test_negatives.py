@@ -1,21 +1,21 @@
-"""Two-hop strangers, and mentions as relations."""
+"""Two-hop negatives, and mentions as relations."""
 
 import numpy as np
 
 from tests.training.small_network import small_config, small_data, small_network
 from training.mmga.batches import graph_batch
-from training.sampling.negatives import draw_strangers
+from training.sampling.negatives import draw_negatives
 from training.sampling.snapshot_source import SnapshotSource, ends_of
 
 
 def share_within_two_hops(source: SnapshotSource, hard: str) -> float:
-    """Of the strangers that are not uniform, how many are neighbours of a neighbour."""
+    """Of the negatives that are not uniform, how many are neighbours of a neighbour."""
     rows = source.follows[0]
     follows = np.zeros((source.num_users, source.num_users), dtype=np.int64)
     follows[rows.rows(), rows.indices] = 1
     u, v = ends_of(rows, np.arange(1, rows.num_edges, 2))
     rng = np.random.default_rng(0)
-    found = [draw_strangers(source, u, v, rng, hard=hard) for _ in range(3)]
+    found = [draw_negatives(source, u, v, rng, hard=hard) for _ in range(3)]
     not_u, not_v = (np.concatenate(each) for each in zip(*found, strict=True))
     assert source.allowed(not_u, not_v).all()
     return float(((follows @ follows)[not_u, not_v] > 0).mean())

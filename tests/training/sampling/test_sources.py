@@ -1,4 +1,4 @@
-"""The database draws as the snapshot does: the same distribution, strangers and neighbours."""
+"""The database draws as the snapshot does: the same distribution, negatives and neighbours."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tests.graphdb.sampling_rules import excess
 from training.errors import NothingToTrain
 from training.sampling.config import Edges
 from training.sampling.database_source import DatabaseSource, in_random_order
-from training.sampling.negatives import draw_strangers
+from training.sampling.negatives import draw_negatives
 from training.sampling.snapshot_source import SnapshotSource
 from training.sampling.source import GraphVersions
 
@@ -224,7 +224,7 @@ def test_held_out_follows_stay_out_of_all_that_is_drawn_while_events_arrive(
         drawn |= set(zip(places.tolist(), users.tolist(), strict=True))
         users, places = source.neighbours(1, np.arange(NUM_USERS), 6, rng)
         drawn |= set(zip(users.tolist(), places.tolist(), strict=True))
-        not_u, not_v = draw_strangers(source, *source.edges(20, rng), rng, hard="two_hop")
+        not_u, not_v = draw_negatives(source, *source.edges(20, rng), rng, hard="two_hop")
         live = pinned.store.follows_among(
             *(pinned.snapshot.user_ids[each] for each in (not_u, np.unique(not_v)))
         )

@@ -42,7 +42,7 @@ class NeighbourContrast(nn.Module):
 
 
 class PairwiseContrast(nn.Module):
-    """Connected or stranger, from [R_u | R_v] (eq. 7, 8), one stranger a pair.
+    """Connected or negative, from [R_u | R_v] (eq. 7, 8), one negative a pair.
 
     `literal` is eq. 7 as printed, whose last ReLU can stop all learning: with both logits negative
     it gives 0.5 and no gradient. Without it, the mean over both orders of a pair, which has none.
@@ -61,12 +61,12 @@ class PairwiseContrast(nn.Module):
         negatives_BC: Bool[Tensor, "B C"],
         negatives_back_BC: Bool[Tensor, "B C"],
     ) -> Float[Tensor, ""]:
-        """Mean over pairs and strangers, of which a seed has one where it has any candidate."""
+        """Mean over pairs and negatives, of which a seed has one where it has any candidate."""
         candidates_CD = torch.cat([partners_BD, bank_MD])
-        has_stranger_B = negatives_BC.any(1)
+        has_negative_B = negatives_BC.any(1)
         pairs = [self._logits(seeds_BD, partners_BD)]
-        strangers_BD = candidates_CD[next_stranger(negatives_BC)]
-        pairs.append(self._logits(seeds_BD, strangers_BD)[has_stranger_B])
+        negatives_BD = candidates_CD[next_negative(negatives_BC)]
+        pairs.append(self._logits(seeds_BD, negatives_BD)[has_negative_B])
         logits = torch.cat(pairs)
         labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
         labels[: len(seeds_BD)] = 1
@@ -80,10 +80,10 @@ class PairwiseContrast(nn.Module):
         return (forth + back) / 2
 
 
-def next_stranger(negatives_BC: Bool[Tensor, "B C"]) -> Int[Tensor, " B"]:
+def next_negative(negatives_BC: Bool[Tensor, "B C"]) -> Int[Tensor, " B"]:
     """The allowed candidate that comes first after a seed's own place, in a circle.
 
-    Each seed begins elsewhere, so that no one candidate is everybody's stranger.
+    Each seed begins elsewhere, so that no one candidate is everybody's negative.
     """
     num_seeds, num_candidates = negatives_BC.shape
     places_C = torch.arange(num_candidates, device=negatives_BC.device)

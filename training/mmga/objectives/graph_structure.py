@@ -36,7 +36,7 @@ class GraphStructureModelling(nn.Module):
         v_QD: Float[Tensor, "Q D"],
         connected_Q: Float[Tensor, " Q"],
     ) -> Float[Tensor, ""]:
-        """Mean loss over the pairs, 0 of none; `connected` is 1 for edges and 0 for strangers."""
+        """Mean loss over the pairs, 0 of none; `connected` is 1 for edges and 0 for negatives."""
         total = binary_cross_entropy_with_logits(
             self.score(u_QD, v_QD), connected_Q, reduction="sum"
         )
