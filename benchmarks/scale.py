@@ -43,7 +43,7 @@ from training.mmga.phases import Phase, plan
 from training.mmga.recipes import recipe, tiny
 from training.mmga.trainer import Trainer
 from training.mmga.training_data import TrainingData, training_data
-from training.mmga.user_vectors import encode_graph, modal_vectors, refill
+from training.mmga.user_vectors import encode_graph, post_vectors, refill
 
 PAPER = Size(
     num_users=60_000,
@@ -242,7 +242,7 @@ def timed_steps(trainer: Trainer) -> tuple[dict[Phase, list[float]], float]:
 def encode_shard(trainer: Trainer, data: TrainingData, shard: NDArray[np.int64]) -> None:
     """All three vectors of the users of a shard, as for publishing."""
     users = torch.from_numpy(shard)
-    trainer.bank.write(users, modal_vectors(trainer.model, data, shard))
+    trainer.bank.write(users, post_vectors(trainer.model, data, shard).tensors())
     encode_graph(trainer.model, data, trainer.bank, data.source, users=shard, salt=b"scale")
 
 

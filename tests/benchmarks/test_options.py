@@ -115,7 +115,7 @@ def test_an_attempt_that_was_not_evaluated_goes_on_there(
 
 
 class SumEvaluator:
-    def figures(self, R: np.ndarray, views: Mapping[str, View]) -> dict[str, float]:
+    def figures(self, R: np.ndarray, views: Mapping[str, Modality]) -> dict[str, float]:
         assert R.shape == (4, 6)
         return {"sum": float(views["text"].vectors.sum())}
 

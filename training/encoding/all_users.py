@@ -7,49 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from numpy.typing import NDArray
-from torch import Tensor
 
 from training.mmga.model import MMGA
 from training.mmga.training_data import TrainingData
-from training.mmga.user_bank import ModalVectors
-from training.mmga.user_vectors import DEFAULT, Chunks, encode_graph, modal_vectors
+from training.mmga.user_vectors import DEFAULT, Chunks, PostVectors, encode_graph, post_vectors
 from training.sampling.source import GraphSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UserVectors:
-    """R^G, R^I, R^T of N users; where a user has no image (text), the row is zero.
+class UserVectors(PostVectors):
+    """R^G, R^I, R^T of N users.
 
     Where the run fuses the three, `graph` is the fused vector: it is what is left of R^G.
     """
 
     graph: NDArray[np.float32]
-    image: NDArray[np.float32]
-    text: NDArray[np.float32]
-    has_image: NDArray[np.bool_]
-    has_text: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownVectors:
-    """R^I and R^T of all users in arrays."""
-
-    image: NDArray[np.float32]
-    text: NDArray[np.float32]
-    has_image: NDArray[np.bool_]
-    has_text: NDArray[np.bool_]
-
-    def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
-        """Vectors of these users."""
-        users = users_B.numpy()
-        return ModalVectors(
-            image=torch.from_numpy(self.image[users]),
-            text=torch.from_numpy(self.text[users]),
-            has_image=torch.from_numpy(self.has_image[users]),
-            has_text=torch.from_numpy(self.has_text[users]),
-        )
 
 
 def encode_users(
@@ -58,14 +31,14 @@ def encode_users(
     source: GraphSource,
     *,
     salt: bytes,
-    known: KnownVectors | None = None,
+    known: PostVectors | None = None,
     chunks: Chunks = DEFAULT,
 ) -> UserVectors:
     """Vectors of all users, each a function of the weights, its posts and its neighbourhood.
 
     `source` has no held-out follow for evaluation, all follows for publishing.
     `salt` decides which neighbours stand for a user who has more than the fan-out. `known` holds
-    the modal vectors where they are known already.
+    R^I and R^T where they are known already.
     """
     users = np.arange(data.num_users)
     if known is None:
@@ -81,14 +54,14 @@ def encode_users(
 
 def encode_posts(
     model: MMGA, data: TrainingData, users: NDArray[np.int64], *, chunks: Chunks = DEFAULT
-) -> KnownVectors:
+) -> PostVectors:
     """R^I and R^T of these users, in their order."""
-    parts = [modal_vectors(model, data, chunk, chunks=chunks) for chunk in chunks.of_users(users)]
-    return KnownVectors(
-        image=np.concatenate([each.image.numpy() for each in parts]),
-        text=np.concatenate([each.text.numpy() for each in parts]),
-        has_image=np.concatenate([each.has_image.numpy() for each in parts]),
-        has_text=np.concatenate([each.has_text.numpy() for each in parts]),
+    parts = [post_vectors(model, data, chunk, chunks=chunks) for chunk in chunks.of_users(users)]
+    return PostVectors(
+        image=np.concatenate([each.image for each in parts]),
+        text=np.concatenate([each.text for each in parts]),
+        has_image=np.concatenate([each.has_image for each in parts]),
+        has_text=np.concatenate([each.has_text for each in parts]),
     )
 
 

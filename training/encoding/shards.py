@@ -1,7 +1,7 @@
 """Users encoded range by range: every range is a task that leaves one file.
 
-    FOLDER/modal-00003.npy    R^I and R^T of the users of range 3
-    FOLDER/graph-00003.npy    R^G of the same users
+    FOLDER/modal-00003.safetensors    R^I and R^T of the users of range 3
+    FOLDER/graph-00003.npy            R^G of the same users
 
 All modal files come first: the graph encoder reads those of its neighbours, memory-mapped. A range
 that has its file is not encoded again, so an encoding that was killed goes on. Ranges are the
@@ -12,7 +12,7 @@ Shapes: N users, R users of a range.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -25,14 +25,14 @@ from torch import Tensor
 
 from graphdb.snapshot.snapshot import open_snapshot
 from training.encoding.all_users import best_device
-from training.encoding.vectors_file import save_rows
+from training.encoding.vectors_file import load_vectors, save_rows, save_vectors
 from training.engine.files import load_tensors, write_whole
 from training.inputs.post_inputs import open_post_inputs
 from training.mmga.config import RunConfig
 from training.mmga.model import MMGA, blank
 from training.mmga.training_data import TrainingData, training_data
 from training.mmga.user_bank import ModalVectors
-from training.mmga.user_vectors import Chunks, encode_graph, modal_vectors
+from training.mmga.user_vectors import Chunks, PostVectors, encode_graph, post_vectors
 from training.options.document import from_json
 from training.sampling.snapshot_source import SnapshotSource
 from training.sampling.source import GraphSource
@@ -72,8 +72,9 @@ class EncodingJob:
 
     def path(self, kind: Kind, number: int) -> Path:
         """The file of a range."""
-        folder = self.modal_folder if kind == "modal" else self.folder
-        return folder / f"{kind}-{number:05d}.npy"
+        if kind == "modal":
+            return self.modal_folder / f"modal-{number:05d}.safetensors"
+        return self.folder / f"graph-{number:05d}.npy"
 
     def missing(self, kind: Kind) -> list[int]:
         """Ranges that have no file yet."""
@@ -85,14 +86,13 @@ def encode_range(job: EncodingJob, kind: Kind, number: int) -> None:
     torch.set_num_threads(job.num_threads)
     model, data, source = opened(job)
     users = job.users(number)
+    path = job.path(kind, number)
     if kind == "modal":
-        rows = modal_rows(modal_vectors(model, data, users, chunks=job.chunks))
-    else:
-        known = ShardedVectors(job)
-        rows = encode_graph(
-            model, data, known, source, users=users, salt=job.salt, chunks=job.chunks
-        )
-    write_whole(job.path(kind, number), lambda partial: save_array(partial, rows))
+        save_vectors(path, post_vectors(model, data, users, chunks=job.chunks))
+        return
+    known = ShardedVectors(job)
+    rows = encode_graph(model, data, known, source, users=users, salt=job.salt, chunks=job.chunks)
+    write_whole(path, lambda partial: save_array(partial, rows))
 
 
 @lru_cache(maxsize=1)
@@ -116,41 +116,30 @@ class ShardedVectors:
         self.job = job
 
     def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
-        """Vectors of these users."""
+        """Vectors of these users, for the network."""
         users = users_B.numpy()
         ranges, places = np.divmod(users, self.job.chunks.num_users)
-        rows = np.empty(len(users), self._files[0].dtype)
+        found = {
+            name: np.empty((len(users), *rows.shape[1:]), rows.dtype)
+            for name, rows in arrays_of(self._files[0]).items()
+        }
         for number in np.unique(ranges):
             here = ranges == number
-            rows[here] = self._files[number][places[here]]
-        return ModalVectors(
-            image=torch.from_numpy(rows["image"].copy()),
-            text=torch.from_numpy(rows["text"].copy()),
-            has_image=torch.from_numpy(rows["has_image"].copy()),
-            has_text=torch.from_numpy(rows["has_text"].copy()),
-        )
+            for name, rows in arrays_of(self._files[number]).items():
+                found[name][here] = rows[places[here]]
+        return PostVectors(**found).tensors()
 
     @cached_property
-    def _files(self) -> Sequence[NDArray[Any]]:
+    def _files(self) -> Sequence[PostVectors]:
         return [
-            np.load(self.job.path("modal", number), mmap_mode="r")
+            load_vectors(self.job.path("modal", number), PostVectors)
             for number in range(self.job.num_ranges)
         ]
 
 
-def modal_rows(vectors: ModalVectors) -> NDArray[Any]:
-    """One record a user: both vectors and whether they are there."""
-    parts = {
-        "image": vectors.image.numpy(),
-        "text": vectors.text.numpy(),
-        "has_image": vectors.has_image.numpy(),
-        "has_text": vectors.has_text.numpy(),
-    }
-    kinds = [(name, part.dtype, part.shape[1:]) for name, part in parts.items()]
-    rows = np.empty(len(vectors.has_text), np.dtype(kinds))
-    for name, part in parts.items():
-        rows[name] = part
-    return rows
+def arrays_of(vectors: PostVectors) -> dict[str, NDArray[Any]]:
+    """The arrays of vectors by name."""
+    return {each.name: getattr(vectors, each.name) for each in fields(vectors)}
 
 
 def join(job: EncodingJob, path: Path) -> None:
@@ -159,7 +148,8 @@ def join(job: EncodingJob, path: Path) -> None:
 
     def modal(name: str) -> Any:
         return lambda: (
-            np.load(job.path("modal", each), mmap_mode="r")[name] for each in range(job.num_ranges)
+            getattr(load_vectors(job.path("modal", each), PostVectors), name)
+            for each in range(job.num_ranges)
         )
 
     save_rows(

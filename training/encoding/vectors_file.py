@@ -6,27 +6,31 @@ room for all users at once.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from training.encoding.all_users import UserVectors
 from training.engine.files import write_whole
+from training.mmga.user_vectors import PostVectors
 
 PARTS = ("graph", "image", "text", "has_image", "has_text")
 TYPES = {"F32": np.dtype("<f4"), "BOOL": np.dtype(np.bool_)}
 LENGTH_BYTES = 8
 
+Vectors = TypeVar("Vectors", bound=PostVectors)
+
 Rows = Callable[[], Iterable[NDArray[np.generic]]]
 """The rows of a part, piece by piece."""
 
 
-def save_vectors(path: Path, vectors: UserVectors) -> None:
-    """Write the vectors, whole or not at all."""
-    arrays = {name: np.ascontiguousarray(getattr(vectors, name)) for name in PARTS}
+def save_vectors(path: Path, vectors: PostVectors) -> None:
+    """Write the vectors, those of users or of their posts alone, whole or not at all."""
+    names = [field.name for field in fields(vectors)]
+    arrays = {name: np.ascontiguousarray(getattr(vectors, name)) for name in names}
     write_whole(path, lambda partial: save_file(arrays, partial))
 
 
@@ -54,18 +58,18 @@ def save_rows(
     write_whole(path, write)
 
 
-def load_vectors(path: Path) -> UserVectors:
+def load_vectors(path: Path, kind: type[Vectors]) -> Vectors:
     """The vectors of the file, memory-mapped."""
     with path.open("rb") as file:
         header, start = read_header(file)
     arrays = {}
-    for name in PARTS:
+    for name in (field.name for field in fields(kind)):
         entry = header[name]
-        kind, shape = TYPES[entry["dtype"]], tuple(entry["shape"])
+        dtype, shape = TYPES[entry["dtype"]], tuple(entry["shape"])
         offset = start + entry["data_offsets"][0]
         # Copy on write: no reader can change the file.
-        arrays[name] = np.asarray(np.memmap(path, kind, mode="c", offset=offset, shape=shape))
-    return UserVectors(**arrays)
+        arrays[name] = np.asarray(np.memmap(path, dtype, mode="c", offset=offset, shape=shape))
+    return kind(**arrays)
 
 
 def read_header(file: BinaryIO) -> tuple[dict[str, dict[str, Any]], int]:

@@ -54,8 +54,37 @@ def pieces(users: NDArray[np.int64], length: int) -> Iterator[NDArray[np.int64]]
 DEFAULT = Chunks()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostVectors:
+    """R^I and R^T of users as arrays; the row of a user without an image (a text) is zero."""
+
+    image: NDArray[np.float32]
+    text: NDArray[np.float32]
+    has_image: NDArray[np.bool_]
+    has_text: NDArray[np.bool_]
+
+    def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
+        """Vectors of these users, for the network."""
+        users = users_B.numpy()
+        return PostVectors(
+            image=self.image[users],
+            text=self.text[users],
+            has_image=self.has_image[users],
+            has_text=self.has_text[users],
+        ).tensors()
+
+    def tensors(self) -> ModalVectors:
+        """All rows, for the network; memory is shared."""
+        return ModalVectors(
+            image=torch.from_numpy(self.image),
+            text=torch.from_numpy(self.text),
+            has_image=torch.from_numpy(self.has_image),
+            has_text=torch.from_numpy(self.has_text),
+        )
+
+
 class ModalSource(Protocol):
-    """Where the graph encoder reads R^I and R^T: a bank, arrays, or files."""
+    """Where the graph encoder reads R^I and R^T: arrays, or files."""
 
     def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
         """Vectors of these users."""
@@ -70,13 +99,13 @@ def refill(
     """
     bank.clear()
     for chunk in DEFAULT.of_users(np.arange(data.num_users) if users is None else users):
-        bank.write(torch.from_numpy(chunk), modal_vectors(model, data, chunk))
+        bank.write(torch.from_numpy(chunk), post_vectors(model, data, chunk).tensors())
 
 
-def modal_vectors(
+def post_vectors(
     model: MMGA, data: TrainingData, users: NDArray[np.int64], *, chunks: Chunks = DEFAULT
-) -> ModalVectors:
-    """R^I and R^T of these users, pooled over their newest posts; on the CPU."""
+) -> PostVectors:
+    """R^I and R^T of these users, pooled over their newest posts."""
     limit = model.config.phases.num_inference_posts
     image, has_image = _pooled(
         model.image,
@@ -97,7 +126,7 @@ def modal_vectors(
         chunks,
         data.inputs.token_counts,
     )
-    return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
+    return PostVectors(image=image, text=text, has_image=has_image, has_text=has_text)
 
 
 @torch.no_grad()
@@ -110,7 +139,7 @@ def _pooled(
     load: Callable[[NDArray[np.int64]], Tensor],
     chunks: Chunks,
     lengths: NDArray[np.integer] | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """One vector a user from the newest posts; posts of equal length share a chunk."""
     posts, owners = lists.newest(users, limit)
     order = np.arange(len(posts)) if lengths is None else np.argsort(lengths[posts], kind="stable")
@@ -125,7 +154,7 @@ def _pooled(
     if parts:
         values[torch.from_numpy(order)] = torch.cat(parts)
     pooled, has_any = pool(values.to(device), torch.from_numpy(owners).to(device), len(users))
-    return pooled.cpu(), has_any.cpu()
+    return pooled.cpu().numpy(), has_any.cpu().numpy()
 
 
 @torch.no_grad()

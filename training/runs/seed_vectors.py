@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphdb.snapshot.snapshot import Snapshot
-from training.encoding.all_users import KnownVectors, UserVectors, best_device, encode_users
+from training.encoding.all_users import UserVectors, best_device, encode_users
 from training.encoding.ray_tasks import encode_ranges
 from training.encoding.shards import EncodingJob, join
 from training.encoding.vectors_file import load_vectors, save_vectors
@@ -80,7 +80,7 @@ class SeedEncoder:
                 save_vectors(path, self._encoded_here(model(), known))
             else:
                 self._encode_on_ray(name, model, path, all_follows=known is not None)
-        return load_vectors(path)
+        return load_vectors(path, UserVectors)
 
     def _encoded_here(self, model: MMGA, known: UserVectors | None) -> UserVectors:
         source: GraphSource = self.data.source
@@ -91,7 +91,7 @@ class SeedEncoder:
             self.data,
             source,
             salt=self._salt,
-            known=None if known is None else modalities(known),
+            known=known,
             chunks=self.chunks,
         )
 
@@ -130,13 +130,3 @@ class SeedEncoder:
         model = blank(self.run.config, self.data.statistics.shape[1])
         model.load_state_dict(load_tensors(self.run.model(self.seed)))
         return model
-
-
-def modalities(vectors: UserVectors) -> KnownVectors:
-    """R^I and R^T of vectors that are known."""
-    return KnownVectors(
-        image=vectors.image,
-        text=vectors.text,
-        has_image=vectors.has_image,
-        has_text=vectors.has_text,
-    )

@@ -250,7 +250,7 @@ def test_vectors_survive_the_disk(tmp_path: Path) -> None:
         has_text=np.array([False, False, True]),
     )
     save_vectors(tmp_path / "vectors.safetensors", vectors)
-    again = load_vectors(tmp_path / "vectors.safetensors")
+    again = load_vectors(tmp_path / "vectors.safetensors", UserVectors)
     for name in ("graph", "image", "text", "has_image", "has_text"):
         assert np.array_equal(getattr(vectors, name), getattr(again, name))
 
