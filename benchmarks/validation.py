@@ -18,10 +18,11 @@ from featurestore.heads import Head
 from graphdb.folds import CHOOSING_FOLDS, HELD_OUT_FOLDS
 from graphdb.snapshot.snapshot import Snapshot
 from training.evaluation.evaluator import NUM_VALIDATION_NEGATIVES, CountedPairs, counted
-from training.evaluation.link_head import PairExamples, fit_head, pair_examples, pair_rows
+from training.evaluation.link_head import fit_head, pair_rows
 from training.evaluation.link_metrics import both_aucs
 from training.evaluation.link_pairs import content_seed, link_pairs, pair_universe
 from training.evaluation.modality_cosine import Modality
+from training.evaluation.pair_examples import PairExamples, pair_examples
 from training.evaluation.user_classification import (
     ClassificationTask,
     classification_report,

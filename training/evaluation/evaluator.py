@@ -18,14 +18,7 @@ from graphdb.pair_counts import pair_counts
 from graphdb.snapshot.snapshot import Snapshot
 from training.errors import EvaluationImpossible
 from training.evaluation.baselines import TEXT_BASELINE, baseline_scores
-from training.evaluation.link_head import (
-    PairExamples,
-    fit_head,
-    pair_examples,
-    pair_rows,
-    score_pairs,
-    widened,
-)
+from training.evaluation.link_head import fit_head, pair_rows, score_pairs, widened
 from training.evaluation.link_metrics import LINK_METRICS, LinkReport, link_report, mean_auc
 from training.evaluation.link_pairs import (
     NUM_NEGATIVES,
@@ -35,6 +28,7 @@ from training.evaluation.link_pairs import (
     pair_universe,
 )
 from training.evaluation.modality_cosine import Modality
+from training.evaluation.pair_examples import PairExamples, pair_examples
 from training.evaluation.user_classification import (
     CLASSIFICATION_METRICS,
     ClassificationTask,

@@ -1,14 +1,9 @@
-"""A head over pairs of users, trained on follows that are hidden from its own counts.
-
-If a follow that the head learns from were still in the graph, its counts would be those of a
-follow that is known, and the head would learn what it never meets again. So training follows are
-hidden slice by slice, and each slice's pairs are counted in the graph without it.
+"""A head over pairs of users: what `pair_input` makes of two vectors and counts, to a logit.
 
 Shapes: B pairs, C counts, D width of R, M networks, H hidden units each.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -17,21 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from featurestore.heads import Head, evaluate_pairs, pair_input
-from graphdb.adjacency import SnapshotGraph
-from graphdb.folds import HELD_OUT_FOLDS, NUM_FOLDS
-from graphdb.pair_counts import pair_counts
-from training.evaluation.link_pairs import PairUniverse, same_followee
 from training.evaluation.threads import one_thread
 
 FloatArray = NDArray[np.float32]
 
 Rows = Callable[[NDArray[np.int64]], FloatArray]
 """Inputs (B, I) of the examples with these numbers (B,)."""
-
-NUM_SLICES = 10
-MAX_EXAMPLE_FOLLOWS = 30_000
-NUM_OF_EACH_KIND = 2
-"""NegativeFilter of the same followee, and of any, for each follow."""
 
 NUM_NETWORKS = 4
 NUM_HIDDEN = 32
@@ -51,69 +37,6 @@ MAX_MOMENTS = 100_000
 BLOCK = 16_384
 LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 1e-2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairExamples:
-    """Pairs (B,) of the training folds with their counts (B, C), and whether they are follows.
-
-    `slices` (B,) tells with which slice of the training follows a pair was hidden.
-    """
-
-    followers: NDArray[np.int64]
-    followees: NDArray[np.int64]
-    counts: FloatArray
-    is_follow: NDArray[np.bool_]
-    slices: NDArray[np.int64]
-
-
-def training_slices() -> list[list[int]]:
-    """The training folds in NUM_SLICES slices."""
-    folds = np.arange(len(HELD_OUT_FOLDS), NUM_FOLDS)
-    return [part.tolist() for part in np.array_split(folds, NUM_SLICES)]
-
-
-def pair_examples(
-    graph: SnapshotGraph, universe: PairUniverse, rng: np.random.Generator
-) -> PairExamples:
-    """Follows of the training folds and negatives of both kinds, counted without their slice."""
-    parts = [
-        slice_examples(graph, universe, number, folds, rng)
-        for number, folds in enumerate(training_slices())
-    ]
-    return PairExamples(
-        followers=np.concatenate([part.followers for part in parts]),
-        followees=np.concatenate([part.followees for part in parts]),
-        counts=np.concatenate([part.counts for part in parts]),
-        is_follow=np.concatenate([part.is_follow for part in parts]),
-        slices=np.concatenate([part.slices for part in parts]),
-    )
-
-
-def slice_examples(
-    graph: SnapshotGraph,
-    universe: PairUniverse,
-    number: int,
-    folds: Sequence[int],
-    rng: np.random.Generator,
-) -> PairExamples:
-    """The examples of one slice."""
-    pairs = universe.of_folds(folds)
-    follows = rng.permutation(np.flatnonzero(pairs.is_follow))[: MAX_EXAMPLE_FOLLOWS // NUM_SLICES]
-    negatives = np.flatnonzero(~pairs.is_follow)
-    same = same_followee(pairs, follows, NUM_OF_EACH_KIND, rng).ravel()
-    num_uniform = len(follows) * NUM_OF_EACH_KIND if len(negatives) else 0
-    uniform = negatives[rng.integers(0, max(len(negatives), 1), num_uniform)]
-    chosen = np.concatenate([follows, same[same >= 0], uniform])
-    followers, followees = pairs.followers[chosen], pairs.followees[chosen]
-    hidden = graph.without_folds([*HELD_OUT_FOLDS, *folds])
-    return PairExamples(
-        followers=followers,
-        followees=followees,
-        counts=pair_counts(hidden, followers, followees),
-        is_follow=pairs.is_follow[chosen],
-        slices=np.full(len(chosen), number),
-    )
 
 
 def pair_rows(

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from training.evaluation.link_pairs import LinkPairs
 
@@ -83,7 +82,7 @@ def link_metrics(
     equal = (negatives_PK == follows_P[:, None]).sum(axis=1)
     ranks = 1 + above + equal / 2
     return LinkMetrics(
-        auc=area_under_curve(labels, scores),
+        auc=float(roc_auc_score(labels, scores)),
         ap=float(average_precision_score(labels, scores, sample_weight=weights)),
         mrr=float((1 / ranks).mean()),
         hits_at_10=float((ranks <= 10).mean()),
@@ -101,14 +100,6 @@ def both_aucs(pairs: LinkPairs, scores_Q: NDArray[np.floating]) -> tuple[float, 
 
     def auc(negatives_PK: NDArray[np.floating]) -> float:
         labels = np.repeat([1, 0], [len(follows_P), negatives_PK.size])
-        return area_under_curve(labels, np.concatenate([follows_P, negatives_PK.ravel()]))
+        return float(roc_auc_score(labels, np.concatenate([follows_P, negatives_PK.ravel()])))
 
     return auc(scores_Q[pairs.same_followee]), auc(scores_Q[pairs.uniform])
-
-
-def area_under_curve(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> float:
-    """The chance that a positive scores above a negative, ties counted half."""
-    positive = labels == 1
-    num_positive, num_negative = int(positive.sum()), int((~positive).sum())
-    ranks = rankdata(scores)[positive].sum()
-    return float((ranks - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))

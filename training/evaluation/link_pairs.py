@@ -1,6 +1,6 @@
 """Link pairs: held-out follows, and negatives to rank them among, drawn alike.
 
-A pair of users belongs to a fold whether or not it is a follow. NegativeFilter stand against
+A pair of users belongs to a fold whether or not it is a follow. Negatives stand against
 follows of the same folds only: a model that has seen pairs of the other folds as negatives, and
 remembers them, gains nothing by it. No negative is a follow of any fold.
 

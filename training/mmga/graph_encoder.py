@@ -11,10 +11,10 @@ from typing import cast
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch_geometric.utils import degree
 
 from training.mmga.config import GraphEncoderConfig
 from training.mmga.message_gate import GateTerms, MessageGate, NodeInputs, normalise, rows
-from training.networks.pooling import count_by_owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,10 +189,10 @@ def degree_products(
     """
     products = []
     for relation, targets in enumerate(block.targets):
-        own = count_by_owner(targets, block.num_targets)[targets]
+        own = degree(targets, block.num_targets, torch.long)[targets]
         other = own
         if outer is not None:
             back = outer.targets[reverse_relations[relation]]
-            other = count_by_owner(back, outer.num_targets)[block.neighbours[relation]]
+            other = degree(back, outer.num_targets, torch.long)[block.neighbours[relation]]
         products.append((own * other.clamp(min=1)).to(torch.float32))
     return products

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, normalize
+from torch_geometric.utils import softmax
 
 from training.mmga.config import GateNormalisation, GraphEncoderConfig
-from training.networks.pooling import softmax_by_owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def normalise(
     if how == "tanh":
         return torch.tanh(scores_E)
     if how == "softmax":
-        return softmax_by_owner(scores_E, targets_E, num_targets)
+        return softmax(scores_E, targets_E, num_nodes=num_targets)
     return scores_E
 
 

@@ -6,6 +6,7 @@ Shapes: P posts, U users, D width.
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch_geometric.utils import degree, scatter, softmax
 
 from training.networks.config import PostPooling
 
@@ -17,7 +18,8 @@ class MeanPooling(nn.Module):
         self, values_PD: Float[Tensor, "P D"], owners_P: Int[Tensor, " P"], num_owners: int
     ) -> tuple[Float[Tensor, "U D"], Bool[Tensor, " U"]]:
         """One vector a user, zero for one without posts, and which users have any."""
-        return mean_by_owner(values_PD, owners_P, num_owners)
+        means_UD = scatter(values_PD, owners_P, dim=0, dim_size=num_owners, reduce="mean")
+        return means_UD, degree(owners_P, num_owners) > 0
 
 
 class AttentionPooling(nn.Module):
@@ -38,10 +40,10 @@ class AttentionPooling(nn.Module):
         """One vector a user, zero for one without posts, and which users have any."""
         with torch.autocast(values_PD.device.type, enabled=False):
             scores_P = torch.tanh(self.keys(values_PD.float())) @ self.query
-        weights_P = softmax_by_owner(scores_P, owners_P, num_owners)
-        sums_UD = values_PD.new_zeros(num_owners, values_PD.shape[1])
-        sums_UD = sums_UD.index_add(0, owners_P, values_PD * weights_P.unsqueeze(1))
-        return sums_UD, count_by_owner(owners_P, num_owners) > 0
+        weights_P = softmax(scores_P, owners_P, num_nodes=num_owners)
+        weighted_PD = values_PD * weights_P.unsqueeze(1)
+        sums_UD = scatter(weighted_PD, owners_P, dim=0, dim_size=num_owners, reduce="sum")
+        return sums_UD, degree(owners_P, num_owners) > 0
 
 
 Pooling = MeanPooling | AttentionPooling
@@ -50,30 +52,3 @@ Pooling = MeanPooling | AttentionPooling
 def post_pooling(kind: PostPooling, width: int) -> Pooling:
     """The pooling that the run asks for."""
     return AttentionPooling(width) if kind == "attention" else MeanPooling()
-
-
-def mean_by_owner(
-    values_PD: Float[Tensor, "P D"], owners_P: Int[Tensor, " P"], num_owners: int
-) -> tuple[Float[Tensor, "U D"], Bool[Tensor, " U"]]:
-    """The masked mean of each user's posts (U, D), and which users have any (U,)."""
-    counts_U = count_by_owner(owners_P, num_owners)
-    sums_UD = values_PD.new_zeros(num_owners, values_PD.shape[1])
-    sums_UD = sums_UD.index_add(0, owners_P, values_PD)
-    return sums_UD / counts_U.clamp(min=1).unsqueeze(-1), counts_U > 0
-
-
-def count_by_owner(owners_E: Int[Tensor, " E"], num_owners: int) -> Int[Tensor, " U"]:
-    """How many entries each owner has; unlike bincount, this waits for no device."""
-    zeros_U = owners_E.new_zeros(num_owners)
-    return zeros_U.index_add(0, owners_E, torch.ones_like(owners_E))
-
-
-def softmax_by_owner(
-    scores_E: Float[Tensor, " E"], owners_E: Int[Tensor, " E"], num_owners: int
-) -> Float[Tensor, " E"]:
-    """Positive weights that sum to 1 over the entries of each owner."""
-    peak_U = scores_E.new_full((num_owners,), -torch.inf)
-    peak_U = peak_U.scatter_reduce(0, owners_E, scores_E.detach(), "amax")
-    weights_E = torch.exp(scores_E - peak_U[owners_E])
-    sums_U = scores_E.new_zeros(num_owners).index_add(0, owners_E, weights_E)
-    return weights_E / sums_U[owners_E]

@@ -1,4 +1,4 @@
-"""Which pairs of users may stand as negatives: as negatives of training.
+"""Negatives of training: pairs of users that are no edge, drawn for connected pairs.
 
 Shapes: Q pairs.
 """
@@ -12,6 +12,9 @@ from graphdb.folds import HELD_OUT_FOLDS, folds_of_pairs
 from graphdb.snapshot.id_column import IdColumn
 from training.sampling.config import HardNegatives
 from training.sampling.source import GraphSource, Pairs
+
+NUM_ROUNDS = 4
+"""Draws of a negative before a pair is given up; the batch is then that much smaller."""
 
 
 class Follows(Protocol):
@@ -27,7 +30,7 @@ class NegativeFilter:
 
     `follows` are all there are, so held-out edges are never negatives. But to leave out just
     these would tell a model that memorises which pairs are held-out edges: they would be the only
-    negatives it never saw as negatives. So every pair of a held-out fold, edge or not, is left out.
+    pairs that it never saw as negatives. So every pair of a held-out fold, edge or not, is left out.
     """
 
     def __init__(self, follows: Follows, user_ids: IdColumn, *, directed: bool) -> None:
@@ -54,10 +57,6 @@ class NegativeFilter:
         return held_out
 
 
-NUM_ROUNDS = 4
-"""Draws of a negative before a pair is given up; the batch is then that much smaller."""
-
-
 def draw_negatives(
     source: GraphSource,
     u_Q: NDArray[np.int64],
@@ -66,7 +65,7 @@ def draw_negatives(
     *,
     hard: HardNegatives = "degree",
 ) -> Pairs:
-    """NegativeFilter for connected pairs, at most one a pair.
+    """Negatives for connected pairs, at most one a pair.
 
     Half are uniform pairs of users. Half keep one end of the pair and replace the other by the end
     of a random edge, so by degree: uniform negatives alone would reward degree. With `hard`

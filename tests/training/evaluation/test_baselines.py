@@ -5,9 +5,10 @@ from graphdb.adjacency import graph_of_follows
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.pair_counts import COUNT_NAMES, pair_counts
 from tests.training.village import village
-from training.evaluation.baselines import baseline_scores, factors, text_cosine
-from training.evaluation.link_head import pair_examples
+from training.evaluation.baselines import baseline_scores, text_cosine
 from training.evaluation.link_pairs import pair_universe
+from training.evaluation.pair_examples import pair_examples
+from training.evaluation.truncated_svd import factors
 from training.evaluation.user_texts import UserTexts, tfidf
 
 

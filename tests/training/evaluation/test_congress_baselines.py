@@ -10,8 +10,8 @@ import pytest
 from graphdb import open_graph
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.snapshot.snapshot import take_snapshot
-from training.evaluation.baselines import factors
 from training.evaluation.evaluator import COUNTS, WITH_COUNTS, Figure, prepare_evaluator
+from training.evaluation.truncated_svd import factors
 from training.evaluation.user_texts import read_user_texts
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data]

@@ -1,23 +1,23 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from featurestore.heads import evaluate, load_head, pair_input, save_head
-from graphdb.folds import HELD_OUT_FOLDS
+from graphdb.folds import HELD_OUT_FOLDS, folds_of_pairs
 from graphdb.pair_counts import COUNT_NAMES, pair_counts
 from tests.training.village import village
 from training.evaluation.link_head import (
     Networks,
     fit_head,
     moments,
-    pair_examples,
     pair_rows,
     score_pairs,
-    training_slices,
     widened,
 )
-from training.evaluation.link_metrics import area_under_curve
 from training.evaluation.link_pairs import pair_universe
+from training.evaluation.pair_examples import pair_examples, training_slices
+from training.evaluation.truncated_svd import factors
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,13 @@ def test_examples_are_of_training_folds_and_none_is_known_to_its_own_counts(snap
     assert (is_known == examples.is_follow).all()
     assert examples.is_follow.sum() == training.followees.num_edges
     row = int(np.flatnonzero(examples.is_follow)[3])
-    folds = training_slices()[examples.slices[row]]
-    hidden = snapshot.without_folds([*HELD_OUT_FOLDS, *folds])
     pair = examples.followers[row : row + 1], examples.followees[row : row + 1]
+    (fold,) = folds_of_pairs(snapshot.user_ids, *pair)
+    (folds,) = (each for each in training_slices() if fold in each)
+    hidden = snapshot.without_folds([*HELD_OUT_FOLDS, *folds])
     assert not hidden.followees.contains(*pair)[0]
     assert np.array_equal(pair_counts(hidden, *pair)[0], examples.counts[row])
+    assert factors(hidden).products(*pair)[0] == examples.svd_products[row]
 
 
 def test_a_held_out_follow_changes_no_example(snapshot, examples):
@@ -72,7 +74,7 @@ def test_a_head_learns_and_is_what_torch_computed(tmp_path):
     seen = []
 
     def choose(head):
-        seen.append(area_under_curve(test_labels, evaluate(head, test_inputs)[:, 0]))
+        seen.append(roc_auc_score(test_labels, evaluate(head, test_inputs)[:, 0]))
         return seen[-1]
 
     head = fit_head(inputs.__getitem__, labels, choose, seed=0)

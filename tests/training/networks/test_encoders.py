@@ -7,7 +7,7 @@ from tests.training.small_network import small_config
 from training.mmga.recipes import recipe
 from training.networks.config import ComputeConfig
 from training.networks.encoders import ImageEncoder, TextEncoder, masked_mean
-from training.networks.pooling import mean_by_owner
+from training.networks.pooling import MeanPooling
 
 TOKENS = torch.tensor([[2, 7, 8, 9, 3], [2, 11, 12, 3, 0]])
 PIXELS = torch.arange(2 * 3 * 16 * 16).reshape(2, 3, 16, 16).remainder(251).to(torch.uint8)
@@ -67,7 +67,7 @@ def test_images_of_bytes_become_vectors() -> None:
 
 def test_a_user_vector_is_the_mean_of_their_posts_and_absent_without_any() -> None:
     values = torch.tensor([[2.0, 0.0], [4.0, 2.0], [7.0, 7.0]])
-    means, has = mean_by_owner(values, torch.tensor([0, 0, 2]), 3)
+    means, has = MeanPooling()(values, torch.tensor([0, 0, 2]), 3)
     assert means.tolist() == [[3.0, 1.0], [0.0, 0.0], [7.0, 7.0]]
     assert has.tolist() == [True, False, True]
 
