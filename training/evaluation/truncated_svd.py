@@ -11,8 +11,9 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
 from graphdb.adjacency import SnapshotGraph
-from training.evaluation.baselines import FloatArray
 from training.evaluation.threads import one_thread
+
+FloatArray = NDArray[np.float32]
 
 NUM_SINGULAR = 16
 

@@ -30,7 +30,8 @@ class NegativeFilter:
 
     `follows` are all there are, so held-out edges are never negatives. But to leave out just
     these would tell a model that memorises which pairs are held-out edges: they would be the only
-    pairs that it never saw as negatives. So every pair of a held-out fold, edge or not, is left out.
+    pairs that it never saw as negatives. So every pair of a held-out fold, edge or not, is left
+    out.
     """
 
     def __init__(self, follows: Follows, user_ids: IdColumn, *, directed: bool) -> None:
