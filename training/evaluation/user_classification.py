@@ -79,15 +79,12 @@ def classification_report(
 
     Each fold is tested with a model of the other four, whose penalty was chosen among these four.
     """
-    features = features_ND[task.users]
     predicted = np.empty_like(task.classes)
     for fold in range(NUM_USER_FOLDS):
         is_test = task.folds == fold
-        if not is_test.any():
-            continue
-        penalty = chosen_penalty(task, features, fold, sparse=sparse)
-        model = fitted(features[~is_test], task.classes[~is_test], penalty, sparse=sparse)
-        predicted[is_test] = model.predict(features[is_test])
+        if is_test.any():
+            model = fitted(task, ~is_test, features_ND, sparse=sparse)
+            predicted[is_test] = model.predict(features_ND[task.users[is_test]])
     return report(task, predicted)
 
 
@@ -100,39 +97,29 @@ def majority_report(task: ClassificationTask) -> ClassificationReport:
     return report(task, predicted)
 
 
-def chosen_penalty(
-    task: ClassificationTask, features: Any, test_fold: int, *, sparse: bool
-) -> float:
-    """The inverse penalty that classifies most users right within the four other folds.
+def fitted(task: ClassificationTask, rows: Any, features_ND: Any, *, sparse: bool) -> Any:
+    """Logistic regression on these rows of a task, or their one class.
 
-    The strongest penalty among equals.
+    The penalty is that of the best mean accuracy over the folds among the rows, the strongest
+    among equals; a fold without which one class alone is left counts as wrong for all.
     """
-    penalties = SPARSE_INVERSE_PENALTIES if sparse else INVERSE_PENALTIES
-    num_right = np.zeros(len(penalties), np.int64)
-    for inner in range(NUM_USER_FOLDS):
-        validates = task.folds == inner
-        learns = ~validates & (task.folds != test_fold)
-        if inner == test_fold or not validates.any() or not learns.any():
-            continue
-        for number, penalty in enumerate(penalties):
-            model = fitted(features[learns], task.classes[learns], penalty, sparse=sparse)
-            right = model.predict(features[validates]) == task.classes[validates]
-            num_right[number] += int(right.sum())
-    return penalties[int(num_right.argmax())]
-
-
-def fitted(features: Any, classes: NDArray[np.int64], penalty: float, *, sparse: bool) -> Any:
-    """Logistic regression, or the one class that there is."""
     from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, PredefinedSplit
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    features, classes = features_ND[task.users[rows]], task.classes[rows]
     if len(np.unique(classes)) < 2 or not features.shape[1]:
         return DummyClassifier(strategy="most_frequent").fit(features, classes)
-    regression = LogisticRegression(C=penalty, max_iter=MAX_ITERATIONS)
-    model = regression if sparse else make_pipeline(StandardScaler(), regression)
-    return model.fit(features, classes)
+    regression = LogisticRegression(max_iter=MAX_ITERATIONS)
+    search = GridSearchCV(
+        make_pipeline(regression) if sparse else make_pipeline(StandardScaler(), regression),
+        {"logisticregression__C": SPARSE_INVERSE_PENALTIES if sparse else INVERSE_PENALTIES},
+        cv=PredefinedSplit(task.folds[rows]),
+        error_score=0.0,
+    )
+    return search.fit(features, classes).best_estimator_
 
 
 def report(task: ClassificationTask, predicted: NDArray[np.int64]) -> ClassificationReport:
@@ -150,9 +137,7 @@ def report(task: ClassificationTask, predicted: NDArray[np.int64]) -> Classifica
 def classification_head(task: ClassificationTask, R_ND: NDArray[np.float32]) -> Head | None:
     """A head of one layer over `user_input(R)`, learned from all labelled users; None where one
     class alone was seen."""
-    features = R_ND[task.users]
-    penalty = chosen_penalty(task, features, test_fold=-1, sparse=False)
-    model = fitted(features, task.classes, penalty, sparse=False)
+    model = fitted(task, slice(None), R_ND, sparse=False)
     if not hasattr(model, "named_steps"):
         return None
     scaler, regression = (step for _, step in model.steps)

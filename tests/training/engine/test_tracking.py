@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.training.event_files import drawn
 from training.engine.step_log import append_losses
 from training.engine.tracking.mlflow import MLflow, flattened
-from training.engine.tracking.tensorboard import TensorBoard, events
+from training.engine.tracking.tensorboard import TensorBoard
 from training.engine.tracking.tracker import Line, curves, tracked
 
 
@@ -46,32 +47,26 @@ def test_every_figure_of_a_step_is_a_point_and_what_is_no_number_is_none() -> No
     }
 
 
-def test_tensorboard_draws_each_step_once_over_attempts(tmp_path: Path) -> None:
-    for first, last in ((0, 4), (2, 7)):
-        board = TensorBoard(tmp_path)
-        board.open()
-        board.write(lines(first, last))
-        board.close(completed=False)
-    found = list(events(tmp_path))
-    assert [event.step for event in found] == list(range(7))
-    values = {value.tag: value.simple_value for value in found[5].summary.value}
-    assert values["losses/alignment"] == 7.0
-
-
-@pytest.mark.parametrize("end", ["cut", "zeros"])
-def test_an_event_that_a_kill_cut_is_drawn_again(tmp_path: Path, end: str) -> None:
-    board = TensorBoard(tmp_path)
+def draw(folder: Path, last: int) -> None:
+    board = TensorBoard(folder)
     board.open()
-    board.write(lines(0, 4))
+    board.write(lines(0, last))
+    board.close(completed=False)
+
+
+@pytest.mark.parametrize("end", ["whole", "cut", "zeros"])
+def test_tensorboard_draws_each_step_once_whatever_an_earlier_attempt_left(
+    tmp_path: Path, end: str
+) -> None:
+    draw(tmp_path, 4)
     (path,) = tmp_path.iterdir()
-    left = path.read_bytes()[:-5]
+    left = path.read_bytes()
     # A loss of power may leave zeros, as many as the file was to have.
-    path.write_bytes(left if end == "cut" else left[:-40] + bytes(45))
-    assert [event.step for event in events(tmp_path)] == [0, 1, 2]
-    again = TensorBoard(tmp_path)
-    again.open()
-    again.write(lines(0, 5))
-    assert [event.step for event in events(tmp_path)] == [0, 1, 2, 3, 4]
+    path.write_bytes({"whole": left, "cut": left[:-5], "zeros": left[:-40] + bytes(45)}[end])
+    draw(tmp_path, 7)
+    points = drawn(tmp_path)
+    assert points["losses/alignment"] == [(step, 2.0 + step) for step in range(7)]
+    assert {name: len(each) for name, each in points.items()} == dict.fromkeys(curves(line(0)), 7)
 
 
 class Broken:
@@ -100,7 +95,7 @@ def test_what_fails_is_dropped_with_one_line_and_the_others_go_on(tmp_path: Path
     assert warnings == [
         "the server gets no more curves of this run (ConnectionError: http://host refused)"
     ]
-    assert [event.step for event in events(tmp_path / "board")] == [0, 1, 2, 3, 4]
+    assert [step for step, _ in drawn(tmp_path / "board")["losses/total"]] == [0, 1, 2, 3, 4]
 
 
 def mlflow(uri: str, model: str = "model") -> MLflow:

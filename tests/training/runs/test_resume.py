@@ -15,6 +15,7 @@ import torch
 
 from graphdb.snapshot.snapshot import newest_snapshot
 from tests.training.dying import plan
+from tests.training.event_files import drawn
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config, with_phases
 from training.engine.checkpoints import newest_checkpoint
@@ -23,7 +24,6 @@ from training.engine.progress import ConsoleReporter
 from training.engine.ray_cluster import ray_session
 from training.engine.seed_files import SeedFiles
 from training.engine.step_log import read_losses
-from training.engine.tracking.tensorboard import events
 from training.inputs.post_inputs import open_post_inputs
 from training.mmga.config import RunConfig
 from training.mmga.trainer import Trainer
@@ -155,8 +155,8 @@ def check_whole(settings: TrainingSettings, trained: TrainedRun) -> None:
     assert len(list(settings.runs.iterdir())) == 1
     steps = [line["step"] for line in read_losses(trained.run.losses(0))]
     assert steps == list(range(NUM_STEPS))
-    drawn = [event.step for event in events(trained.run.path / "tensorboard" / "seed-0")]
-    assert drawn == list(range(NUM_STEPS))
+    curves = drawn(trained.run.path / "tensorboard" / "seed-0")
+    assert [step for step, _ in curves["losses/total"]] == list(range(NUM_STEPS))
     assert set(trained.run.summary(0)["held_out"]) == {"before", "after"}
 
 

@@ -1,8 +1,9 @@
 """Curves of a run in TensorBoard and MLflow, drawn from the log of its steps.
 
-The process that drives the run follows the log and writes what is new. A tracker asks its own
-files, or its server, for the last step that it has, so a resumed run leaves no gap and draws no
-step twice. A tracker that fails is left out with one line of warning; it never fails the run.
+The process that drives the run follows the log and writes what is new. A tracker draws its file
+again from the beginning of the log, or asks its server for the last step that it has, so a resumed
+run leaves no gap and draws no step twice. A tracker that fails is left out with one line of
+warning; it never fails the run.
 """
 
 import math
