@@ -195,7 +195,7 @@ class Study:
         path = self.vectors_path(config, seed)
         if not path.exists():
             save_vectors(path, trained(config, self.network(), seed))
-        return load_vectors(path)
+        return load_vectors(path, UserVectors)
 
     def vectors_path(self, config: RunConfig, seed: int) -> Path:
         """Where vectors are until they are evaluated."""

@@ -30,14 +30,14 @@ class ComparedFigure:
     baseline_name: str | None
 
     @property
-    def is_moved(self) -> bool:
-        """Whether training moved it by more than one deviation, of either kind, for the better."""
+    def is_improved(self) -> bool:
+        """Whether training raised it by more than one standard deviation, of either kind."""
         return self.moved > max(
             self.trained_deviation, self.initial_deviation, self.moved_deviation
         )
 
     @property
-    def loses(self) -> bool:
+    def is_below_baseline(self) -> bool:
         """Whether a baseline is better."""
         return self.baseline is not None and self.trained < self.baseline
 
@@ -52,14 +52,14 @@ class Evaluation:
     num_without_representation: int
 
     @property
-    def not_moved(self) -> tuple[ComparedFigure, ...]:
-        """Figures that training does not improve by more than one deviation over the seeds."""
-        return tuple(each for each in self.compared if not each.is_moved)
+    def not_improved(self) -> tuple[ComparedFigure, ...]:
+        """Figures that training does not raise by more than one standard deviation."""
+        return tuple(each for each in self.compared if not each.is_improved)
 
     @property
-    def lost(self) -> tuple[ComparedFigure, ...]:
-        """Figures that lose to a baseline."""
-        return tuple(each for each in self.compared if each.loses)
+    def below_baseline(self) -> tuple[ComparedFigure, ...]:
+        """Figures below the best baseline of their task and metric."""
+        return tuple(each for each in self.compared if each.is_below_baseline)
 
     def document(self) -> dict[str, Any]:
         """Everything as JSON values."""
@@ -68,7 +68,7 @@ class Evaluation:
             "figures": [
                 asdict(each.figure)
                 | {key: value for key, value in asdict(each).items() if key != "figure"}
-                | {"is_moved": each.is_moved, "loses": each.loses}
+                | {"is_improved": each.is_improved, "is_below_baseline": each.is_below_baseline}
                 for each in self.compared
             ],
             "baselines": [asdict(figure) | {"value": value} for figure, value in self.baselines],
@@ -127,8 +127,21 @@ def deviation(values: Sequence[float]) -> float:
     return stdev(values) if len(values) > 1 else 0.0
 
 
+def render_summary(evaluation: Evaluation) -> str:
+    """One table: a row for each task and method, in the task's first metric."""
+    rows = [["task, by method, metric", "trained", "untrained", "best baseline"]]
+    first: dict[str, str] = {}
+    for each in evaluation.compared:
+        figure = each.figure
+        if first.setdefault(figure.task, figure.metric) == figure.metric:
+            best = "" if each.baseline is None else f"{each.baseline:.3f} {each.baseline_name}"
+            rows.append([name(each), f"{each.trained:.3f}", f"{each.initial:.3f}", best])
+    return "\n".join(aligned(rows))
+
+
 def render_evaluation(evaluation: Evaluation) -> str:
-    """Tables a task, then every figure that training does not move and that loses, by name."""
+    """A table for each task, then by name the figures that training does not improve, and those
+    below a baseline."""
     lines: list[str] = []
     tasks = dict.fromkeys(each.figure.task for each in evaluation.compared)
     for task in tasks:
@@ -176,18 +189,19 @@ def task_table(evaluation: Evaluation, task: str) -> list[str]:
 
 
 def verdicts(evaluation: Evaluation) -> list[str]:
-    """What training does not move, and what loses to a baseline."""
+    """The figures that training does not improve, and those below a baseline."""
     seeds = f"{evaluation.num_seeds} seed" + "s" * (evaluation.num_seeds != 1)
-    lines = [f"Not moved by training by more than one deviation over {seeds}:"]
+    lines = [f"Not improved by training by more than one standard deviation over {seeds}:"]
     if evaluation.num_seeds == 1:
-        lines = ["Not improved by training (of one seed, so without a deviation):"]
+        lines = ["Not improved by training (one seed, so without a deviation):"]
     lines += [
-        f"  {name(each)}: {each.initial:.3f} -> {each.trained:.3f}" for each in evaluation.not_moved
+        f"  {name(each)}: {each.initial:.3f} -> {each.trained:.3f}"
+        for each in evaluation.not_improved
     ] or ["  none"]
-    lines.append("Loses to a baseline:")
+    lines.append("Below the best baseline:")
     lines += [
         f"  {name(each)}: {each.trained:.3f} < {each.baseline:.3f} ({each.baseline_name})"
-        for each in evaluation.lost
+        for each in evaluation.below_baseline
     ] or ["  none"]
     if evaluation.num_without_representation:
         lines.append(

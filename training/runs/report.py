@@ -3,20 +3,21 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from featurestore.settings import FeatureStoreSettings
 from graphdb.store import GraphStore
-from training.engine.files import write_json
+from training.engine.files import write_json, write_text
 from training.engine.progress import Reporter
 from training.engine.step_log import losses_of, read_losses
 from training.errors import EvaluationImpossible
-from training.evaluation.comparison import render_evaluation
+from training.evaluation.comparison import render_evaluation, render_summary
 from training.options.document import to_json
 from training.publishing.publish import Publication, Published, publish
 from training.runs.evaluate import RunEvaluation, evaluate_run, scales_of
 from training.runs.run import RunRequest, TrainedRun, train_run
-from training.runs.run_folder import drop_old, finish
+from training.runs.run_folder import Run, drop_old, finish
 from training.runs.seeds import collapses, held_out
 from training.settings import TrainingSettings
 
@@ -62,7 +63,7 @@ class RunReport:
         if self.evaluated is None:
             lines += ["", f"not evaluated: {self.not_evaluated}"]
         else:
-            lines += ["", render_evaluation(self.evaluated.evaluation)]
+            lines += ["", render_summary(self.evaluated.evaluation), f"report: {report_path(run)}"]
         lines += ["", f"run {run.run_id}: {run.path}", self.publication()]
         return "\n".join(lines)
 
@@ -93,6 +94,7 @@ def train_and_publish(
     try:
         evaluated = evaluate_run(trained, store, reporter)
         write_json(trained.run.path / "evaluation.json", evaluated.evaluation.document())
+        write_text(report_path(trained.run), render_evaluation(evaluated.evaluation) + "\n")
     except EvaluationImpossible as error:
         not_evaluated = str(error)
     published = None
@@ -110,6 +112,11 @@ def train_and_publish(
         published=published,
         seconds=time.monotonic() - started,
     )
+
+
+def report_path(run: Run) -> Path:
+    """Every figure of the evaluation, as text."""
+    return run.path / "report.txt"
 
 
 def publication(trained: TrainedRun, evaluated: RunEvaluation | None) -> Publication:

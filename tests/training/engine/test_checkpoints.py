@@ -27,7 +27,7 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     newest = newest_checkpoint(tmp_path)
     assert newest is not None
     assert newest.next_step == 15
-    assert newest.told == {"held_out": {"after": 15}}
+    assert newest.metadata == {"held_out": {"after": 15}}
     assert load_tensors(newest.state)["step"].tolist() == [15]
 
 

@@ -118,10 +118,10 @@ def made(value, method=ALONE, **others):
     return Scores(figures=figures | {figure(key): each for key, each in others.items()})
 
 
-FLOORS = Scores(figures={figure("boosting"): 0.7, figure("paths"): 0.6})
+BASELINES = Scores(figures={figure("boosting"): 0.7, figure("paths"): 0.6})
 
 
-def compared(trained, initial, baselines=FLOORS):
+def compared(trained, initial, baselines=BASELINES):
     return compare([made(each) for each in trained], [made(each) for each in initial], baselines)
 
 
@@ -130,12 +130,12 @@ def test_mean_and_deviation_over_seeds():
     assert (each.trained, each.initial) == pytest.approx((0.9, 0.5))
     assert each.trained_deviation == pytest.approx(0.1)
     assert (each.baseline, each.baseline_name) == (0.7, "boosting")
-    assert each.is_moved
-    assert not each.loses
+    assert each.is_improved
+    assert not each.is_below_baseline
 
 
 @pytest.mark.parametrize(
-    ("trained", "initial", "is_moved"),
+    ("trained", "initial", "is_improved"),
     [
         ([0.8, 0.9, 1.0], [0.85, 0.85, 0.85], False),
         ([0.8, 0.9, 1.0], [0.75, 0.75, 0.75], True),
@@ -145,23 +145,23 @@ def test_mean_and_deviation_over_seeds():
         ([0.8], [0.8], False),
     ],
 )
-def test_what_training_does_not_move_is_named(trained, initial, is_moved):
+def test_what_training_does_not_improve_is_named(trained, initial, is_improved):
     evaluation = compared(trained, initial)
-    assert [each.is_moved for each in evaluation.compared] == [is_moved]
-    named = render_evaluation(evaluation).partition("Loses")[0]
-    assert ("link prediction, uniform, representation, auc" in named) == (not is_moved)
+    assert [each.is_improved for each in evaluation.compared] == [is_improved]
+    named = render_evaluation(evaluation).partition("Below")[0]
+    assert ("link prediction, uniform, representation, auc" in named) == (not is_improved)
 
 
-def test_what_loses_to_a_floor_is_named_with_it():
+def test_what_is_below_a_baseline_is_named_with_it():
     evaluation = compared([0.65, 0.66, 0.67], [0.5, 0.5, 0.5])
-    assert len(evaluation.lost) == 1
+    assert len(evaluation.below_baseline) == 1
     assert "0.660 < 0.700 (boosting)" in render_evaluation(evaluation)
-    assert "none" in render_evaluation(compared([0.9], [0.5])).partition("Loses")[2]
+    assert "none" in render_evaluation(compared([0.9], [0.5])).partition("Below")[2]
 
 
 def test_counts_alone_are_called_that():
     trained = [replace(made(0.9), uses_representation=False), made(0.9)]
-    text = render_evaluation(compare(trained, [made(0.5), made(0.5)], FLOORS))
+    text = render_evaluation(compare(trained, [made(0.5), made(0.5)], BASELINES))
     assert "In 1 of 2 seeds the validation folds preferred counts alone" in text
 
 

@@ -38,15 +38,15 @@ def train(settings: TrainingSettings, *, publishing: bool = True) -> RunReport:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_seeds_are_trained_judged_and_the_first_is_served(tmp_path: Path) -> None:
+def test_two_seeds_are_trained_evaluated_and_the_first_is_served(tmp_path: Path) -> None:
     settings = small_home(tmp_path)
     report = train(settings)
     run = open_run(report.trained.run.path)
     assert run.status == "finished"
     for seed in (0, 1):
         assert [line["step"] for line in read_losses(run.losses(seed))] == list(range(16))
-    assert report.judged is not None
-    assert report.judged.evaluation.num_seeds == 2
+    assert report.evaluated is not None
+    assert report.evaluated.evaluation.num_seeds == 2
     feature_settings = FeatureStoreSettings.at(settings.home)
     generations = Generations(feature_settings)
     assert generations.active_id() == run.generation
@@ -67,8 +67,11 @@ def test_two_seeds_are_trained_judged_and_the_first_is_served(tmp_path: Path) ->
     assert rows.present.all()
     assert np.array_equal(np.stack(list(rows.features["graph"])), published.graph)
     text = str(report)
-    for said in ("held-out posts", "baseline:", "is active", "Not moved by training"):
+    for said in ("held-out posts", "best baseline", "is active", f"report: {run.path}/report.txt"):
         assert said in text
+    whole = (run.path / "report.txt").read_text()
+    for said in ("baseline: ", "Not improved by training", "Below the best baseline"):
+        assert said in whole
     document = report.document()
     assert document["is_active"]
     assert document["generation"] == generation.id

@@ -1,0 +1,122 @@
+"""`mmga demo`: the whole loop on one machine, each step by the command that a person would type."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--events",
+    type=click.Path(path_type=Path, exists=True),
+    help="Use these events in place of a generated network.",
+)
+@click.option("--seeds", type=click.IntRange(1), help="Training runs with a seed of their own.")
+def demo(events: Path | None, seeds: int | None) -> None:
+    """Run the whole loop on one machine, in MMGA_HOME/demo, which is emptied first."""
+    home = Path(os.environ.get("MMGA_HOME", ".mmga")).resolve() / "demo"
+    if events and events.resolve().is_relative_to(home):
+        raise click.UsageError(f"{home} is emptied first: copy {events} to another folder")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    steps = DemoSteps(home)
+    if events is None:
+        steps.tell("A social network is generated: communities, posts with pictures, bad events.")
+        events = generate_network(home / "network")
+        seeds = seeds or 1
+    steps.tell("Events become a graph. Duplicates and late events change nothing, bad ones go to")
+    steps.more("the dead letters. Statistics of each user follow into the feature store.")
+    steps.run("ingest", "--events", str(events))
+    if (labels := events.parent / "labels.jsonl").is_file():
+        steps.tell("Labels are events too.")
+        steps.run("labels", "import", str(labels))
+    steps.tell("What could not be applied, and why.")
+    steps.run("dead-letters", "list")
+    steps.tell("What the graph holds now, and how far each stage has come.")
+    steps.run("status")
+    steps.tell(
+        "Pictures, words and follows are aligned into user representations. Held-out follows"
+    )
+    steps.more("evaluate them beside counting baselines; then they go online as a new generation.")
+    steps.run("train", "--recipe", "tiny", *(["--seeds", str(seeds)] if seeds else []))
+    user = most_followed(home)
+    steps.tell("A downstream service looks a user up.")
+    steps.run("lookup", user)
+    steps.tell("The users most similar to that one.")
+    steps.run("similar", user)
+    steps.close(user)
+
+
+class DemoSteps:
+    """Tells what happens, shows the command that does it, and runs it as a person would."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.number = 0
+
+    def tell(self, text: str) -> None:
+        """Begin a step."""
+        self.number += 1
+        click.secho(f"\n{self.number}. {text}", bold=True)
+
+    def more(self, text: str) -> None:
+        """Go on with the step's text."""
+        click.secho(f"   {text}", bold=True)
+
+    def run(self, *arguments: str) -> None:
+        """Show one command and run it in the demo's home; its failure ends the demo."""
+        click.secho(f"   $ mmga {' '.join(arguments)}", fg="cyan")
+        sys.stdout.flush()
+        done = subprocess.run(  # noqa: S603 - our own commands
+            [sys.executable, "-m", "mmga", *arguments],
+            env={**os.environ, "MMGA_HOME": str(self.home)},
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(done.returncode)
+
+    def close(self, user: str) -> None:
+        """Say where the results lie and what to try next."""
+        click.secho("\nAll of it lies in", bold=True, nl=False)
+        click.echo(f" {self.home}")
+        for name, what in RESULTS.items():
+            click.echo(f"   {name:<16}{what}")
+        click.secho("\nTry next:", bold=True)
+        click.echo(f"   export MMGA_HOME={self.home}")
+        click.echo("   mmga serve            # then open http://127.0.0.1:8000/")
+        click.echo(f"   curl http://127.0.0.1:8000/v1/users/{user}")
+        click.echo("   mmga generations list")
+        click.echo("   mmga ingest --events YOUR_EVENTS.jsonl")
+
+
+RESULTS = {
+    "graph.db": "the social graph and its stream positions",
+    "online.db": "online features, in Feast's own layout",
+    "registry.db": "Feast's registry of them",
+    "history/": "features as they were, for training sets as of a time",
+    "snapshots/": "frozen graphs that training runs are reproducible from",
+    "generations/": "each trained model with its evaluation",
+}
+
+
+def generate_network(folder: Path) -> Path:
+    """Write a generated network and return its events."""
+    synthetic = importlib.import_module("ingest.synthetic")
+    events: Path = synthetic.write_synthetic_network(folder).events
+    return events
+
+
+def most_followed(home: Path) -> str:
+    """The user with the most followers."""
+    graphdb = importlib.import_module("graphdb")
+    numpy = importlib.import_module("numpy")
+    store = graphdb.open_graph(f"sqlite:///{home}/graph.db", read_only=True)
+    follows = store.follows()
+    store.close()
+    user: str = follows.user_ids[int(numpy.bincount(follows.followees).argmax())]
+    return user
