@@ -3,8 +3,8 @@
 The replies to a read of vectors of one width have one size, so numpy finds each value at the same
 offset and no object is made for each reply. At the first reply of another shape, as that of a user
 without a row, redis-py's parser gets all bytes that were received, and continues. This uses private
-attributes of redis-py's connection; without it a read of 1,000 vectors of 768 takes about 1.6 times as
-long (`python -m benchmarks redis`). B replies, each a list of F values.
+attributes of redis-py's connection; without it a read of 1,000 vectors of 768 takes about 1.6 times
+as long (`python -m benchmarks redis`). B replies, each a list of F values.
 """
 
 from collections.abc import Sequence

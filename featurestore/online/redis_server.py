@@ -103,11 +103,11 @@ class RedisServer:
         with translated(self.name):
             try:
                 return do(self.client)
-            except (RedisConnectionError, RedisTimeoutError) as error:
-                if isinstance(error, AuthenticationError):
-                    raise
-            time.sleep(SECONDS_BEFORE_RETRY)
-            return do(self.client)
+            except AuthenticationError:  # a connection error to redis-py
+                raise
+            except (RedisConnectionError, RedisTimeoutError):
+                time.sleep(SECONDS_BEFORE_RETRY)
+                return do(self.client)
 
     def evaluate(self, script: Script, calls: Sequence[Call]) -> list[Any]:
         """The result of each run of a script, which is loaded where the server lacks it."""
