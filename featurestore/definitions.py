@@ -1,4 +1,4 @@
-"""What Feast is told of: names and fields of the views, without importing Feast."""
+"""The feature views: their names, features and types, without importing Feast."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ ENTITY = "user"
 JOIN_KEY = "user_id"
 
 USER_ACTIVITY = "user_activity"
-"""The view of the statistics X of each user."""
+"""The feature view of the statistics X of each user."""
 
 USER_REPRESENTATION = "user_representation"
-"""The service that names the active generation, and the prefix of each generation's own."""
+"""The feature service of the active generation; also the prefix of each generation's own."""
 
 MODALITIES = ("graph", "image", "text")
 """The vectors of a representation, in the order of their concatenation."""
@@ -44,7 +44,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """One column of a view."""
+    """One column of a feature view."""
 
     name: str
     kind: Kind
@@ -53,7 +53,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A feature view keyed by user; its history lies in a folder of the view's name."""
+    """A feature view keyed by user; its history is in a folder of the same name."""
 
     name: str
     features: tuple[Feature, ...]
@@ -61,7 +61,7 @@ class View:
 
 
 def statistics_view(names: Sequence[str]) -> View:
-    """`user_activity`: one float a statistic, and where it comes from."""
+    """The feature view `user_activity`: a float for each statistic, and its provenance."""
     return View(
         name=USER_ACTIVITY,
         description="Received likes and posting behaviour of each user",
@@ -74,7 +74,7 @@ def statistics_view(names: Sequence[str]) -> View:
 
 
 def representation_view(generation_id: str, dims: Mapping[str, int]) -> View:
-    """The vectors of one generation with their provenance. Raises FeatureInvalid."""
+    """The feature view of a generation's vectors and their provenance. Raises FeatureInvalid."""
     if set(dims) != set(MODALITIES):
         raise FeatureInvalid(
             f"generation {generation_id} has vectors {sorted(dims)}: it needs {MODALITIES}"
@@ -95,12 +95,12 @@ def representation_view(generation_id: str, dims: Mapping[str, int]) -> View:
 
 
 def representation_name(generation_id: str) -> str:
-    """Name of a generation's view and service. Raises FeatureInvalid."""
+    """Name of a generation's feature view and service. Raises FeatureInvalid."""
     return f"{USER_REPRESENTATION}_{checked(generation_id)}"
 
 
 def checked(name: str) -> str:
-    """The name, when it may be a feature's, a view's or a generation's. Raises FeatureInvalid."""
+    """The name, if it is valid for a feature, a view or a generation. Raises FeatureInvalid."""
     if not NAME.fullmatch(name):
         raise FeatureInvalid(
             f"{name!r} cannot name a view or a feature: use a-z, 0-9 and _, a letter first"

@@ -1,4 +1,4 @@
-"""A head evaluated in numpy: standardise, then Linear and ReLU in turn.
+"""Heads in numpy: standardise the input, then alternate Linear and ReLU.
 
 B rows; I, O widths in and out. The file (safetensors) holds `mean` (I,), `std` (I,) and, for
 layer 0, 1, …, `layers.K.weight` (out, in) and `layers.K.bias` (out,), as torch's Linear has them.
@@ -28,7 +28,7 @@ class Head:
 
 
 def evaluate(head: Head, inputs: FloatArray) -> FloatArray:
-    """Logits (B, O) of inputs (B, I). A feature without spread (std 0) is only centred."""
+    """Logits (B, O) of inputs (B, I). A constant feature (std 0) is only centred."""
     hidden = (inputs - head.mean) / np.where(head.std > 0, head.std, 1)
     for depth, (weight, bias) in enumerate(head.layers):
         hidden = np.maximum(hidden, 0) if depth else hidden

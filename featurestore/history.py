@@ -1,8 +1,9 @@
-"""What features were, append-only: parquet files that stock Feast reads as well.
+"""The history of features: append-only parquet files, which stock Feast reads as well.
 
-One folder a view, one file an append, named by what it holds, so that a repetition finds it there
-and adds nothing. `event_timestamp` is the event time and `created` the commit time, both UTC in
-microseconds; as-of reads take the newest event time, then the newest commit. B rows, Q questions.
+One folder a feature view, one file an append. The file is named after its content, so that a
+repeated append adds nothing. `event_timestamp` is the event time and `created` the commit time,
+both UTC in microseconds; as-of reads take the newest event time, then the newest commit. B rows,
+Q questions.
 """
 
 import re
@@ -36,7 +37,7 @@ PART = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """What an append holds: the users that changed between two versions of a graph.
+    """The content of an append: the users that changed between two versions of a graph.
 
     `since` is -1 for a projection from scratch; `page` counts the appends of one range.
     """
@@ -48,7 +49,7 @@ class Slice:
 
     @property
     def file_name(self) -> str:
-        """The name under which this, and nothing else, is kept. Raises FeatureInvalid."""
+        """The file name, unique to this slice. Raises FeatureInvalid."""
         if not PART.fullmatch(self.graph_id):
             raise FeatureInvalid(f"graph id {self.graph_id!r} cannot name a file")
         since = "all" if self.since < 0 else f"{self.since:019d}"
@@ -72,7 +73,7 @@ class History:
         self.root = settings.history_root
 
     def folder(self, view: str) -> Path:
-        """Where the files of a view lie."""
+        """Folder of a view's files."""
         return self.root / checked(view)
 
     def append(
@@ -85,7 +86,7 @@ class History:
         event_times: NDArray[np.int64],
         commit_time: int,
     ) -> bool:
-        """Keep B rows for good, whole or not at all; False when that slice is there already.
+        """Append B rows atomically; return False if the slice was appended before.
 
         `event_times` (B,) and `commit_time` are microseconds. Nothing is written for no rows.
         Raises FeatureInvalid.
@@ -109,8 +110,8 @@ class History:
     ) -> HistoryRows:
         """Features of Q users, each as of its own time (Q,) in microseconds.
 
-        `known_by` leaves out what was committed later, so that counts which came in afterwards
-        cannot leak into the past. Raises HistoryMissing, FeatureInvalid.
+        `known_by` leaves out what was committed later, so that later counts cannot leak into
+        earlier questions. Raises HistoryMissing, FeatureInvalid.
         """
         table = self._rows_of(view, user_ids, features, known_by)
         found = newest_rows(table, user_ids, times)
@@ -188,8 +189,8 @@ def newest_rows(
         [microseconds(table[CREATED_COLUMN]), np.zeros(num_questions, np.int64)]
     )
     order = np.lexsort((created, is_question, at, users))
-    places = np.where(is_question[order], -1, np.arange(len(order)))
-    last = np.maximum.accumulate(places)
+    positions = np.where(is_question[order], -1, np.arange(len(order)))
+    last = np.maximum.accumulate(positions)
     answer = np.where(last >= 0, order[last], -1)
     same_user = (answer >= 0) & (users[answer] == users[order])
     found = np.empty(len(order), np.int64)
@@ -203,7 +204,7 @@ def microseconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def spread(column: pa.ChunkedArray | NDArray[Any], present: NDArray[np.bool_]) -> NDArray[Any]:
-    """The values of the rows that are present at their places, the others missing."""
+    """Spread values over the rows that are `present`; the other rows are missing."""
     values = column if isinstance(column, np.ndarray) else as_numpy(column)
     missing = MISSING[values.dtype.kind]
     result = np.full((len(present), *values.shape[1:]), missing, values.dtype)

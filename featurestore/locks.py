@@ -12,7 +12,7 @@ POLL_SECONDS = 0.002
 
 
 def database_lock(database: Path) -> FileLock:
-    """The lock held round each write transaction and each checkpoint of a database."""
+    """The lock held around each write transaction and each checkpoint of a database."""
     return FileLock(f"{database}.lock", poll_interval=POLL_SECONDS, thread_local=False)
 
 

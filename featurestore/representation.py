@@ -1,4 +1,4 @@
-"""R, the vector of a user that is evaluated, indexed and fed to heads.
+"""The representation R of a user: the vector that is evaluated, indexed and read by heads.
 
 B users; widths D_g, D_i, D_t; D their sum.
 """
@@ -26,7 +26,7 @@ def representation(
 def fit_scales(graph: FloatArray, image: FloatArray, text: FloatArray) -> dict[str, float]:
     """The scale of each part that makes its mean squared norm 1 (0 where a part is zero).
 
-    They are fitted once, at publishing, and kept in the generation's manifest.
+    They are fitted once, at publishing, and stored in the generation's manifest.
     """
     return {
         name: inverse_root_mean_square(part)

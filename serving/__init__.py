@@ -1,1 +1,1 @@
-"""Online lookups of the active generation and its statistics."""
+"""Serve user features online: lookups, similar users, an HTTP API and a page."""

@@ -51,9 +51,10 @@ class UsersRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MaxStaleness = Annotated[
-    float | None, Query(description="withhold features that may lack older changes, in seconds")
+    float | None,
+    Query(description="leave out features that may miss changes older than so many seconds"),
 ]
-NumNeighbours = Annotated[int, Query(description="how many users")]
+NumNeighbours = Annotated[int, Query(description="number of users")]
 
 
 def create_app(services: Services, settings: ServingSettings) -> FastAPI:
@@ -80,7 +81,7 @@ def create_app(services: Services, settings: ServingSettings) -> FastAPI:
 def _add_lookups(app: FastAPI, services: Services) -> None:
     @app.get("/v1/users/{user_id}/similar")
     def similar(user_id: str, k: NumNeighbours = 10) -> Response:
-        """The nearest users in the active generation, nearest first."""
+        """The most similar users in the active generation, the most similar first."""
         return json_response(services.similar.nearest(decoded_user_id(user_id), k))
 
     @app.get("/v1/users/{user_id}")
@@ -91,7 +92,7 @@ def _add_lookups(app: FastAPI, services: Services) -> None:
 
     @app.post("/v1/users")
     async def users(request: Request) -> Response:
-        """The features of several users, all of one generation."""
+        """The features of several users, all from one generation."""
         body = decoded_body(await request.body(), UsersRequest)
 
         def answer() -> Response:
@@ -105,7 +106,7 @@ def _add_lookups(app: FastAPI, services: Services) -> None:
 def _add_feast(app: FastAPI, services: Services) -> None:
     @app.post("/get-online-features")
     async def get_online_features(request: Request) -> Response:
-        """Features as columns, for Feast's remote online store."""
+        """Features as columns, in the protocol of Feast's remote online store."""
         body = decoded_body(await request.body(), OnlineFeaturesRequest)
         return await run_in_threadpool(lambda: json_response(services.online_features.answer(body)))
 
@@ -113,7 +114,7 @@ def _add_feast(app: FastAPI, services: Services) -> None:
 def _add_health(app: FastAPI, services: Services) -> None:
     @app.get("/healthz")
     async def healthz() -> Response:
-        """The process answers."""
+        """The process is alive."""
         return json_response({"status": "alive"})
 
     @app.get("/readyz")
@@ -125,7 +126,7 @@ def _add_health(app: FastAPI, services: Services) -> None:
 def _add_metrics(app: FastAPI, metrics: ServingMetrics) -> None:
     @app.get("/metrics", include_in_schema=False)
     def exposition() -> Response:
-        """For Prometheus."""
+        """Metrics in Prometheus' text format."""
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -154,7 +155,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def json_response(value: object, status_code: int = 200) -> Response:
-    """A JSON answer that no cache may keep: features change by the second."""
+    """A JSON response that no cache may store, since features change by the second."""
     return Response(
         json_bytes(value),
         status_code=status_code,
@@ -166,14 +167,14 @@ def json_response(value: object, status_code: int = 200) -> Response:
 def error_response(
     status_code: int, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """One line that says what is wrong, as JSON."""
+    """A one-line error message as JSON."""
     response = json_response({"error": message}, status_code)
     response.headers.update(headers or {})
     return response
 
 
 def decoded_user_id(segment: str) -> str:
-    """The user id of a path segment as it was sent. Raises InvalidRequest."""
+    """The user id of a percent-encoded path segment. Raises InvalidRequest."""
     try:
         return checked_user_id(unquote(segment, errors="strict"))
     except UnicodeDecodeError as error:
@@ -181,7 +182,7 @@ def decoded_user_id(segment: str) -> str:
 
 
 def decoded_body(body: bytes, model: type[T]) -> T:
-    """The body as one of our requests. Raises InvalidRequest."""
+    """The body as a request of type `model`. Raises InvalidRequest."""
     try:
         return msgspec.json.decode(body, type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Commands that read features: `mmga lookup`, `mmga similar`, `mmga serve`."""
+"""The commands that read features: `mmga lookup`, `mmga similar`, `mmga serve`."""
 
 import os
 
@@ -9,18 +9,18 @@ from serving.settings import ServingSettings
 
 @click.command()
 @click.argument("user_ids", metavar="USER...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, vectors in full.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with the full vectors.")
 @click.option(
     "--max-staleness",
     type=float,
     metavar="SECONDS",
-    help="Withhold features that may lack a change older than this.",
+    help="Leave out features that may miss changes older than this.",
 )
 def lookup(user_ids: tuple[str, ...], as_json: bool, max_staleness: float | None) -> None:
-    """Print the online features of users.
+    """Print the statistics and vectors of users from the online store.
 
-    All vectors are of the active generation. A user that has no features at all makes the
-    command fail, after the others are printed.
+    All vectors come from the active generation: the published training run that is served now.
+    If a user is not in the online store, the command prints the others and exits with status 1.
     """
     from serving.encoding import json_bytes
     from serving.errors import UserUnknown
@@ -37,16 +37,22 @@ def lookup(user_ids: tuple[str, ...], as_json: bool, max_staleness: float | None
     if answer.unknown:
         raise UserUnknown(
             f"not in the online store: {', '.join(shown(user_id) for user_id in answer.unknown)}; "
-            "`mmga status` tells how far the statistics have come"
+            "check the id, or see with `mmga status` whether the statistics are up to date"
         )
 
 
 @click.command()
 @click.argument("user_id", metavar="USER")
-@click.option("--k", "-k", type=int, default=10, show_default=True, help="How many users.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--k", "-k", type=int, default=10, show_default=True, help="Number of users to print."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def similar(user_id: str, k: int, as_json: bool) -> None:
-    """Print the users most similar to one, by cosine, nearest first."""
+    """Print the users most similar to USER, the most similar first.
+
+    Similarity is the cosine between the vectors of two users in the active generation: the
+    published training run that is served now.
+    """
     from serving.encoding import json_bytes
     from serving.report import similar_report
     from serving.services import open_services
@@ -58,7 +64,11 @@ def similar(user_id: str, k: int, as_json: bool) -> None:
 
 @click.command()
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, envvar="MMGA_HOST", help="Listen here."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="MMGA_HOST",
+    help="Address to listen on.",
 )
 @click.option(
     "--port",
@@ -66,13 +76,13 @@ def similar(user_id: str, k: int, as_json: bool) -> None:
     default=8000,
     show_default=True,
     envvar="MMGA_PORT",
-    help="Listen on this port; 0 takes a free one.",
+    help="Port to listen on; 0 picks a free one.",
 )
 def serve(host: str, port: int) -> None:
-    """Answer lookups over HTTP until stopped (SIGTERM or Ctrl-C).
+    """Serve features over HTTP, until SIGTERM or Ctrl-C.
 
-    The API is open to whoever reaches the address: it is this machine alone unless --host says
-    otherwise. A page for people is at `/`, the API's description at `/openapi.json`.
+    The API has no authentication: anyone who can reach the address can read all features. By
+    default only this machine can. `/` is a web page, `/openapi.json` describes the API.
     """
     from serving.services import open_services
 

@@ -1,4 +1,4 @@
-"""Answers as JSON. A number that is not finite is null, never NaN."""
+"""Encode answers as JSON; numbers that are not finite become null."""
 
 from typing import Any
 

@@ -6,7 +6,7 @@
     ├── UserUnknown        no online feature of that user (404)
     ├── FeatureUnknown     no such feature view, feature or feature service (404)
     ├── NoGeneration       nothing has been published yet (503)
-    └── AddressTaken       the server cannot listen where it was told to
+    └── AddressTaken       the server cannot listen on the given address
 
 Every message names the thing, the value and the remedy.
 """
@@ -37,4 +37,4 @@ class NoGeneration(ServingError):
 
 
 class AddressTaken(ServingError):
-    """The server cannot listen where it was told to."""
+    """The server cannot listen on the given address."""

@@ -1,4 +1,4 @@
-"""What a lookup answers. Shapes: D width of a vector, B users."""
+"""The answers of lookups and of the search for similar users. D width of a vector."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float32]
 
 MissingReason = Literal["no_generation", "not_computed", "stale"]
-"""Why a feature is absent: nothing is published yet, this user has no value (yet), or the value
-may lack changes older than the caller accepts."""
+"""Why a feature is missing: no generation is active, the user has no value (yet), or the value may
+miss changes older than the caller accepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFeatures:
     """The online features of one user, all vectors of one generation.
 
-    A feature that is absent is None and named in `missing` with the reason. `graph_version`
-    (a count of commits) and `computed_at` say what the vectors were computed from and when;
-    `provisional` ones were computed before all their inputs were there. `staleness_seconds`
-    bounds, for `statistics` and `representation`, the age of the oldest change that they may
-    lack: 0 means none, None that the stage has not run.
+    A missing feature is None, and `missing` has the reason. The vectors were computed at
+    `computed_at` from the graph up to `graph_version`, a count of commits; they are `provisional`
+    if some inputs were not there yet. `staleness_seconds` bounds, for `statistics` and
+    `representation`, the age of the oldest change that they do not reflect: 0 if there is none,
+    None if the stage has not run.
     """
 
     user_id: str
@@ -41,7 +41,7 @@ class UserFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupAnswer:
-    """Features of several users out of one generation; `unknown` users have no row at all."""
+    """Features of several users from one generation; `unknown` users have no row at all."""
 
     generation: str | None
     users: list[UserFeatures]

@@ -1,4 +1,4 @@
-"""User ids as they arrive from outside."""
+"""Validation of user ids that come from outside."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def checked_user_ids(values: Sequence[object], *, limit: int) -> list[str]:
-    """The values as user ids, in order; InvalidRequest names the first that is none."""
+    """The values as user ids, in order. Raises InvalidRequest for the first invalid one."""
     if not values:
         raise InvalidRequest("no user id given: name at least one")
     if len(values) > limit:
@@ -19,7 +19,10 @@ def checked_user_ids(values: Sequence[object], *, limit: int) -> list[str]:
 
 
 def checked_user_id(value: object) -> str:
-    """The value itself when it is a user id: 1 to 256 bytes of UTF-8, no control characters."""
+    """The value, if it is 1 to 256 bytes of UTF-8 without control characters.
+
+    Raises InvalidRequest.
+    """
     if not isinstance(value, str):
         raise InvalidRequest(f"a user id is a string, not {type(value).__name__}")
     if not is_user_id(value):
@@ -31,7 +34,7 @@ def checked_user_id(value: object) -> str:
 
 
 def is_user_id(value: str) -> bool:
-    """Whether a text can name a user."""
+    """Whether a text is a valid user id."""
     try:
         size = len(value.encode())
     except UnicodeEncodeError:  # a lone surrogate
@@ -40,5 +43,5 @@ def is_user_id(value: str) -> bool:
 
 
 def shown(value: str) -> str:
-    """An id as it may stand in a message: quoted, printable, short."""
+    """An id for a message: quoted, printable, cut to 64 characters."""
     return ascii(value if len(value) <= 64 else value[:64] + "…")

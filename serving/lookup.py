@@ -1,4 +1,4 @@
-"""Online features of users, out of one generation an answer."""
+"""Look up the online features of users; each answer is from one generation."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ VECTOR_FIELDS = (*MODALITIES, GRAPH_VERSION, COMPUTED_AT, PROVISIONAL)
 
 
 class Lookup:
-    """Reads the features of users; never writes. Safe to use from several threads."""
+    """Reads the features of users. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class Lookup:
     def users(self, user_ids: Sequence[str], *, max_staleness: float | None = None) -> LookupAnswer:
         """The features of users in the order asked, repeated ones repeated.
 
-        The active generation is resolved once: all vectors of the answer are of that one.
-        Features that may lack a change older than `max_staleness` seconds are withheld.
-        Raises InvalidRequest when an id is none, when there are too many, or on a negative bound.
+        The active generation is resolved once: all vectors of the answer are from that one.
+        Features that may miss changes older than `max_staleness` seconds are left out.
+        Raises InvalidRequest for an invalid id, too many ids, or a negative bound.
         """
         return self.users_in(self._published.active(), user_ids, max_staleness=max_staleness)
 
@@ -63,7 +63,7 @@ class Lookup:
         *,
         max_staleness: float | None = None,
     ) -> LookupAnswer:
-        """As `users`, out of a generation that was resolved before."""
+        """As `users`, from a generation that the caller has resolved."""
         ids = checked_user_ids(user_ids, limit=self._max_users)
         if max_staleness is not None and not max_staleness >= 0:
             raise InvalidRequest(f"max_staleness is {max_staleness}: give seconds, 0 or more")
@@ -87,7 +87,7 @@ class Lookup:
         )
 
     def staleness(self, generation: PublishedGeneration | None) -> dict[str, float | None]:
-        """Of each stage, an upper bound on the age of what it lacks; None before it ran."""
+        """Staleness of each stage in seconds; None before its first run."""
         head, now = self._graph_head(), time.time_ns() // 1_000
         marks: dict[str, Watermark | None] = {
             "statistics": self._online.watermark(STATISTICS_STAGE),

@@ -1,4 +1,4 @@
-"""What serving tells Prometheus: requests, their time, and how far behind its answers may be."""
+"""Prometheus metrics of serving: requests, latencies and the staleness of what is served."""
 
 import logging
 import time
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 NONE_OF_OURS = "none"
-"""The label of routes and methods that we lack: what clients make up must not become series."""
+"""The label of unknown routes and methods, so that clients cannot create series."""
 
 
 class ServingMetrics:
-    """Counts what one process answers, in a registry of its own."""
+    """Counts the answers of one process, in a registry of its own."""
 
     def __init__(self, services: Services) -> None:
         self._registry = CollectorRegistry()
@@ -46,14 +46,14 @@ class ServingMetrics:
         self._seconds.labels(route).observe(seconds)
 
     def exposition(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
 class Staleness(Collector):
-    """The active generation and the staleness of what is served, read when Prometheus asks.
+    """The active generation and the staleness of what is served, read at each scrape.
 
-    While the feature store cannot be read both are absent, and the counters still come.
+    Both are absent while the feature store cannot be read; the counters are not.
     """
 
     def __init__(self, services: Services) -> None:
@@ -64,7 +64,7 @@ class Staleness(Collector):
         yield from self._families()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The families with what holds now."""
+        """The families with their current samples."""
         staleness, generation = self._families()
         try:
             active = self._services.published.active()
@@ -94,14 +94,14 @@ class Staleness(Collector):
 
 
 class CountRequests:
-    """Counts each HTTP request under its route's template, never under the path that was sent."""
+    """Counts each HTTP request under its route's template, never under its path."""
 
     def __init__(self, app: ASGIApp, metrics: ServingMetrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on the request and count its answer; one that fails is a 500."""
+        """Forward the request and count its answer; one that raises counts as 500."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

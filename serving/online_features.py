@@ -1,6 +1,6 @@
-"""`POST /get-online-features`, as Feast's remote online store asks it and reads the answer.
+"""`POST /get-online-features`: the protocol of Feast's remote online store, without Feast.
 
-Feast is not imported: requests name views, features and services, all of which are known here.
+A request names features of feature views, or a feature service.
 B users, F features; `results[0]` is the join key, `results[1 + i]` feature i.
 """
 
@@ -33,7 +33,7 @@ MAX_FEATURES = 200
 
 
 class OnlineFeaturesRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a request; fields that are not known here are ignored."""
+    """The body of a request; unknown fields are ignored."""
 
     entities: dict[str, list[Any]]
     features: list[str] = []
@@ -56,7 +56,7 @@ class FeatureColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OnlineFeaturesResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The join key and the features asked for, as columns."""
+    """The join key and the requested features, as columns."""
 
     metadata: Metadata
     results: list[FeatureColumn]
@@ -64,13 +64,13 @@ class OnlineFeaturesResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureReference:
-    """A feature of a view."""
+    """A feature of a feature view."""
 
     view: str
     name: str
 
     def output_name(self, *, full: bool) -> str:
-        """What the column is called."""
+        """Name of the column in the answer."""
         return f"{self.view}__{self.name}" if full else self.name
 
 
@@ -131,7 +131,9 @@ class OnlineFeatures:
         if service == USER_REPRESENTATION:
             view = self._published.required().view
         if view == USER_ACTIVITY:
-            raise FeatureUnknown(f"{USER_ACTIVITY} is a view: name its features")
+            raise FeatureUnknown(
+                f"{USER_ACTIVITY} is a feature view, not a service: name its features"
+            )
         return [FeatureReference(view=view, name=name) for name in self._fields(view)]
 
     def _reference(self, text: str) -> FeatureReference:
@@ -139,11 +141,11 @@ class OnlineFeatures:
         if not separator:
             raise InvalidRequest(f"feature {shown(text)} is not VIEW:FEATURE")
         if name not in self._fields(view):
-            raise FeatureUnknown(f"view {shown(view)} has no feature {shown(name)}")
+            raise FeatureUnknown(f"feature view {shown(view)} has no feature {shown(name)}")
         return FeatureReference(view=view, name=name)
 
     def _fields(self, view: str) -> tuple[str, ...]:
-        """Features of a view; those of a generation only while it exists."""
+        """Features of a feature view. Raises FeatureUnknown, also for a generation that is gone."""
         if view == USER_ACTIVITY:
             return _names(statistics_view(STATISTICS))
         generation_id = view.removeprefix(f"{USER_REPRESENTATION}_")

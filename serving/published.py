@@ -1,4 +1,4 @@
-"""The generation that is served, resolved once a request and then held."""
+"""Published generations, and the pointer to the active one, which a request resolves once."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from featurestore.online.store import OnlineStore, Watermark
 from serving.errors import NoGeneration
 
 MAX_CACHED = 4
-"""Generations remembered: the active one, the previous one, and those just being flipped."""
+"""Cached generations: the active one, the previous one, and those of a switch in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedGeneration:
-    """What serving needs of a generation; all of it is immutable.
+    """The immutable data of a generation that serving needs.
 
     `published_to` is the graph version that all vectors were first computed from.
     """
@@ -73,7 +73,7 @@ class PublishedGenerations:
             return self._indexes[generation.id]
 
     def _read(self, generation_id: str) -> PublishedGeneration:
-        view = representation_name(generation_id)  # refuses what cannot be an id
+        view = representation_name(generation_id)  # raises for what cannot be an id
         generation = self._generations.get(generation_id)
         manifest = generation.manifest
         return PublishedGeneration(

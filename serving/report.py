@@ -1,4 +1,4 @@
-"""Answers as text for a terminal: norms and first values, never whole vectors."""
+"""Answers as text for a terminal: of each vector the norm and the first values."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +13,7 @@ STATISTICS_PER_LINE = 3
 
 
 def user_report(features: UserFeatures) -> str:
-    """One user in about fifteen lines."""
+    """The features of one user, in about fifteen lines."""
     lines = [f"user {features.user_id}", f"  {provenance_line(features)}"]
     lines += indented(columns([vector_cells(features, name) for name in VECTORS]))
     if features.statistics is None:
@@ -32,14 +32,14 @@ def similar_report(answer: SimilarAnswer) -> str:
 
 
 def provenance_line(features: UserFeatures) -> str:
-    """Where the vectors come from."""
+    """Generation, graph version and time of the vectors."""
     parts = [f"generation {features.generation or 'none yet: run `mmga train`'}"]
     if features.graph_version is not None:
         parts.append(f"graph version {features.graph_version:,}")
     if features.computed_at is not None:
         parts.append(f"computed {features.computed_at:%Y-%m-%d %H:%M:%S} UTC")
     if features.provisional:
-        parts.append("provisional")
+        parts.append("provisional: computed before all inputs were there")
     return " · ".join(parts)
 
 

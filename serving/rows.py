@@ -1,4 +1,4 @@
-"""Rows of the online store as answers, one user a row.
+"""Convert rows of the online store to answers, one row a user.
 
 B users, D width of a vector.
 """
@@ -70,7 +70,7 @@ class StatisticsRows:
 
     @classmethod
     def of(cls, rows: OnlineRows) -> "StatisticsRows":
-        """All users at once, since numbers one by one cost more than reading them."""
+        """Convert all users at once: number by number it would cost more than the read."""
         matrix = np.stack([rows.features[name] for name in STATISTICS], axis=1)
         values: list[list[float | None]] = matrix.tolist()
         if not np.isfinite(matrix).all():
@@ -80,9 +80,9 @@ class StatisticsRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRows:
-    """What was read for B users, and how one row of it becomes an answer.
+    """The rows of B users, and the conversion of each to an answer.
 
-    `vectors` is None before the first generation; `stale` names what is to be withheld.
+    `vectors` is None before the first generation; `stale` names the features to leave out.
     """
 
     generation: str | None
@@ -92,7 +92,7 @@ class AnswerRows:
     stale: frozenset[str]
 
     def knows(self, row: int) -> bool:
-        """Whether the user has any row."""
+        """Whether the user has a row of statistics or vectors."""
         has_vectors = self.vectors is not None and self.vectors.provenance.present[row]
         return bool(self.statistics.present[row] or has_vectors)
 

@@ -1,4 +1,4 @@
-"""The HTTP server: one process, bound before it starts, stopped by SIGTERM or Ctrl-C."""
+"""The HTTP server: one process on a socket bound before, stopped by SIGTERM or Ctrl-C."""
 
 import gc
 import signal
@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from serving.errors import AddressTaken
 
 MAX_CONCURRENT_REQUESTS = 256
-"""More are answered 503 at once instead of queueing without end."""
+"""Requests beyond it are answered 503 at once instead of queueing."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -48,7 +48,7 @@ def serve(app: FastAPI, listener: socket.socket, *, shutdown_seconds: int) -> No
         server.should_exit = True
 
     # uvicorn handles these while it runs and raises them again when it has stopped: this handler
-    # covers the moments before and after, so that being told to stop is success.
+    # covers the time before and after, so that a signal to stop exits with status 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     gc.collect()

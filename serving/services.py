@@ -1,4 +1,4 @@
-"""Everything that answers requests, opened once and closed together."""
+"""The services that answer requests, opened and closed together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -10,7 +10,7 @@ from graphdb.settings import GraphSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingSettings:
-    """Where features and the graph lie, and what one request may ask for."""
+    """Locations of features and graph, and limits of one request."""
 
     features: FeatureStoreSettings
     graph: GraphSettings
@@ -18,9 +18,9 @@ class ServingSettings:
     max_neighbours: int = 1_000
     max_body_bytes: int = 1_048_576
     graph_head_seconds: float = 1.0
-    """How long the graph's newest version is remembered before it is read again."""
+    """How long the graph's newest version is cached."""
     shutdown_seconds: int = 10
-    """How long requests in flight may take to finish when the server is told to stop."""
+    """How long requests in flight may take to finish after a signal to stop."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -9,11 +9,11 @@ from serving.lookup import Lookup
 from serving.published import PublishedGeneration, PublishedGenerations
 
 PROBE = "graph_version"
-"""The smallest feature of a row of vectors: whoever has it is still served."""
+"""The smallest feature of a row of vectors; users without it have been deleted."""
 
 
 class SimilarUsers:
-    """Searches the base index of the active generation, whose users it was published with."""
+    """Searches the base index of the active generation: the users that it was published with."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class SimilarUsers:
     def nearest(self, user_id: str, k: int) -> SimilarAnswer:
         """The k nearest users, nearest first: never the user itself, nor one deleted since.
 
-        The user's own vector is the online one, so that it counts what was learnt of it since.
+        The query is the user's vector in the online store, which may be newer than the index.
         Raises NoGeneration, UserUnknown when the user has no representation, InvalidRequest.
         """
         checked_user_id(user_id)
@@ -61,7 +61,7 @@ class SimilarUsers:
         user_id: str,
         k: int,
     ) -> list[SimilarUser]:
-        """The best k that still have vectors online; asks for twice as many until it has them."""
+        """The nearest k that still have vectors online; doubles the search until there are k."""
         wanted = k
         while True:
             found = index.top_k(query, wanted, exclude=[user_id])

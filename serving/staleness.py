@@ -1,4 +1,4 @@
-"""How old the oldest change may be that served features lack."""
+"""Staleness: an upper bound on the age of the oldest change that served features do not reflect."""
 
 import logging
 import time
@@ -15,10 +15,10 @@ MICROSECONDS = 1_000_000
 
 
 def staleness_seconds(watermark: Watermark, head: tuple[str, Head] | None, now: int) -> float:
-    """An upper bound on the age of the oldest change that a stage has not projected.
+    """Bound the age of the oldest change that a stage has not projected.
 
-    It is 0 when the stage has reached the graph's head; else the time since the commit up to
-    which the stage is complete. Without a known head (graph id and Head) it is that time too.
+    It is 0 when the stage has reached the graph's head. Otherwise, and where the head (graph id
+    and Head) is unknown, it is the time since the commit that the stage has projected last.
     `now` is in microseconds.
     """
     if head is not None:
@@ -29,7 +29,7 @@ def staleness_seconds(watermark: Watermark, head: tuple[str, Head] | None, now: 
 
 
 def in_words(staleness: Mapping[str, float | None]) -> str:
-    """Staleness by stage, for people."""
+    """Staleness by stage, as text."""
     return ", ".join(f"{stage} {_span(seconds)}" for stage, seconds in staleness.items())
 
 
@@ -37,18 +37,18 @@ def _span(seconds: float | None) -> str:
     if seconds is None:
         return "never computed"
     if seconds == 0:
-        return "complete"
+        return "up to date"
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
-            return f"may lack {seconds / size:,.0f} {unit}"
-    return f"may lack {seconds:.1f} s"
+            return f"up to {seconds / size:,.0f} {unit} behind"
+    return f"up to {seconds:.1f} s behind"
 
 
 class GraphHead:
     """The graph's id and newest version, read at most once in `keep_seconds`.
 
-    A graph that cannot be read is no reason not to serve features: the head is then unknown,
-    which one warning tells, and staleness an upper bound.
+    When the graph cannot be read, features are served all the same: the head is then unknown, one
+    warning is logged, and staleness is the time since the stage's last commit.
     """
 
     def __init__(

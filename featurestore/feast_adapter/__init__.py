@@ -1,1 +1,1 @@
-"""Feast: its online stores over ours, its registry."""
+"""Adapters to Feast: its online stores on the tables and hashes of ours, and its registry."""

@@ -1,4 +1,4 @@
-"""What Feast's configuration says of the online store, by the scheme of its URL."""
+"""Feast's configuration of the online store, by the scheme of its URL."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnlineConfig:
-    """The section of our store, which orders rows, and that of Feast's own on the same data."""
+    """Configuration of our store, which orders rows, and of stock Feast on the same data."""
 
     ours: Callable[[str], Config]
     stock: Callable[[str], Config]
@@ -31,7 +31,7 @@ def online_config(url: str) -> OnlineConfig:
 
 
 def connection_string(url: str) -> str:
-    """A Redis URL as stock Feast writes it: `host:port`, then options as JSON behind commas.
+    """A Redis URL in stock Feast's syntax: `host:port`, then options as JSON after commas.
 
     A comma within a value is escaped, since Feast splits at commas before it reads the JSON.
     """

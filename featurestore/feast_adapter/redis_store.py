@@ -1,25 +1,26 @@
-"""Feast's Redis online store with our order of rows, and deletions that keep to their project.
+"""Feast's Redis online store, with rows ordered by commit time and deletion by project.
 
-Whoever pushes or materialises through our `feast.FeatureStore` writes by the same rules as the
-matrix path: the newest timestamp wins, decided inside the server. Reads and bytes are Feast's own.
+Pushes and materialisation through `FeatureRegistry.feast_store()` follow the same rule as matrix
+writes: the newest timestamp wins, which the server decides. Reads and bytes are Feast's own.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 
-from featurestore.feast_adapter.rows import Row, encoded_row
+from featurestore.feast_adapter.rows import Row, write_in_batches
 from featurestore.online.redis_server import RedisServer, async_client
 from featurestore.online.redis_store import NUM_USERS_ENCODED, RedisStore
 
 
 class OrderedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
-    """The settings of Feast's store, under this one's name; the server is named by its URL."""
+    """The settings of Feast's store under this class's name, with the URL of the server."""
 
     type: Literal["featurestore.feast_adapter.redis_store.OrderedRedisOnlineStore"] = (
         "featurestore.feast_adapter.redis_store.OrderedRedisOnlineStore"
@@ -42,12 +43,8 @@ class OrderedRedisOnlineStore(RedisOnlineStore):
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Write rows by short scripts, each at the microsecond of its timestamp."""
-        store = self._store(config)
-        for start in range(0, len(data), NUM_USERS_ENCODED):
-            chunk = data[start : start + NUM_USERS_ENCODED]
-            store.write_rows(table.name, [encoded_row(row) for row in chunk])
-            if progress:
-                progress(len(chunk))
+        write = partial(self._store(config).write_rows, table.name)
+        write_in_batches(write, data, num_rows=NUM_USERS_ENCODED, progress=progress)
 
     async def online_write_batch_async(
         self,
@@ -68,7 +65,7 @@ class OrderedRedisOnlineStore(RedisOnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Make views and their features known, drop the rows of views that went."""
+        """Record the views that stay and their features; drop the rows of views that go."""
         store = self._store(config)
         for table in tables_to_keep:
             store.register_view(table.name, [each.name for each in table.features])
@@ -94,7 +91,7 @@ class OrderedRedisOnlineStore(RedisOnlineStore):
         return self._ordered
 
     def _get_client(self, online_store_config: OrderedRedisOnlineStoreConfig) -> Any:
-        """Feast reads through this: our timeouts, and any URL that ours takes."""
+        """The client that Feast reads with: same timeouts and URLs as the store's own."""
         if self._client is None:
             self._client = RedisServer(online_store_config.url).client
         return self._client

@@ -1,6 +1,6 @@
-"""The one file that talks to Feast: definitions are applied here, by one process at a time.
+"""Feast's registry: definitions are applied to it by one process at a time.
 
-Feast is imported when it is first needed, since that takes seconds.
+Feast is imported on first use, since the import takes seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 DIGEST_TAG = "definition"
 CACHE_SECONDS = 10
-"""How long a process may see definitions that another one has replaced."""
+"""How long a process may read definitions that another process has replaced."""
 
 
 class FeatureRegistry:
@@ -49,20 +49,20 @@ class FeatureRegistry:
         self.settings = settings
 
     def apply_statistics(self, names: Sequence[str]) -> None:
-        """Define `user_activity` with these statistics; cheap when that is done already."""
+        """Define `user_activity` with these statistics; cheap if it is defined so already."""
         view = statistics_view(names)
         if not self._is_applied(view):
             self._apply(view, service=None)
 
     def apply_generation(self, generation_id: str, dims: Mapping[str, int]) -> None:
-        """Define the view and the service of a generation, both named after it."""
+        """Define the feature view and the feature service of a generation."""
         view = representation_view(generation_id, dims)
         self._apply(view, service=view.name)
 
     def activate_service(self, generation_id: str) -> None:
-        """Let the service `user_representation` name this generation.
+        """Point the feature service `user_representation` to this generation.
 
-        The pointer in the online store is what decides; this is for whoever asks Feast alone.
+        Serving reads the pointer in the online store; the feature service is for Feast's clients.
         Raises GenerationMissing when the generation was not applied.
         """
         from feast import FeatureService
@@ -78,7 +78,7 @@ class FeatureRegistry:
             store.apply([FeatureService(name=USER_REPRESENTATION, features=[view])])
 
     def active_service(self) -> str | None:
-        """The generation that the service `user_representation` names."""
+        """The generation that the feature service `user_representation` points to."""
         from feast.errors import FeatureServiceNotFoundException
 
         try:
@@ -89,9 +89,9 @@ class FeatureRegistry:
         return name.removeprefix(f"{USER_REPRESENTATION}_")
 
     def drop_generation(self, generation_id: str) -> None:
-        """Forget the view and service of a generation; its rows are the online store's to drop.
+        """Remove the feature view and service of a generation, but not its rows.
 
-        Raises GenerationInUse when `user_representation` names it.
+        Raises GenerationInUse if `user_representation` points to it.
         """
         if self.active_service() == generation_id:
             raise GenerationInUse(f"generation {generation_id} is active: activate another first")
@@ -105,7 +105,7 @@ class FeatureRegistry:
                 store.registry.delete_data_source(name, project=self.settings.project)
 
     def feast_store(self) -> FeatureStore:
-        """Feast's own facade on the same registry and the same rows, ordered as ours are."""
+        """Feast's own facade on the same registry and rows; its writes are ordered too."""
         with translated(self.settings):
             if "_store" not in self.__dict__:  # Feast makes its tables as it opens
                 with applying_alone(self.settings):
@@ -113,9 +113,9 @@ class FeatureRegistry:
             return self._store
 
     def stock_config(self) -> dict[str, Any]:
-        """What `feast.RepoConfig` needs to read the same features without our packages.
+        """The arguments of `feast.RepoConfig` for stock Feast without our packages.
 
-        It holds the passwords of the URLs.
+        They include the passwords of the URLs.
         """
         config = dict(self._config)
         url = self.settings.online_store_url
@@ -123,7 +123,7 @@ class FeatureRegistry:
         return config
 
     def _is_applied(self, view: View) -> bool:
-        """Whether the registry holds exactly this definition, told without importing Feast."""
+        """Whether the registry has exactly this definition, without importing Feast."""
         import sqlalchemy
 
         url = self.settings.registry_url
@@ -141,13 +141,13 @@ class FeatureRegistry:
                     query, {"project": self.settings.project, "view": view.name}
                 ).scalar()
         except sqlalchemy.exc.DatabaseError:
-            return False  # no registry there yet, or none that can be read: applying will tell
+            return False  # no readable registry yet: applying raises the error, if there is one
         finally:
             engine.dispose()
         return found is not None and self._digest(view).encode() in bytes(found)
 
     def _digest(self, view: View) -> str:
-        """One word for a definition and the place of its history; a tag of the view."""
+        """Digest of a definition and the folder of its history; stored as a tag of the view."""
         place = History(self.settings).folder(view.name)
         return blake2b(f"{view!r} {place}".encode(), digest_size=16).hexdigest()
 
@@ -162,7 +162,7 @@ class FeatureRegistry:
             store.apply(objects)
 
     def _feature_view(self, view: View) -> FeatureView:
-        """Feast's form of a view. Rows have no ttl: an untouched user is fresh."""
+        """A feature view as Feast's object. It has no ttl: a user without changes is not stale."""
         from feast import FeatureView, Field, FileSource, types
 
         kinds = {
@@ -231,7 +231,7 @@ class FeatureRegistry:
 
     @contextmanager
     def _applying(self) -> Iterator[FeatureStore]:
-        """Feast's facade, while no other process applies."""
+        """Feast's facade, while this process holds the lock for applying."""
         with translated(self.settings), applying_alone(self.settings):
             store = self._store
             store.refresh_registry()

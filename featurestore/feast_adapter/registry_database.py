@@ -1,8 +1,7 @@
-"""The database of Feast's registry: its URL, the lock of those who apply, errors in our words.
+"""The database of Feast's registry: its URL, the lock for applying, translated errors.
 
-Feast changes an object at a time and reads what is there before, so appliers go one by one: on
-SQLite under a lock of the machine, on PostgreSQL under one of the server, since homes of several
-machines share it.
+Feast reads the registry, then changes one object at a time, so processes apply one after another:
+on SQLite under a file lock, on PostgreSQL, which several machines share, under an advisory lock.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ LOCK_TIMEOUT_SECONDS = 120.0
 CONNECT_TIMEOUT_SECONDS = 5
 LOCK_NOT_AVAILABLE = "55P03"
 LOCK_KEY = int.from_bytes(blake2b(b"mmga registry", digest_size=8).digest(), signed=True)
-"""The same for all projects: they share Feast's tables, which it makes as it opens."""
+"""One for all projects: they share Feast's tables, which Feast creates when it opens."""
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -35,7 +34,7 @@ def sqlalchemy_url(url: str) -> str:
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """What SQLAlchemy needs beside the URL: a server may restart, or not be there."""
+    """SQLAlchemy's options besides the URL: a server may restart or be absent."""
     if url.partition("://")[0] not in POSTGRES:
         return {}
     return {
@@ -45,7 +44,7 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 def applying_alone(settings: FeatureStoreSettings) -> AbstractContextManager[None]:
-    """No other process applies while the block runs. Raises StoreBusy, SettingsInvalid."""
+    """Hold the lock for applying in a block. Raises StoreBusy, SettingsInvalid."""
     scheme = settings.registry_url.partition(":")[0]
     if scheme not in LOCKS:
         raise SettingsInvalid(
@@ -64,7 +63,7 @@ def _sqlite_lock(settings: FeatureStoreSettings) -> Iterator[None]:
 
 @contextmanager
 def _postgres_lock(settings: FeatureStoreSettings) -> Iterator[None]:
-    """A lock of a transaction, which the server frees when its connection ends."""
+    """A lock held by a transaction, which the server frees when the connection ends."""
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import OperationalError
 
@@ -90,7 +89,7 @@ def _postgres_lock(settings: FeatureStoreSettings) -> Iterator[None]:
 
 @contextmanager
 def translated(settings: FeatureStoreSettings) -> Iterator[None]:
-    """Turn errors of the registry's database into ours, one line each."""
+    """Translate errors of the registry's database into one line each."""
     from sqlalchemy.exc import SQLAlchemyError
 
     name = without_user(settings.registry_url)
@@ -114,7 +113,7 @@ def translated(settings: FeatureStoreSettings) -> Iterator[None]:
 
 
 def is_outage(error: Exception, cause: str) -> bool:
-    """Whether a server does not answer, or comes or goes; one that refuses us says FATAL."""
+    """Whether a server is unreachable, starting or stopping; one that refuses us says FATAL."""
     from sqlalchemy.exc import OperationalError
 
     if not isinstance(error, OperationalError) or "psycopg" not in type(error.orig).__module__:

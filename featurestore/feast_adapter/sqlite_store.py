@@ -1,24 +1,25 @@
-"""Feast's SQLite online store with our order of rows, locks and journal.
+"""Feast's SQLite online store, with rows ordered by commit time, locks and a write-ahead log.
 
-Whoever pushes or materialises through our `feast.FeatureStore` writes by the same rules as the
-matrix path: the newest timestamp wins. Reads, tables and bytes are Feast's own.
+Pushes and materialisation through `FeatureRegistry.feast_store()` follow the same rule as matrix
+writes: the newest timestamp wins. Reads, tables and bytes are Feast's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from feast import Entity, FeatureView, RepoConfig
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 
-from featurestore.feast_adapter.rows import Row, encoded_row
+from featurestore.feast_adapter.rows import Row, write_in_batches
 from featurestore.online.sqlite_store import MAX_TRANSACTION_ROWS, SqliteStore
 
 
 class OrderedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
-    """The settings of Feast's store, under this one's name."""
+    """The settings of Feast's store under this class's name."""
 
     type: Literal["featurestore.feast_adapter.sqlite_store.OrderedSqliteOnlineStore"] = (
         "featurestore.feast_adapter.sqlite_store.OrderedSqliteOnlineStore"
@@ -38,13 +39,9 @@ class OrderedSqliteOnlineStore(SqliteOnlineStore):
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Write rows in short transactions, each at the microsecond of its timestamp."""
-        store = self._store(config)
+        write = partial(self._store(config).write_rows, table.name)
         num_rows = max(1, MAX_TRANSACTION_ROWS // (len(table.features) + 1))
-        for start in range(0, len(data), num_rows):
-            chunk = data[start : start + num_rows]
-            store.write_rows(table.name, [encoded_row(row) for row in chunk])
-            if progress:
-                progress(len(chunk))
+        write_in_batches(write, data, num_rows=num_rows, progress=progress)
 
     def update(
         self,
@@ -55,7 +52,7 @@ class OrderedSqliteOnlineStore(SqliteOnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Make the tables of views that are there, drop those of views that went."""
+        """Make the tables of views that stay; drop those of views that go."""
         store = self._store(config)
         for table in tables_to_keep:
             store.register_view(table.name)

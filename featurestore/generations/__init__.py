@@ -1,1 +1,1 @@
-"""Generations: sealed folders, their soundness, their base index."""
+"""Generations: sealed folders, soundness of their vectors, base index."""

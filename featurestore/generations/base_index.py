@@ -68,7 +68,7 @@ class BaseIndex:
         (folder / USERS_FILE).write_text(users, encoding="utf-8")
 
     def representation_of(self, user_id: str) -> FloatArray | None:
-        """R (D,) of one user as it was published, if the index has them."""
+        """R (D,) of one user as published; None if the index lacks the user."""
         row = self.rows.get(user_id)
         return None if row is None else np.array(self.representations[row])
 
@@ -92,7 +92,7 @@ class BaseIndex:
         return [(self.user_ids[row], float(scores[row])) for row in best.tolist()]
 
     def cosines(self, query: FloatArray) -> FloatArray:
-        """Cosine (N,) of each user to `query` (D,), in blocks, so that a mapped index stays so."""
+        """Cosine (N,) of each user to `query` (D,), block by block."""
         if query.shape != self.representations.shape[1:]:
             raise FeatureInvalid(
                 f"a query of shape {query.shape} cannot be compared with vectors of width "

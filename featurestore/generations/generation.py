@@ -1,8 +1,8 @@
 """Generations: one immutable folder for each training run that was published.
 
-A folder is staged beside its place, sealed with the checksum of each file in `manifest.json`, and
-renamed: it is there whole or not at all. Which generation is active stands in the online store,
-beside the vectors.
+A folder is staged, sealed with the checksum of each file in `manifest.json`, and renamed, so that
+it is never incomplete. The online store holds the pointer to the active generation, beside the
+vectors.
 """
 
 import hashlib
@@ -77,7 +77,7 @@ class Generations:
         self.root = settings.generations_root
 
     def begin(self, generation_id: str) -> Path:
-        """An empty staging folder, in place of one that a crash left.
+        """An empty staging folder; one that a crash left is deleted.
 
         Raises GenerationExists, FeatureInvalid for an id that cannot name a view.
         """
@@ -89,7 +89,7 @@ class Generations:
         return staging
 
     def seal(self, generation_id: str, manifest: Mapping[str, Any]) -> Generation:
-        """Make the staged folder a generation, in one step and for good.
+        """Make the staged folder a generation: one rename, after which it is immutable.
 
         Raises GenerationExists, GenerationMissing when nothing is staged, FeatureInvalid when the
         manifest lacks a key.

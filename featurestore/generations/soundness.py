@@ -1,14 +1,14 @@
-"""The gate's first question: are these vectors sound?
+"""Soundness of a generation's vectors: every user has one, all are finite, none has collapsed.
 
-Sound vectors cover every user, are finite, and have not collapsed. Two measures of collapse, on
+A generation that is not sound is kept and not activated. Collapse is measured in two ways, over
 the users that have the modality, in float64:
 
 - *spread* = 1 - |mean vector|^2 / mean |vector|^2, the share of the energy that is not common to
-  all users: 0 when all vectors are equal. Unit vectors with a mean pairwise cosine c have 1 - c.
+  all users: 0 if all vectors are equal. Unit vectors with a mean pairwise cosine c have 1 - c.
 - *effective rank* = exp(entropy of the eigenvalues of the covariance, normalised to sum 1; Roy
-  and Vetterli 2007): 1 when all vectors lie on a line.
+  and Vetterli 2007): 1 if all vectors lie on a line.
 
-A modality that nobody has, or one user alone, cannot collapse.
+A modality that no user or only one user has cannot collapse.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ MAX_SAMPLE = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Soundness:
-    """The answer, one line for each thing that is wrong, and what was measured."""
+    """The verdict, one line for each flaw, and the measured values."""
 
     ok: bool
     reasons: tuple[str, ...]
@@ -43,7 +43,7 @@ def sound(
     *,
     has: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Soundness:
-    """Judge matrices (N, D) by modality; `has[name]` (N,) tells which users have that modality."""
+    """Check matrices (N, D) by modality; `has[name]` (N,) marks users that have that modality."""
     reasons: list[str] = []
     spreads: dict[str, float] = {}
     ranks: dict[str, float] = {}
@@ -59,7 +59,7 @@ def sound(
 
 
 def incomplete(name: str, matrix: NDArray[Any], num_expected_users: int) -> list[str]:
-    """What is missing from a matrix: users, or finite numbers."""
+    """The flaws of a matrix: users without a vector, vectors that are not finite."""
     flaws = []
     if len(matrix) != num_expected_users:
         flaws.append(f"{name}: {len(matrix)} of {num_expected_users} users have a vector")
@@ -85,7 +85,7 @@ def spread_and_rank(rows: NDArray[Any]) -> tuple[float, float]:
 
 
 def collapsed(name: str, spread: float, rank: float, width: int) -> list[str]:
-    """What tells that all users look alike."""
+    """The flaw of a matrix whose users have nearly the same vector."""
     if spread < MIN_SPREAD:
         return [f"{name}: vectors have collapsed to a point (spread {spread:.2g})"]
     if width > 1 and rank < MIN_EFFECTIVE_RANK:

@@ -10,7 +10,7 @@ PREFIX = struct.pack("<III", 1, STRING, len(JOIN_KEY)) + JOIN_KEY.encode()
 LENGTH = struct.Struct("<II")
 START = len(PREFIX) + LENGTH.size
 KEYS_OF_STRINGS = PREFIX + struct.pack("<I", STRING)
-"""What the key of every user begins with."""
+"""The prefix of every user's key."""
 
 
 def entity_keys(user_ids: Iterable[str]) -> list[bytes]:
@@ -21,7 +21,7 @@ def entity_keys(user_ids: Iterable[str]) -> list[bytes]:
 
 
 def split_key(key: bytes) -> tuple[str, bytes]:
-    """The user of a key that something follows, and what follows: on Redis the project."""
+    """Split a key with a suffix into user and suffix; on Redis the suffix is the project."""
     (length,) = struct.unpack_from("<I", key, START - 4)
     end = START + length
     return key[START:end].decode(), key[end:]

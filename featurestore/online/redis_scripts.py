@@ -1,8 +1,8 @@
-"""What runs inside Redis: compare-and-set and deletion by commit time, a row at a time.
+"""Lua scripts that run inside Redis: compare-and-set and deletion of rows by commit time.
 
-A row is the fields of one view in the hash of one user; its time is Feast's own field
-`_ts:VIEW`, a `Timestamp` message of seconds and nanoseconds. A script does its users one after
-another, and nothing else runs meanwhile: whoever calls keeps it to about a millisecond.
+A row is the fields of one feature view in the hash of one user; its time is Feast's own field
+`_ts:VIEW`, a `Timestamp` message of seconds and nanoseconds. A script blocks the server until it
+ends, so callers pass as many users as take about a millisecond.
 """
 
 from featurestore.online.redis_server import Script
@@ -61,7 +61,7 @@ end
 return num_written
 """
 )
-"""Writes the rows that are not older than what is there; returns how many."""
+"""Writes the rows that are not older than the stored ones; returns how many."""
 
 DELETE = Script(
     text=TIME
@@ -122,7 +122,7 @@ end
 return num_deleted
 """
 )
-"""Deletes rows of every view up to a time, whoever wrote them; returns how many.
+"""Deletes rows of every view up to a time, those of stock Feast included; returns how many.
 
-Of a user who keeps a later row, rows of a view whose fields nobody registered stay as well.
+Where a user keeps a later row, rows of views that were never registered stay as well.
 """

@@ -1,7 +1,7 @@
-"""The connection to a Redis server: timeouts, one retry, scripts, errors in our words.
+"""The connection to a Redis server: timeouts, one retry, scripts, translated errors.
 
-All that is sent here may be sent again: rows are ordered by their commit time and an equal one
-rewrites, deletions and pointers repeat. So a connection that drops is used once more, at most.
+Every command may be repeated: rows are ordered by commit time and an equal one rewrites, deletions
+and pointers are idempotent. So a command whose connection drops is sent once more.
 """
 
 import time
@@ -31,7 +31,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from featurestore.errors import SettingsInvalid, StoreUnavailable, StoreUnreachable
-from featurestore.online.redis_replies import read_alike
+from featurestore.online.redis_replies import read_matrices
 from featurestore.settings import without_user
 
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -43,23 +43,23 @@ OPTIONS: dict[str, Any] = {
     "socket_keepalive": True,
     "health_check_interval": 30,
 }
-"""What the URL does not say."""
+"""Defaults of the connection; options in the URL override them."""
 
 T = TypeVar("T")
 Word = bytes | str | int
 Client = Any
-"""redis-py's client, whose answers have types of every kind at once."""
+"""redis-py's client; its methods are typed as synchronous and asynchronous at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """A Lua script and the name under which a server keeps it."""
+    """A Lua script and the name under which a server caches it."""
 
     text: str
 
     @property
     def name(self) -> str:
-        """What EVALSHA asks for."""
+        """The digest that EVALSHA takes."""
         return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -72,7 +72,7 @@ class Call:
 
 
 class RedisServer:
-    """A server and database by URL. Threads share it; it connects when it is first used."""
+    """A server and database by URL, safe to share between threads; connects on first use."""
 
     def __init__(self, url: str) -> None:
         self.name = without_user(url)
@@ -94,7 +94,7 @@ class RedisServer:
         return Redis(connection_pool=pool)
 
     def run(self, do: Callable[[Client], T]) -> T:
-        """Do something with the client, and once more when its connection drops meanwhile.
+        """Call `do` with the client, and once more when its connection drops.
 
         Raises StoreUnreachable, StoreUnavailable.
         """
@@ -103,14 +103,14 @@ class RedisServer:
         with translated(self.name):
             try:
                 return do(self.client)
-            except (RedisConnectionError, RedisTimeoutError) as error:
-                if isinstance(error, AuthenticationError):
-                    raise
-            time.sleep(SECONDS_BEFORE_RETRY)
-            return do(self.client)
+            except AuthenticationError:  # a connection error to redis-py
+                raise
+            except (RedisConnectionError, RedisTimeoutError):
+                time.sleep(SECONDS_BEFORE_RETRY)
+                return do(self.client)
 
     def evaluate(self, script: Script, calls: Sequence[Call]) -> list[Any]:
-        """What each run of a script returns; the server is sent the script if it has it not."""
+        """The result of each run of a script, which is loaded where the server lacks it."""
         try:
             return self.run(lambda client: _evaluate(client, script, calls))
         except _ScriptMissing:
@@ -118,9 +118,9 @@ class RedisServer:
             return self.run(lambda client: _evaluate(client, script, calls))
 
     def gather(self, commands: Sequence[bytes]) -> list[Any]:
-        """The answers to packed commands, sent at once.
+        """The replies to packed commands, sent at once.
 
-        redis-py's own pipeline takes twice as long where answers are many.
+        redis-py's own pipeline takes about twice as long for 1,000 replies.
         """
         return self.run(
             lambda client: _gather(
@@ -133,14 +133,14 @@ class RedisServer:
     def gather_columns(
         self, commands: Sequence[bytes], num_columns: int
     ) -> list[NDArray[np.uint8] | list[bytes | None]]:
-        """The answers to packed commands that ask for lists of values, by column.
+        """The replies to packed commands that each return a list of values, by column.
 
-        A matrix (B, length) of bytes where all values of all columns have a length of their
-        column, else lists.
+        The columns are matrices (B, length) of bytes where the values of each column have one
+        length, else lists.
         """
 
         def receive(connection: Any) -> list[NDArray[np.uint8] | list[bytes | None]]:
-            matrices = read_alike(connection, len(commands))
+            matrices = read_matrices(connection, len(commands))
             if matrices is not None:
                 return list(matrices)
             answers = [connection.read_response() for _ in commands]
@@ -158,12 +158,12 @@ class RedisServer:
 
 
 def async_client(url: str) -> Client:
-    """redis-py's client for whoever awaits: Feast's asynchronous reads."""
+    """redis-py's asynchronous client, which Feast's asynchronous reads use."""
     return AsyncRedis.from_url(url, **OPTIONS)
 
 
 class _ScriptMissing(Exception):
-    """The server was restarted or flushed and has forgotten a script."""
+    """The server does not have a script: it was restarted or flushed."""
 
 
 def _evaluate(client: Client, script: Script, calls: Sequence[Call]) -> list[Any]:
@@ -188,14 +188,14 @@ def _gather(client: Client, commands: Sequence[bytes], receive: Callable[[Any], 
         connection.send_packed_command([b"".join(commands)])
         return receive(connection)
     except BaseException:
-        connection.disconnect()  # answers that were not read belong to nobody
+        connection.disconnect()  # else the next user would read these replies
         raise
     finally:
         pool.release(connection)
 
 
 def packed(command: bytes, keys: Iterable[bytes], words: Sequence[bytes]) -> list[bytes]:
-    """One command for each key, with the same words behind it, in Redis's protocol."""
+    """One command in Redis's protocol for each key, with the same arguments after it."""
     head = b"*%d\r\n$%d\r\n%s\r\n" % (2 + len(words), len(command), command)
     tail = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
     return [b"%s$%d\r\n%s\r\n%s" % (head, len(key), key, tail) for key in keys]

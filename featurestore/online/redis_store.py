@@ -1,41 +1,32 @@
 """The online store on a Redis server, with Feast's own byte layout, without importing Feast.
 
-A user is one hash, at Feast's entity key followed by the project; a feature is the field named by
-the murmur3 of `view:feature`, a row's time the field `_ts:view`. Feast keeps that time whole, so it
-alone orders rows, whoever wrote them. Beside the users stand, under names that no entity key
-begins with: `mmga:PROJECT:format`, `:active`, `:watermarks`, `:views`, and for each view
-`:view:VIEW`, the features that it ever had and their fields, without which a row could not be
-taken out of its hash. There is no index of users: they are found by SCAN, so that a row of stock
-Feast is found as well, and no index can be wrong.
+A user is one hash, at Feast's entity key followed by the project; `redis_rows` describes its
+fields. Feast stores the time of a row in full, so that time alone orders rows, also those that
+stock Feast wrote. The project's own records have keys that no entity key begins with:
+`mmga:PROJECT:format`, `:active`, `:watermarks`, `:views`, and for each feature view `:view:VIEW`,
+which maps all features that it ever had to their hash fields, for deletion. There is no index of
+users: SCAN finds them, those of stock Feast included.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import chain, groupby, islice, repeat
+from itertools import groupby, islice, repeat
 from typing import Self
 
-import mmh3
 import numpy as np
-from numpy.typing import NDArray
 
 from featurestore.definitions import checked
 from featurestore.errors import FormatTooNew, StoreUnavailable
-from featurestore.online.entity_key import KEYS_OF_STRINGS, entity_keys, split_key
+from featurestore.online.entity_key import entity_keys, split_key
+from featurestore.online.redis_rows import cells_of, commit_times, field, parts, stamp, time_field
+from featurestore.online.redis_scan import NUM_KEYS_SCANNED, user_keys
 from featurestore.online.redis_scripts import DELETE, ERASE, WRITE
 from featurestore.online.redis_server import Call, Client, RedisServer, Script, Word, packed
 from featurestore.online.rows import EncodedRow, check_columns
 from featurestore.online.store import OnlineRows, Watermark
-from featurestore.online.values import (
-    Column,
-    DecodedColumn,
-    as_messages,
-    decode,
-    decode_alike,
-    encode,
-    read_varint,
-    varint,
-)
+from featurestore.online.stored_column import StoredColumn, as_messages, decoded, joined
+from featurestore.online.values import Column, encode
 from featurestore.settings import FeatureStoreSettings
 
 FORMAT_VERSION = 1
@@ -44,13 +35,8 @@ MAX_SCRIPT_BYTES = 256 * 1024
 MAX_SCRIPT_USERS = 250
 SCRIPTS_SENT_AT_ONCE = 4
 NUM_USERS_READ = 1_000
-NUM_KEYS_SCANNED = 1_000
 PAGE_USERS = 10_000
-MICROSECONDS = 1_000_000
 FOR_EVER = 2**62
-
-Cells = NDArray[np.uint8] | list[bytes | None]
-"""A column of values as they are stored: a matrix of bytes where all have one length."""
 
 
 class RedisStore:
@@ -73,7 +59,7 @@ class RedisStore:
 
     @classmethod
     def at(cls, url: str, project: str, *, read_only: bool = False) -> Self:
-        """Connect to a server, and unless read-only make sure that it keeps what it is given.
+        """Connect to a server; unless read-only, check that it does not evict data.
 
         A server without data is an empty store. Raises SettingsInvalid, StoreUnavailable,
         FormatTooNew.
@@ -98,7 +84,7 @@ class RedisStore:
             )
 
     def check_eviction(self) -> None:
-        """Raises StoreUnavailable when the server may throw rows away that nobody deleted."""
+        """Raises StoreUnavailable when the server may evict rows."""
         memory = self.server.run(lambda client: client.info("memory"))
         policy = str(memory.get("maxmemory_policy", ""))
         if policy.startswith("allkeys") and memory.get("maxmemory"):
@@ -119,7 +105,7 @@ class RedisStore:
         *,
         commit_time: int,
     ) -> int:
-        """Write columns of users, the newest commit time wins, each row whole or not at all."""
+        """Write columns of users: the newest commit time wins, each row is written atomically."""
         check_columns(user_ids, features)
         names = sorted(features)
         columns = [np.asarray(features[name]) for name in names]
@@ -134,7 +120,7 @@ class RedisStore:
         return num_written
 
     def write_rows(self, view: str, rows: Sequence[EncodedRow]) -> int:
-        """Write the rows that are not older than what is there; count them."""
+        """Write the rows that are not older than the stored ones; return how many."""
         return sum(
             self._write(view, names, ((row.key + self._suffix, cells_of(row)) for row in alike))
             for names, alike in groupby(rows, key=lambda row: [cell[0] for cell in row.cells])
@@ -157,16 +143,16 @@ class RedisStore:
         return self._evaluate(ERASE, calls)
 
     def drop_view(self, view: str) -> None:
-        """Delete a view's rows, wherever SCAN finds them, then what is known of the view."""
+        """Delete a view's rows, which SCAN finds, then the record of the view."""
         self._check_writable()
-        for keys in self._scanned():
+        for keys in user_keys(self.server, self._suffix):
             self._delete(view, keys, FOR_EVER)
         self._transact(
             ("SREM", self._name("views"), checked(view)), ("DEL", self._name("view", view))
         )
 
     def register_view(self, view: str, features: Sequence[str]) -> None:
-        """Make a view known, so that what stock Feast writes into it can be deleted."""
+        """Record a view and its features, so that rows of stock Feast can be deleted."""
         self._check_writable()
         self._transact(
             ("SETNX", self._name("format"), FORMAT_VERSION),
@@ -185,7 +171,7 @@ class RedisStore:
     def read(self, view: str, user_ids: Sequence[str], features: Sequence[str]) -> OnlineRows:
         """Read features of users in the order asked, repeated users included.
 
-        Each row is of one moment, and so is each of its vectors; two rows may be of two.
+        Each row is read atomically; two rows may be read at different moments.
         """
         keys = self._keys(user_ids)
         index = {key: row for row, key in enumerate(dict.fromkeys(keys))}
@@ -207,13 +193,13 @@ class RedisStore:
         return rows if len(index) == len(keys) else repeated(rows, [index[key] for key in keys])
 
     def user_ids(self, view: str) -> Iterator[list[str]]:
-        """All users of a view in pages of up to 10,000, each once, whoever wrote them.
+        """All users of a view in pages of up to 10,000, each once, those of stock Feast included.
 
-        It scans all keys of the server's database and remembers the users that it gave.
+        It scans all keys of the database and keeps the users already returned in memory.
         """
         page: list[str] = []
         given: set[str] = set()
-        for keys in self._scanned():
+        for keys in user_keys(self.server, self._suffix):
             has_row = self.server.gather(packed(b"HEXISTS", keys, [time_field(view)]))
             users = (split_key(key)[0] for key, has in zip(keys, has_row, strict=True) if has)
             new = [user for user in dict.fromkeys(users) if user not in given]
@@ -243,7 +229,7 @@ class RedisStore:
     def _write(
         self, view: str, names: Sequence[str], rows: Iterable[tuple[bytes, Sequence[bytes]]]
     ) -> int:
-        """Compare and set rows of (key, (time, values of `names`)) by short scripts."""
+        """Compare and set rows (key, (time, values of `names`)) by short scripts."""
         self._check_writable()
         keys = [self._name("format"), self._name("views"), self._name("view", checked(view))]
         head: list[Word] = [FORMAT_VERSION, view, len(names)]
@@ -266,13 +252,13 @@ class RedisStore:
         return self._evaluate(DELETE, calls)
 
     def _evaluate(self, script: Script, calls: Iterator[Call]) -> int:
-        """The sum of what runs of a script return, a few of them sent at once."""
+        """The sum of the results of a script's runs, a few of which are sent at once."""
         total = 0
         while some := list(islice(calls, SCRIPTS_SENT_AT_ONCE)):
             total += sum(self.server.evaluate(script, some))
         return total
 
-    def _found(self, keys: Sequence[bytes], fields: Sequence[bytes]) -> list[Cells]:
+    def _found(self, keys: Sequence[bytes], fields: Sequence[bytes]) -> list[StoredColumn]:
         """A column of values for each field, None where a user lacks it."""
         pieces = [
             self.server.gather_columns(
@@ -282,36 +268,8 @@ class RedisStore:
         ]
         return [joined(column) for column in zip(*pieces, strict=True)]
 
-    def _scanned(self) -> Iterator[list[bytes]]:
-        """Keys of the project's users, some more than once.
-
-        A cursor means nothing to a server that was started again: then the scan begins anew.
-        """
-        pattern = KEYS_OF_STRINGS + b"*" + self._suffix
-        run_id = self._run_id()
-        while True:
-            yield from self._scanned_once(pattern)
-            before, run_id = run_id, self._run_id()
-            if run_id == before:
-                return
-
-    def _scanned_once(self, pattern: bytes) -> Iterator[list[bytes]]:
-        cursor = 0
-        while True:
-            cursor, keys = self.server.run(
-                lambda client, cursor=cursor: client.scan(  # type: ignore[misc]
-                    cursor, match=pattern, count=NUM_KEYS_SCANNED
-                )
-            )
-            yield [key for key in keys if split_key(key)[1] == self._suffix]
-            if cursor == 0:
-                return
-
-    def _run_id(self) -> str:
-        return str(self.server.run(lambda client: client.info("server"))["run_id"])
-
     def _transact(self, *commands: Sequence[Word]) -> None:
-        """Run commands together, or none of them."""
+        """Run commands in one transaction."""
         self._check_writable()
 
         def transact(client: Client) -> None:
@@ -332,13 +290,8 @@ class RedisStore:
         return [key + self._suffix for key in entity_keys(user_ids)]
 
     def _name(self, *words: str) -> str:
-        """The key of something of ours."""
+        """The key of one of the project's own records."""
         return ":".join((self._prefix, *words))
-
-
-def cells_of(row: EncodedRow) -> tuple[bytes, ...]:
-    """The time and the values of a row."""
-    return (stamp(row.commit_time), *(value for _, value, _ in row.cells))
 
 
 def short_scripts(
@@ -359,27 +312,8 @@ def short_scripts(
         yield keys, cells
 
 
-def joined(pieces: Sequence[Cells]) -> Cells:
-    """One column of several that follow each other."""
-    matrices = [piece for piece in pieces if isinstance(piece, np.ndarray)]
-    if len(matrices) == len(pieces) and len({matrix.shape[1] for matrix in matrices}) == 1:
-        return matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
-    lists = (piece if isinstance(piece, list) else as_messages(piece) for piece in pieces)
-    return list(chain.from_iterable(lists))
-
-
-def decoded(name: str, column: Cells, present: Sequence[bool]) -> DecodedColumn:
-    """Values of a column; a value without the time of its row belongs to no row."""
-    if isinstance(column, np.ndarray):
-        return decode_alike(name, column)
-    if all(present):
-        return decode(name, column)
-    pairs = zip(column, present, strict=True)
-    return decode(name, [each if is_there else None for each, is_there in pairs])
-
-
 def repeated(rows: OnlineRows, order: Sequence[int]) -> OnlineRows:
-    """Rows in another order, some of them again."""
+    """Rows by position, repeated where a position is."""
     index = np.array(order, np.int64)
     return OnlineRows(
         features={name: column[index] for name, column in rows.features.items()},
@@ -387,47 +321,3 @@ def repeated(rows: OnlineRows, order: Sequence[int]) -> OnlineRows:
         present=rows.present[index],
         commit_times=rows.commit_times[index],
     )
-
-
-def field(view: str, feature: str) -> bytes:
-    """Feast's name of a feature in the hash of a user."""
-    return mmh3.hash(f"{view}:{feature}", signed=False).to_bytes(4, "little")
-
-
-def time_field(view: str) -> bytes:
-    """Feast's name of the time of a row."""
-    return f"_ts:{view}".encode()
-
-
-def parts(time: int) -> tuple[int, int]:
-    """Seconds and nanoseconds of microseconds."""
-    seconds, microseconds = divmod(time, MICROSECONDS)
-    return seconds, microseconds * 1_000
-
-
-def stamp(time: int) -> bytes:
-    """Microseconds as Feast's message of a time."""
-    seconds, nanoseconds = parts(time)
-    return (b"\x08" + varint(seconds) if seconds else b"") + (
-        b"\x10" + varint(nanoseconds) if nanoseconds else b""
-    )
-
-
-def commit_times(stamps: Sequence[bytes | None]) -> NDArray[np.int64]:
-    """Microseconds of rows, 0 where there is none."""
-    known: dict[bytes | None, int] = {None: 0}
-    for each in stamps:
-        if each not in known:
-            known[each] = time_of(each or b"")
-    return np.array([known[each] for each in stamps], np.int64)
-
-
-def time_of(message: bytes) -> int:
-    """Microseconds of Feast's message of a time."""
-    numbers = {0x08: 0, 0x10: 0}
-    start = 0
-    while start < len(message):
-        tag = message[start]
-        numbers[tag], start = read_varint(message, start + 1)
-    seconds = numbers[0x08] - (2**64 if numbers[0x08] >= 2**63 else 0)
-    return seconds * MICROSECONDS + numbers[0x10] // 1_000

@@ -1,4 +1,4 @@
-"""One SQLite file that several processes write in turn and read at any time.
+"""One SQLite file that several processes write one at a time and read at any time.
 
 Each write transaction, its automatic checkpoint, each explicit checkpoint and the closing of a
 writer happen under `DATABASE.lock`: SQLite before 3.51.3 can corrupt a file that two processes
@@ -21,7 +21,7 @@ BUSY_TIMEOUT_SECONDS = 60.0
 
 
 class SqliteFile:
-    """Connections to a file, opened when they are first used."""
+    """Connections to a file, opened on first use."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
@@ -124,7 +124,7 @@ class SqliteFile:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite into ours."""
+    """Translate errors of SQLite into StoreUnavailable."""
     try:
         yield
     except sqlite3.Error as error:

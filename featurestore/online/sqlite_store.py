@@ -1,14 +1,12 @@
 """The online store in one SQLite file, with Feast's own byte layout, without importing Feast.
 
-A view is Feast's table `PROJECT_VIEW` with one row a (user, feature); stock Feast reads what is
-written here, and the reverse. Beside the features of a user stands one more, `_commit_time`, by
-which a user's row is ordered: Feast itself keeps whole seconds. Where stock Feast wrote later,
-its `event_ts` is greater and counts. Our own tables begin with an underscore, as no project does.
+A feature view is Feast's table `PROJECT_VIEW`, with one row for each (user, feature); stock Feast
+reads what is written here, and the reverse. `sqlite_rows` describes how rows are ordered. The
+store's own tables begin with an underscore, as no project does.
 """
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -17,19 +15,25 @@ import numpy as np
 from featurestore.definitions import checked
 from featurestore.errors import FormatTooNew, StoreUnavailable
 from featurestore.online.entity_key import entity_keys, user_of
-from featurestore.online.rows import EncodedRow, check_columns
+from featurestore.online.rows import EncodedRow, check_columns, encoded_rows
 from featurestore.online.sqlite_file import SqliteFile, has_table
+from featurestore.online.sqlite_rows import (
+    COMMIT_TIME,
+    MAX_KEYS,
+    NEVER,
+    commit_times,
+    marks,
+    newest,
+    table_rows,
+)
 from featurestore.online.store import OnlineRows, Watermark
-from featurestore.online.values import INTEGER, Column, decode, encode, read_varint, varint
+from featurestore.online.values import Column, decode
+from featurestore.online.varint import read_varint
 from featurestore.settings import FeatureStoreSettings, sqlite_path
 
 FORMAT_VERSION = 1
-COMMIT_TIME = "_commit_time"
 MAX_TRANSACTION_ROWS = 10_000
-MAX_KEYS = 1_000
 PAGE_USERS = 10_000
-MICROSECONDS = 1_000_000
-NEVER = -(2**62)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS _format (version INTEGER NOT NULL);
@@ -83,7 +87,7 @@ class SqliteStore:
         return store
 
     def create(self) -> None:
-        """Make our own tables, where they are not there yet."""
+        """Make the store's own tables where they do not exist yet."""
         with self.file.writing() as connection:
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
@@ -102,7 +106,7 @@ class SqliteStore:
         *,
         commit_time: int,
     ) -> int:
-        """Write columns of users, the newest commit time wins, 10,000 rows a transaction."""
+        """Write columns of users: the newest commit time wins, 10,000 rows a transaction."""
         check_columns(user_ids, features)
         order = in_key_order(user_ids)
         columns = {name: np.asarray(features[name])[order] for name in sorted(features)}
@@ -116,7 +120,7 @@ class SqliteStore:
         return num_written
 
     def write_rows(self, view: str, rows: Sequence[EncodedRow]) -> int:
-        """Write, in one transaction, the rows that are not older than what is there; count them."""
+        """Write the rows not older than the stored ones in one transaction; return how many."""
         if not rows:
             return 0
         with self.file.writing() as connection:
@@ -155,7 +159,7 @@ class SqliteStore:
             )
 
     def register_view(self, view: str) -> None:
-        """Make a view's table, empty, where it is not there yet."""
+        """Make a view's table where it does not exist yet."""
         with self.file.writing() as connection:
             self._ensure_view(connection, view)
 
@@ -271,7 +275,7 @@ class SqliteStore:
             ).rowcount
 
     def _ensure_view(self, connection: sqlite3.Connection, view: str) -> str:
-        """The view's table, made as Feast makes it, but for an index that its key makes idle."""
+        """Make the view's table as Feast does, without its index, which the key makes redundant."""
         table = self._table(view)
         connection.execute(
             f"CREATE TABLE IF NOT EXISTS {table} (entity_key BLOB, feature_name TEXT, "
@@ -289,82 +293,6 @@ class SqliteStore:
 
 
 def in_key_order(user_ids: Sequence[str]) -> list[int]:
-    """Rows in the order of their keys, which fill the pages of the table one after another."""
+    """Positions of users in the order of their keys, so that writes fill the table in order."""
     keys = entity_keys(user_ids)
     return sorted(range(len(keys)), key=keys.__getitem__)
-
-
-def encoded_rows(
-    user_ids: Sequence[str], features: Mapping[str, Column], commit_time: int
-) -> list[EncodedRow]:
-    """Rows of users from columns. Of a user that is given twice the last row stands."""
-    columns = [
-        [(name, value, text) for value, text in zip(column.values, column.texts, strict=True)]
-        for name, column in ((name, encode(name, column)) for name, column in features.items())
-    ]
-    cells = zip(*columns, strict=True) if columns else (() for _ in user_ids)
-    rows = zip(entity_keys(user_ids), cells, strict=True)
-    return [EncodedRow(key=key, commit_time=commit_time, cells=row) for key, row in rows]
-
-
-def table_rows(
-    rows: Iterable[EncodedRow],
-) -> Iterator[tuple[bytes, str, bytes, str | None, int]]:
-    """Rows of Feast's table, the commit time as one more feature."""
-    stamps: dict[int, tuple[bytes, int]] = {}
-    for row in rows:
-        time = row.commit_time
-        if time not in stamps:
-            stamps[time] = (INTEGER + varint(time), feast_seconds(time))
-        message, seconds = stamps[time]
-        for name, value, text in row.cells:
-            yield row.key, name, value, text, seconds
-        yield row.key, COMMIT_TIME, message, None, seconds
-
-
-def commit_times(
-    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
-) -> dict[bytes, int]:
-    """Commit time of the rows that exist."""
-    times: dict[bytes, int] = {}
-    for start in range(0, len(keys), MAX_KEYS):
-        chunk = keys[start : start + MAX_KEYS]
-        rows = connection.execute(
-            "SELECT entity_key, max(event_ts), "
-            f"max(CASE feature_name WHEN '{COMMIT_TIME}' THEN event_ts END), "
-            f"max(CASE feature_name WHEN '{COMMIT_TIME}' THEN value END) "
-            f"FROM {table} WHERE entity_key IN ({marks(chunk)}) GROUP BY entity_key",
-            chunk,
-        )
-        for key, seconds, stamp_seconds, stamp in rows:
-            ours = (NEVER, 0) if stamp is None else (stamp_seconds, read_varint(stamp, 1)[0])
-            times[key] = newest(seconds, ours)
-    return times
-
-
-def newest(seconds: int, stamp: tuple[int, int]) -> int:
-    """Commit time of a row from its greatest event_ts and our (event_ts, microseconds).
-
-    0 where there is no row. A greater event_ts is a later write of stock Feast.
-    """
-    stamp_seconds, time = stamp
-    if seconds > stamp_seconds:
-        return from_feast_seconds(seconds)
-    return time
-
-
-def feast_seconds(time: int) -> int:
-    """What Feast stores for a time: it takes UTC's wall clock for that of the machine."""
-    clock = datetime.fromtimestamp(time // MICROSECONDS, UTC).replace(tzinfo=None)
-    return int(clock.timestamp())
-
-
-def from_feast_seconds(seconds: int) -> int:
-    """The microseconds that Feast meant by what it stored."""
-    clock = datetime.fromtimestamp(seconds).replace(tzinfo=UTC)
-    return int(clock.timestamp()) * MICROSECONDS
-
-
-def marks(values: Sequence[object]) -> str:
-    """As many question marks as there are values."""
-    return ",".join("?" * len(values))

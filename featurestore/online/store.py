@@ -1,7 +1,8 @@
-"""The contract of an online store: the newest features of each user, by matrix.
+"""The contract of an online store: the newest features of each user, as matrices.
 
-Rows are ordered by commit time (microseconds) alone: an older write never overwrites a newer row,
-an equal one rewrites it. Missing is explicit. Nothing expires.
+A row is the features of one user in one feature view. Commit time (microseconds) alone orders its
+versions: an older write never overwrites a newer row, an equal one rewrites it. Missing values are
+explicit. Nothing expires.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +28,9 @@ class Watermark:
 class OnlineRows:
     """Features of B users in the order asked: arrays (B,) or (B, D) by name.
 
-    `present` tells whose row exists (any of the features asked), `known[name]` whose row has that
-    feature. What is not known holds NaN, NaT, 0, False or an empty string, and is NaN (B,) where
-    no user has it. `commit_times` are microseconds, 0 where there is no row.
+    `present` is true where the user has a row with any of these features, `known[name]` where the
+    row has that feature. Unknown values are NaN, NaT, 0, False or an empty string, and NaN (B,)
+    where no user has the feature. `commit_times` are microseconds, 0 where there is no row.
     """
 
     features: dict[str, NDArray[Any]]
@@ -49,32 +50,33 @@ class OnlineStore(Protocol):
         *,
         commit_time: int,
     ) -> int:
-        """Write (B,) or (B, D) columns of B users; return how many rows were not newer already.
+        """Write (B,) or (B, D) columns of B users; return how many rows were written.
 
-        Features that a row has and the write has not stay. Short transactions: a crash leaves
-        whole rows, and the write may be repeated. Raises FeatureInvalid, StoreUnavailable.
+        A newer row is left as it is, and so are features that the write does not have. A crash
+        leaves whole rows, and the write may be repeated. Raises FeatureInvalid,
+        StoreUnavailable.
         """
 
     def read(self, view: str, user_ids: Sequence[str], features: Sequence[str]) -> OnlineRows:
         """Read features of users, repeated ones included. An unknown view has no rows."""
 
     def user_ids(self, view: str) -> Iterator[list[str]]:
-        """All users of a view, in pages, each once, in no meaningful order."""
+        """All users of a feature view, in pages, each once, in no meaningful order."""
 
     def views(self) -> list[str]:
-        """Views that were ever written or applied here, until they are dropped."""
+        """Feature views that were written or registered and not dropped since."""
 
     def delete(self, view: str, user_ids: Sequence[str], *, before: int) -> int:
         """Delete rows of users whose commit time is at most `before`; return how many."""
 
     def erase(self, user_ids: Sequence[str], *, before: int) -> int:
-        """Delete rows of users from every view, as `delete` does."""
+        """Delete rows of users from every feature view, as `delete` does."""
 
     def drop_view(self, view: str) -> None:
-        """Delete all rows of a view."""
+        """Delete all rows of a feature view."""
 
     def watermark(self, stage: str) -> Watermark | None:
-        """How far a stage has come, if it ever ran."""
+        """How far a stage has come; None before its first run."""
 
     def set_watermark(self, stage: str, watermark: Watermark) -> None:
         """Record how far a stage has come, after its rows."""

@@ -1,7 +1,7 @@
-"""Columns of features as the bytes of Feast's `Value` messages, and back, without Feast.
+"""Encode columns of features as Feast's `Value` messages, and decode them, without Feast.
 
-A packed repeated float *is* little-endian float32, so a matrix becomes its messages, and they a
-matrix, without touching single numbers. B rows, D width.
+A packed repeated float *is* little-endian float32, so matrices and messages are converted without a
+loop over numbers. B rows, D width.
 
 | column                      | message field | value_text   | missing reads as |
 |-----------------------------|---------------|--------------|------------------|
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.errors import FeatureInvalid
+from featurestore.online.varint import read_varint, varint
 
 Column = NDArray[Any] | Sequence[str]
 
@@ -156,26 +157,6 @@ def decode(name: str, messages: Sequence[bytes | None]) -> DecodedColumn:
     return DecodedColumn(values=spread, known=known)
 
 
-def decode_alike(name: str, messages: NDArray[np.uint8]) -> DecodedColumn:
-    """The column of B messages that have one length, as a matrix of bytes (B, length)."""
-    first = messages[0].tobytes()
-    if first.startswith(VECTOR):
-        _, start = read_varint(first, len(VECTOR))
-        if start < len(first):
-            _, start = read_varint(first, start + len(PACKED))
-            if (messages[:, :start] == messages[0, :start]).all():
-                values = np.ascontiguousarray(messages[:, start:]).view("<f4")
-                known = np.ones(len(messages), np.bool_)
-                return DecodedColumn(values=values.astype(np.float32, copy=False), known=known)
-    return decode(name, as_messages(messages))
-
-
-def as_messages(messages: NDArray[np.uint8]) -> list[bytes | None]:
-    """The rows of a matrix of bytes."""
-    data, size = messages.tobytes(), messages.shape[1]
-    return [data[row * size : (row + 1) * size] for row in range(len(messages))]
-
-
 def is_known(message: bytes | None) -> bool:
     """Whether a message is there and not null."""
     return bool(message) and message is not None and not message.startswith(NULL)
@@ -241,28 +222,3 @@ DECODERS: dict[bytes, Callable[[list[bytes]], NDArray[Any]]] = {
     TIME: lambda messages: decode_integers(messages).view("datetime64[s]"),
     TEXT: decode_strings,
 }
-
-
-def varint(number: int) -> bytes:
-    """Protobuf's variable-length integer; negative numbers in two's complement of 64 bits."""
-    number &= 0xFFFF_FFFF_FFFF_FFFF
-    if number < 0x80:
-        return number.to_bytes(1, "little")
-    data = bytearray()
-    while number >= 0x80:
-        data.append(number & 0x7F | 0x80)
-        number >>= 7
-    data.append(number)
-    return bytes(data)
-
-
-def read_varint(data: bytes, start: int) -> tuple[int, int]:
-    """The number at `start`, and where it ends. Raises ValueError when it does not end."""
-    number = shift = 0
-    for index in range(start, len(data)):
-        byte = data[index]
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, index + 1
-        shift += 7
-    raise ValueError("a number in it does not end")

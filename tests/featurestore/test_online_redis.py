@@ -24,18 +24,13 @@ from featurestore.errors import (
     StoreUnreachable,
 )
 from featurestore.feast_adapter.online_config import connection_string
+from featurestore.online import redis_scan
 from featurestore.online import redis_server as redis_server_module
-from featurestore.online import redis_store as online_redis
 from featurestore.online.entity_key import split_key
 from featurestore.online.open import open_online_store
-from featurestore.online.redis_store import (
-    MAX_SCRIPT_BYTES,
-    RedisStore,
-    field,
-    stamp,
-    time_field,
-    time_of,
-)
+from featurestore.online.redis_rows import field, stamp, time_field, time_of
+from featurestore.online.redis_scan import user_keys
+from featurestore.online.redis_store import MAX_SCRIPT_BYTES, RedisStore
 from featurestore.online.store import OnlineStore, Watermark
 from featurestore.settings import FeatureStoreSettings
 from tests.featurestore.conformance import OTHER_VIEW, VIEW, OnlineStoreConformance, Opener
@@ -418,12 +413,12 @@ def test_stock_feast_is_told_every_option_of_the_url() -> None:
 def test_a_scan_that_a_restart_interrupts_finds_everybody(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(online_redis, "NUM_KEYS_SCANNED", 10)
+    monkeypatch.setattr(redis_scan, "NUM_KEYS_SCANNED", 10)
     store = RedisStore.at(own_server.url, "mmga")
     users = [f"user{number}" for number in range(500)]
     store.write(VIEW, users, columns(500, 1.0), commit_time=1)
     found: list[str] = []
-    pages = store._scanned()
+    pages = user_keys(store.server, b"mmga")
     for keys in islice(pages, 20):
         found += (split_key(key)[0] for key in keys)
     assert 0 < len(found) < 500

@@ -17,7 +17,8 @@ from filelock import FileLock
 from featurestore.errors import FormatTooNew, SettingsInvalid, StoreBusy, StoreUnavailable
 from featurestore.online import sqlite_file
 from featurestore.online.open import open_online_store
-from featurestore.online.sqlite_store import SqliteStore, feast_seconds, from_feast_seconds
+from featurestore.online.sqlite_rows import feast_seconds, from_feast_seconds
+from featurestore.online.sqlite_store import SqliteStore
 from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
 from tests.featurestore.conformance import VIEW, OnlineStoreConformance, Opener

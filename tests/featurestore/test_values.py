@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from featurestore.errors import FeatureInvalid
 from featurestore.online.entity_key import entity_keys, user_of
-from featurestore.online.values import decode, encode, read_varint, varint
+from featurestore.online.values import decode, encode
+from featurestore.online.varint import read_varint, varint
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 singles = hnp.arrays(np.float32, st.integers(1, 5), elements=st.floats(width=32))

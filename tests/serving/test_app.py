@@ -1,5 +1,7 @@
 import json
+import re
 from collections.abc import Iterator
+from html import escape, unescape
 from urllib.parse import quote
 
 import numpy as np
@@ -223,10 +225,36 @@ class TestPage:
         assert page.status_code == 200
         assert user_id not in page.text
 
+    def test_each_link_leads_to_its_user(self, home: Home, client: TestClient) -> None:
+        user_ids = HOSTILE[:8]  # as many as the page gives as examples
+        home.write_statistics(user_ids)
+        home.publish("g2", user_ids, random_vectors(len(user_ids)))
+        examples = links(client.get("/").text)
+        assert [text for _, text in examples] == user_ids
+        similar = links(client.get("/", params={"user": user_ids[0]}).text)
+        assert {text for _, text in similar} == set(user_ids[1:])
+        for address, user_id in [*examples, *similar]:
+            assert f"<h2>User {escape(user_id)}</h2>" in client.get(address).text
+
+    def test_a_user_before_the_first_generation(self, empty_home: Home) -> None:
+        empty_home.write_statistics(["ann"])
+        with open_services(empty_home.serving_settings) as services:
+            client = TestClient(create_app(services, empty_home.serving_settings))
+            page = client.get("/?user=ann")
+        assert page.status_code == 200
+        for text in ("none yet", "graph (no generation)", "no representation to compare"):
+            assert text in page.text
+
     def test_a_bad_id_is_told(self, client: TestClient) -> None:
         page = client.get("/?user=a%00b")
         assert page.status_code == 404
         assert "control characters" in page.text
+
+
+def links(page: str) -> list[tuple[str, str]]:
+    """Address and text of each link."""
+    found = re.findall(r'<a href="([^"]*)">([^<]*)</a>', page)
+    return [(unescape(address), unescape(text)) for address, text in found]
 
 
 def assert_one_line(body: dict[str, str]) -> None:
