@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphdb.neo4j.connection import Database, Transaction
-from graphdb.sampling.neighbours import ALL
+from graphdb.sampling.one_hop import ALL
 from graphdb.store import Relation
 
 PRIME = 2**31 - 1

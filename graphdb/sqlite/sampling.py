@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graphdb.folds import fold
 from graphdb.rules.follow_rows import KEY_BITS, KEY_MASK, Int64, turned
-from graphdb.sampling.neighbours import ALL
+from graphdb.sampling.one_hop import ALL
 from graphdb.sqlite.follows import live_among, pairs_from, pairs_to
 from graphdb.sqlite.json_keys import json_keys
 from graphdb.sqlite.users import FIND_USERS, SELECT_USER_NAMES

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from graphdb.adjacency import Adjacency
 from graphdb.errors import ChangesTrimmed
 from graphdb.folds import HELD_OUT_FOLDS
-from graphdb.sampling.neighbours import ALL, nearest_by_hash
+from graphdb.sampling.one_hop import ALL, lowest_hash_one_hop
 from graphdb.store import Change, GraphStore, Relation
 from training.errors import NothingToTrain
 from training.sampling.config import Edges
@@ -264,8 +264,8 @@ class DatabaseSource:
             folds=np.empty(0, np.uint8),
             user_keys=self._pinned.user_keys[users],
         )
-        sample = nearest_by_hash(rows, own, (fan_out,), salt)
-        return users[sample.nodes[sample.rows]], sample.cols.astype(np.int64)
+        hop = lowest_hash_one_hop(rows, own, fan_out, salt)
+        return users[hop.neighbours], hop.targets.astype(np.int64)
 
     def _drawn(
         self,
