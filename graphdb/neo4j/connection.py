@@ -169,7 +169,7 @@ class Database:
                 yield session
         except GraphUnreachable as error:
             if getattr(error.__cause__, "code", None) == _BOOKMARK_TIMEOUT:
-                # The database went back in time (a backup was restored): it is followed anew.
+                # The database went back in time (a backup was restored): begin new bookmarks.
                 self._bookmarks = GraphDatabase.bookmark_manager()
             raise
 

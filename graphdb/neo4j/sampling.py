@@ -15,7 +15,7 @@ NUM_KEYS = 2
 USERS_A_READ = 2_000
 _NO_LIMIT = 2**31 - 1
 
-# A neighbour's place in the row's random order is a hash of its follow's tie and a number drawn for
+# A neighbour's rank in the row's random order is a hash of its follow's tie and a number drawn for
 # the row, so that draws repeat: polynomials over the field of 2^31 - 1, whose products fit into 64
 # bits. Equal ties, and mentions, which have none, are put in an order that does not repeat.
 _HASH = """reduce(h = (abs(f.tie % 2147483647) + salt) % 2147483647, k IN $keys
@@ -32,10 +32,10 @@ _MENTIONS_OF = {
     "mentioned_by": "(u)<-[:MENTIONS]-(:Post)<-[:POSTED]-(v:User) WHERE v <> u",
 }
 _DRAW = {
-    relation: f"MATCH {pattern} WITH v, {_HASH} AS place"
+    relation: f"MATCH {pattern} WITH v, {_HASH} AS rank"
     for relation, pattern in _FOLLOWS_OF.items()
 } | {
-    relation: f"MATCH {pattern} WITH DISTINCT v WITH v, 0 AS place"
+    relation: f"MATCH {pattern} WITH DISTINCT v WITH v, 0 AS rank"
     for relation, pattern in _MENTIONS_OF.items()
 }
 SAMPLE = {
@@ -45,7 +45,7 @@ MATCH (u:User {{user_id: $ids[i]}})
 WITH i, u, $salts[i] AS salt
 RETURN collect([i, COLLECT {{
     {draw}
-    ORDER BY place, rand() LIMIT $fan_out
+    ORDER BY rank, rand() LIMIT $fan_out
     RETURN v.user_id }}])"""
     for relation, draw in _DRAW.items()
 }
@@ -62,11 +62,11 @@ RETURN collect([i, COUNT {{ {counted} }}])"""
         }
     ).items()
 }
-# The places of the followees are looked up in a map: the server must not begin at them.
+# The positions of the followees are looked up in a map: the server must not begin at them.
 SELECT_FOLLOWS_AMONG = """
 UNWIND range(0, size($followers) - 1) AS i
 MATCH (:User {user_id: $followers[i]})-[:FOLLOWS]->(v:User)
-WITH i, $places[v.user_id] AS j WHERE j IS NOT NULL
+WITH i, $positions[v.user_id] AS j WHERE j IS NOT NULL
 RETURN collect(i), collect(j)"""
 
 
@@ -85,7 +85,7 @@ def read_sample(
     salts = rng.integers(0, PRIME, len(user_ids)).tolist()
     neighbours: list[list[str]] = [[] for _ in user_ids]
     for part in _parts(len(user_ids)):
-        for place, found in _ask(
+        for position, found in _ask(
             database,
             SAMPLE[relation],
             ids=list(user_ids[part]),
@@ -94,7 +94,7 @@ def read_sample(
             folds=sorted(without_folds),
             fan_out=_NO_LIMIT if fan_out == ALL else fan_out,
         ):
-            neighbours[part.start + place] = found
+            neighbours[part.start + position] = found
     return neighbours
 
 
@@ -114,23 +114,23 @@ def read_degrees(
             ids=list(user_ids[part]),
             folds=sorted(without_folds),
         )
-        places, counts = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-        degrees[part.start + places] = counts
+        positions, counts = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        degrees[part.start + positions] = counts
     return degrees
 
 
 def read_follows_among(
     database: Database, follower_ids: Sequence[str], followee_ids: Sequence[str]
 ) -> NDArray[np.int64]:
-    """(place of the follower, place of the followee) of each live follow, (F, 2)."""
-    places = {user_id: place for place, user_id in enumerate(followee_ids)}
+    """(position of the follower, position of the followee) of each live follow, (F, 2)."""
+    positions = {user_id: position for position, user_id in enumerate(followee_ids)}
     pairs = [np.empty((0, 2), dtype=np.int64)]
     for part in _parts(len(follower_ids)):
         rows, columns = _ask(
             database,
             SELECT_FOLLOWS_AMONG,
             followers=list(follower_ids[part]),
-            places=places,
+            positions=positions,
         )
         found = np.array([rows, columns], dtype=np.int64).T
         found[:, 0] += part.start

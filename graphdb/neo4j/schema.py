@@ -80,7 +80,7 @@ def create_where_absent(database: Database) -> None:
     """Make constraints, indexes and the one Meta node; harmless to repeat, also at once.
 
     Raises GraphUnavailable for a database that holds nodes and no graph of ours: what others keep
-    in it could not be told from ours.
+    in it could not be distinguished from ours.
     """
     if database.read(_find_meta) is None:
         num_nodes = database.read(lambda tx: tx.ask(COUNT_NODES))
@@ -99,7 +99,7 @@ def create_where_absent(database: Database) -> None:
 
 
 def _create(database: Database, statement: str) -> None:
-    """Of two processes that create one constraint at once, one may be told that it is there."""
+    """Of two processes that create one constraint at once, one may get the error that it exists."""
     try:
         database.change_schema(statement)
     except ClientError as error:

@@ -186,7 +186,7 @@ class Neo4jGraph:
         self._database.write(unit, repeatable=True)
 
     def head(self) -> Head:
-        """The newest version; where the server does not answer, that is told within a second."""
+        """The newest version; raises GraphUnreachable within about a second without an answer."""
         return self._database.read(read_head, retry_seconds=HEAD_RETRY_SECONDS)
 
     def changes(self, since: int) -> Iterator[Change]:
@@ -256,7 +256,7 @@ class Neo4jGraph:
     def follows_among(
         self, follower_ids: Sequence[str], followee_ids: Sequence[str]
     ) -> NDArray[np.int64]:
-        """Live follows from any of these to any of those: places in both sequences (F, 2)."""
+        """Live follows from any of these to any of those: positions in both sequences (F, 2)."""
         return sampling.read_follows_among(self._database, follower_ids, followee_ids)
 
     def follows(self) -> Follows:
@@ -271,7 +271,7 @@ class Neo4jGraph:
         return self.apply(Batch(user_deletions=[UserDeletion(user_id=user_id, time=FOREVER)]))
 
     def digest(self) -> str:
-        """32 hexadecimal digits that name the state."""
+        """A hash of the content, in 32 hexadecimal digits: equal for equal states."""
         return reading.state_digest(self._database)
 
     def close(self) -> None:

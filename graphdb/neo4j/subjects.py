@@ -1,4 +1,4 @@
-"""The nodes that may be labelled: users, posts and the stubs that stand in their places."""
+"""The nodes that may be labelled: users and posts, and the stubs of those only mentioned."""
 
 from collections.abc import Callable, Collection
 

@@ -134,7 +134,7 @@ class Users:
         self._stubs |= unknown
 
     def report_labels(self, user_ids: Collection[str]) -> None:
-        """Tell the feed of all labels of users that came or went."""
+        """Add all labels of users that came or went to the feed."""
         self._draft.add_labels("user", labelled_tasks(self._tx, "User", user_ids))
 
     def _run(self, statement: str, user_ids: Collection[str]) -> None:
@@ -167,5 +167,5 @@ class Users:
             self.report_stub_labels(self._stubs.intersection(gone))
 
     def report_stub_labels(self, user_ids: Collection[str]) -> None:
-        """Tell the feed of the labels that outlive users who went."""
+        """Add the labels that outlive users who went to the feed."""
         self._draft.add_labels("user", labelled_tasks(self._tx, "StubUser", user_ids))

@@ -8,8 +8,8 @@ from graphdb.store import Head
 SELECT_HEAD = "MATCH (m:Meta {id: 0}) RETURN m.version, m.commit_time"
 # The first statement of every write: whoever holds Meta writes, the others wait. No later one may
 # set a property of Meta from that property's own value: the server then asks for the lock again,
-# and calls it a deadlock where another writer waits. The server keeps the counts, which tell what
-# need not be looked for.
+# and calls it a deadlock where another writer waits. The server keeps the counts, from which
+# follows what need not be looked for.
 ADVANCE = """
 MATCH (m:Meta {id: 0})
 SET m.version = m.version + 1

@@ -24,8 +24,8 @@ class SampledSubgraph:
 
     `nodes` begins with the seeds as given; all others occur once. `rows` (the neighbour) and
     `cols` (the node that it is a neighbour of) are positions in `nodes`. `edge_ids` are positions
-    in the arrays of the adjacency (a database has none); `relations` tells which adjacency, where
-    several were given.
+    in the arrays of the adjacency (a database has none); `relations` are the numbers of
+    the adjacencies, where several were given.
     """
 
     nodes: NDArray[np.int32]  # (N_s,)
@@ -132,13 +132,13 @@ def _check(
 class Numbering:
     """Numbers nodes in the order of their first appearance, without sorting or hashing.
 
-    `_place[node]` is the node's number if `nodes` holds the node at that number, and anything
+    `_number_of[node]` is the node's number if `nodes` holds the node at that number, and anything
     otherwise (a sparse set), so that no array of N numbers has to be filled first.
     """
 
     def __init__(self, num_nodes: int, seeds: NDArray[np.int32]) -> None:
-        self._place = np.empty(num_nodes, dtype=np.uint32)
-        self._place[seeds] = np.arange(len(seeds), dtype=np.uint32)
+        self._number_of = np.empty(num_nodes, dtype=np.uint32)
+        self._number_of[seeds] = np.arange(len(seeds), dtype=np.uint32)
         self.nodes = seeds
 
     def number(self, nodes: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -146,15 +146,15 @@ class Numbering:
         new = nodes[~self._is_known(nodes)]
         count = len(self.nodes)
         guess = np.arange(count, count + len(new), dtype=np.uint32)
-        # Of several writes to one place the last one stays: written backwards, the first one.
-        self._place[new[::-1]] = guess[::-1]
-        first = new[self._place[new] == guess]
-        self._place[first] = guess[: len(first)]
+        # Of several writes to one slot the last one stays: written backwards, the first one.
+        self._number_of[new[::-1]] = guess[::-1]
+        first = new[self._number_of[new] == guess]
+        self._number_of[first] = guess[: len(first)]
         self.nodes = np.concatenate((self.nodes, first))
-        return self._place[nodes].view(np.int32)
+        return self._number_of[nodes].view(np.int32)
 
     def _is_known(self, nodes: NDArray[np.int32]) -> NDArray[np.bool_]:
         last = np.uint32(max(len(self.nodes) - 1, 0))
-        place = np.minimum(self._place[nodes], last)
-        known: NDArray[np.bool_] = self.nodes[place] == nodes
+        number = np.minimum(self._number_of[nodes], last)
+        known: NDArray[np.bool_] = self.nodes[number] == nodes
         return known

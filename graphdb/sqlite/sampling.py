@@ -139,11 +139,11 @@ def read_degrees(
 def read_follows_among(
     connection: sqlite3.Connection, follower_ids: Sequence[str], followee_ids: Sequence[str]
 ) -> NDArray[np.int64]:
-    """(place of the follower, place of the followee) of each live follow, (F, 2)."""
-    places = {user_id: place for place, user_id in enumerate(followee_ids)}
-    asked = json_keys(list(places))
+    """(position of the follower, position of the followee) of each live follow, (F, 2)."""
+    positions = {user_id: position for position, user_id in enumerate(followee_ids)}
+    asked = json_keys(list(positions))
     columns = {
-        key: places[user_id] for user_id, key, *_ in connection.execute(FIND_USERS, (asked,))
+        key: positions[user_id] for user_id, key, *_ in connection.execute(FIND_USERS, (asked,))
     }
     around = Neighbourhoods(connection, follower_ids, "followees", ())
     found = [

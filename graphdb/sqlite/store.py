@@ -251,7 +251,7 @@ class SqliteGraph:
     def follows_among(
         self, follower_ids: Sequence[str], followee_ids: Sequence[str]
     ) -> NDArray[np.int64]:
-        """Live follows from any of these to any of those: places in both sequences (F, 2)."""
+        """Live follows from any of these to any of those: positions in both sequences (F, 2)."""
         with self._database.reading() as connection:
             return sampling.read_follows_among(connection, follower_ids, followee_ids)
 
@@ -265,7 +265,7 @@ class SqliteGraph:
         return self.apply(Batch(user_deletions=[UserDeletion(user_id=user_id, time=FOREVER)]))
 
     def digest(self) -> str:
-        """32 hexadecimal digits that name the state."""
+        """A hash of the content, in 32 hexadecimal digits: equal for equal states."""
         with self._database.reading() as connection:
             return reading.state_digest(connection)
 
