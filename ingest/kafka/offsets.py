@@ -77,8 +77,9 @@ def recreated(position: Position) -> SourceChanged:
     """The topic is not the one that was read."""
     return SourceChanged(
         f"topic {_topic(position)} was deleted and created again since partition"
-        f" {position.partition} was read up to {position.offset:,}: what the old one held and was not"
-        " read is lost; to read the new one, run `mmga ingest --from earliest` (a replay is harmless)"
+        f" {position.partition} was read up to {position.offset:,}: what the old one held and was"
+        " not read is lost; to read the new one, run `mmga ingest --from earliest` (a replay is"
+        " harmless)"
     )
 
 
