@@ -8,22 +8,25 @@ from typing import Any
 import click
 
 COMMANDS = {
-    "demo": ("mmga_demo:demo", "The whole loop on one machine."),
-    "digest": ("ingest.cli:digest", "Print one word that names the state of the graph."),
+    "demo": ("mmga_demo:demo", "Run the whole loop on one machine."),
+    "digest": ("ingest.cli:digest", "Print a hash of the content of the graph."),
     "dead-letters": (
         "ingest.cli:dead_letters",
-        "List events that could not be applied, or replay them.",
+        "List the events that could not be applied, or apply them again.",
     ),
     "generations": ("training.cli.generations:generations", "List and show trained generations."),
-    "ingest": ("ingest.cli:ingest", "Stream events into the graph, exactly once."),
-    "labels": ("ingest.cli:labels", "Import labels as events."),
+    "ingest": ("ingest.cli:ingest", "Write events to the graph, each exactly once."),
+    "labels": ("ingest.cli:labels", "Import labels of users and posts."),
     "lookup": ("serving.cli:lookup", "Print the statistics and vectors of users."),
-    "publish": ("ingest.publish_cli:publish", "Send events to Kafka."),
+    "publish": ("ingest.publish_cli:publish", "Send the events of a file to Kafka."),
     "serve": ("serving.cli:serve", "Serve features over HTTP."),
     "similar": ("serving.cli:similar", "Print the users most similar to a user."),
-    "statistics": ("ingest.cli:statistics", "Project the statistics of users to the online store."),
-    "status": ("ingest.cli:status", "Show the graph, the stages and the active generation."),
-    "topics": ("ingest.topics_cli:topics", "Make the topics of events in Kafka."),
+    "statistics": ("ingest.cli:statistics", "Write the statistics of users to the feature store."),
+    "status": (
+        "ingest.cli:status",
+        "Show the graph, the progress of each stage and the active generation.",
+    ),
+    "topics": ("ingest.topics_cli:topics", "Create the topics of events in Kafka."),
     "train": ("training.cli.train:train", "Train, evaluate and publish user representations."),
 }
 

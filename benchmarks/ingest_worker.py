@@ -11,7 +11,7 @@ from contextlib import closing
 from benchmarks.turn import begin, committed
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
-from ingest.dead_letters.open import open_letters
+from ingest.dead_letters.open import open_dead_letters
 from ingest.ingestion import Ingestion
 from ingest.interpreter import prepare_for_stream
 from ingest.pipeline import BatchReport, Pipeline
@@ -40,7 +40,7 @@ def main() -> None:
     with (
         closing(open_source(url, settings.source(follow=True))) as source,
         closing(open_graph(GraphSettings.from_environ(os.environ).graph_url)) as graph,
-        open_letters(url, settings, prepare=True) as letters,
+        open_dead_letters(url, settings, prepare=True) as letters,
     ):
         pipeline = Pipeline(source, graph, letters, batch_size=settings.batch_size)
         while pipeline.read() is None:

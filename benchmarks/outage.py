@@ -25,7 +25,7 @@ from benchmarks.follow_stream import CLEAN, NUM_EVENTS, OURS, FollowStream, foll
 from benchmarks.measure import Row, compare
 from benchmarks.turn import Timeline, turn
 from graphdb import open_graph
-from ingest.dead_letters.open import open_letters
+from ingest.dead_letters.open import open_dead_letters
 from ingest.settings import IngestSettings
 
 SECONDS = float(os.environ.get("MMGA_BENCH_OUTAGE_SECONDS", "120"))
@@ -105,7 +105,7 @@ def after_a_restart(stream: FollowStream, after: int) -> Timeline:
 def check_no_dead_letter(stream: FollowStream) -> None:
     """Assert that no event was blamed for the outage."""
     settings = IngestSettings.from_environ(stream.environ(CLEAN))
-    with open_letters(settings.events_url, settings) as letters:
+    with open_dead_letters(settings.events_url, settings) as letters:
         assert letters.count() == 0
 
 

@@ -32,7 +32,7 @@ from benchmarks.rivals import neighbour_loop, torch_sampling
 from graphdb import open_graph
 from graphdb.adjacency import Adjacency, graph_of_follows
 from graphdb.facts import Batch, FollowColumns
-from graphdb.sampling.neighbours import nearest_by_hash, sample_neighbours
+from graphdb.sampling.neighbours import lowest_hash_neighbours, sample_neighbours
 from graphdb.sampling.pyg import DatabaseSampler
 from graphdb.snapshot.files import read_array, write_array
 from graphdb.store import GraphStore
@@ -233,7 +233,9 @@ class SamplingBenchmark:
         return self._ours(seeds, again=True)
 
     def nearest(self, seeds: NDArray[np.int64]) -> tuple[int, None]:
-        return nearest_by_hash(self.adjacency, seeds, FAN_OUTS, b"generation").num_edges, None
+        return lowest_hash_neighbours(
+            self.adjacency, seeds, FAN_OUTS, b"generation"
+        ).num_edges, None
 
     def loop(self, seeds: NDArray[np.int64]) -> tuple[int, Callable[[], Sample]]:
         nodes, rows, cols, edges_per_hop = neighbour_loop.sample(

@@ -36,7 +36,7 @@ from benchmarks.follow_stream import (
 from benchmarks.measure import Row, compare, take_turns
 from benchmarks.turn import Command
 from graphdb import open_graph
-from ingest.dead_letters.open import open_letters
+from ingest.dead_letters.open import open_dead_letters
 from ingest.kafka.topics import topic_name
 from ingest.settings import IngestSettings
 
@@ -125,7 +125,7 @@ class StreamingBenchmark:
         """Assert that each bad event is a dead letter, and no other event is."""
         for project, num_bad in ((CLEAN, 0), (MIXED, 0), (WITH_BAD, NUM_BAD)):
             settings = IngestSettings.from_environ(self.stream.environ(project))
-            with open_letters(settings.events_url, settings) as letters:
+            with open_dead_letters(settings.events_url, settings) as letters:
                 assert letters.count() == num_bad
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.heads import Head
-from graphdb.folds import CHOOSING_FOLDS, HELD_OUT_FOLDS
+from graphdb.folds import HELD_OUT_FOLDS, VALIDATION_FOLDS
 from graphdb.snapshot.snapshot import Snapshot
 from training.evaluation.evaluator import NUM_VALIDATION_NEGATIVES, CountedPairs, counted
 from training.evaluation.link_head import fit_head, pair_rows
@@ -31,7 +31,7 @@ from training.evaluation.user_classification import (
 
 FloatArray = NDArray[np.float32]
 
-HALVES = (CHOOSING_FOLDS[:2], CHOOSING_FOLDS[2:])
+HALVES = (VALIDATION_FOLDS[:2], VALIDATION_FOLDS[2:])
 SEED = 0
 """One draw of negatives and examples for all variants: they differ by training alone."""
 

@@ -140,13 +140,13 @@ def graph_of_follows(
     if (out_keys[1:] == out_keys[:-1]).any():
         raise ValueError("a follow is given twice: pass each pair (follower, followee) once")
     # A pair (a, b) is mutual when it is both an edge a -> b and, seen from b, an edge b -> a.
-    place = np.minimum(np.searchsorted(in_keys, out_keys), max(len(in_keys) - 1, 0))
-    mutual = in_keys[place] == out_keys
+    position = np.minimum(np.searchsorted(in_keys, out_keys), max(len(in_keys) - 1, 0))
+    mutual = in_keys[position] == out_keys
     return SnapshotGraph(
         followees=_rows_of_keys(num_nodes, out_keys, out_folds, keys),
         followers=_rows_of_keys(num_nodes, in_keys, in_folds, keys),
         mutual=_rows_of_keys(
-            num_nodes, out_keys[mutual], out_folds[mutual], keys, in_folds[place[mutual]]
+            num_nodes, out_keys[mutual], out_folds[mutual], keys, in_folds[position[mutual]]
         ),
     )
 
@@ -188,7 +188,7 @@ def _rows_of_keys(
 
 
 def _membership(folds: Collection[int]) -> NDArray[np.bool_]:
-    """A table (256,) that tells of each fold whether it is one of these."""
+    """A table (256,): whether each fold is one of these."""
     outside = [fold for fold in folds if not 0 <= fold < NUM_FOLDS]
     if outside:
         raise ValueError(f"fold {outside[0]} does not exist: folds are 0 to {NUM_FOLDS - 1}")

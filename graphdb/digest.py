@@ -1,6 +1,6 @@
-"""One word that two graphs share exactly when they hold the same state.
+"""A hash of the graph's content: equal exactly when two graphs hold the same state.
 
-The word is the sum modulo 2^128 of the BLAKE2b-128 of one compact JSON array for each item, so it
+It is the sum modulo 2^128 of the BLAKE2b-128 of one compact JSON array for each item, so it
 depends neither on the order of the items nor on the backend that holds them.
 """
 

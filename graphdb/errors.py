@@ -29,7 +29,7 @@ class GraphUnreachable(GraphUnavailable):
 
 
 class CommitUnknown(GraphUnavailable):
-    """The connection broke between a commit and its answer: the stored positions tell which."""
+    """The connection broke between a commit and its answer; the positions show which."""
 
 
 class GraphBusy(GraphError):

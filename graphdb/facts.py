@@ -109,7 +109,7 @@ class FollowColumns:
 class Position:
     """How far a partition of a source has been applied.
 
-    `fingerprint` tells whether the source is still the one that was read: for a file, the length
+    `fingerprint` shows whether the source is still the one that was read: for a file, the length
     and SHA-256 of its first bytes.
     """
 

@@ -1,4 +1,4 @@
-"""The fold of a directed pair: which edges are held out is a property of the edge itself.
+"""The fold of a directed pair: a hash of the pair decides whether its edge is held out.
 
 A fold depends on the two ids alone, so the same edges are held out in every run, snapshot, sampler
 and backend, whenever an edge arrives.
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 NUM_FOLDS = 100
 
-JUDGING_FOLDS = range(10)
-"""Edges that judge: read by evaluation alone, never by a choice."""
+TEST_FOLDS = range(10)
+"""Edges that the final evaluation scores; no choice is ever made on them."""
 
-CHOOSING_FOLDS = range(10, 15)
-"""Edges that choose: early stopping, thresholds, options."""
+VALIDATION_FOLDS = range(10, 15)
+"""Edges on which choices are made: early stopping, thresholds, options."""
 
 HELD_OUT_FOLDS = range(15)
-"""Edges that training never sees: those that judge and those that choose."""
+"""Edges that training never sees: the test folds and the validation folds."""
 
 
 def fold(follower_id: str, followee_id: str) -> int:

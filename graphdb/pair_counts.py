@@ -123,12 +123,12 @@ def _common(
     The followers and followees of each v are marked; then a user next to u is counted by its mark.
     Neither end is ever counted: no user follows itself.
     """
-    marks, places = _marks(graph, v)
+    marks, positions = _marks(graph, v)
 
     def met(adjacency: Adjacency) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint8]]:
         """Users next to u that are marked from v: the user, the pair, the mark."""
         users, pairs = _expanded(adjacency, u)
-        seen = marks[places[pairs], users]
+        seen = marks[positions[pairs], users]
         hits = np.flatnonzero(seen)
         return users[hits], pairs[hits], seen[hits]
 
@@ -158,24 +158,24 @@ def _marks(
     graph: SnapshotGraph, v: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Marks (distinct followees, N), and the row of each pair."""
-    distinct, places = np.unique(v, return_inverse=True)
+    distinct, positions = np.unique(v, return_inverse=True)
     marks = np.zeros((len(distinct), graph.num_nodes), dtype=np.uint8)
     users, rows = _expanded(graph.followers, distinct)
     marks[rows, users] = _IS_FOLLOWER
     users, rows = _expanded(graph.followees, distinct)
     marks[rows, users] |= _IS_FOLLOWEE
-    return marks, places
+    return marks, positions
 
 
 def _expanded(
     adjacency: Adjacency, nodes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """All neighbours of these nodes, and for each the place of its node."""
+    """All neighbours of these nodes, and for each the position of its node."""
     sizes = _sizes(adjacency, nodes)
-    places = np.repeat(np.arange(len(nodes)), sizes)
+    positions = np.repeat(np.arange(len(nodes)), sizes)
     edges = np.repeat(adjacency.indptr[nodes + 1] - np.cumsum(sizes), sizes)
     edges += np.arange(len(edges))
-    return adjacency.indices[edges], places
+    return adjacency.indices[edges], positions
 
 
 def _rarity(graph: SnapshotGraph, users: NDArray[np.int32]) -> NDArray[np.float64]:

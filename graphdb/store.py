@@ -217,7 +217,7 @@ class GraphStore(Protocol):
     def follows_among(
         self, follower_ids: Sequence[str], followee_ids: Sequence[str]
     ) -> NDArray[np.int64]:
-        """Live follows from any of these to any of those: places in both sequences (F, 2).
+        """Live follows from any of these to any of those: positions in both sequences (F, 2).
 
         The followees are distinct; the order of the rows is free.
         """

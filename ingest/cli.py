@@ -16,8 +16,8 @@ from graphdb.settings import GraphSettings
 from graphdb.stage import StageLock
 from graphdb.store import GraphStore
 from ingest.dead_letters.file import DeadLetterFile
-from ingest.dead_letters.open import all_letters, open_letters
-from ingest.dead_letters.replay import Replay, replay_letters
+from ingest.dead_letters.open import all_dead_letters, open_dead_letters
+from ingest.dead_letters.replay import Replay, replay_into
 from ingest.errors import SourceMissing
 from ingest.events.labels import LabelDecoder
 from ingest.home import prepare_home, record_media_root
@@ -43,22 +43,28 @@ MAX_BATCH_SIZE = 10_000
 @click.option(
     "--events",
     "events_url",
-    help="A .jsonl file, a folder of them, or kafka://HOST:PORT [MMGA_EVENTS_URL].",
+    help="A .jsonl file, a folder of .jsonl files, or kafka://HOST:PORT [MMGA_EVENTS_URL].",
 )
-@click.option("--follow", is_flag=True, help="Wait for more until a signal comes.")
+@click.option(
+    "--follow", is_flag=True, help="Wait for new events at the end, until SIGINT or SIGTERM."
+)
 @click.option(
     "--from",
     "start",
     metavar="earliest|TIME",
-    help="Read again from the beginning, or from the first event at or after a time.",
+    help="Read again from the beginning, or from the first event at or after a time (RFC 3339).",
 )
-@click.option("--no-statistics", is_flag=True, help="Do not project the statistics of users.")
+@click.option(
+    "--no-statistics",
+    is_flag=True,
+    help="Do not write the statistics of users to the feature store.",
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(1, MAX_BATCH_SIZE),
     default=MAX_BATCH_SIZE,
     show_default=True,
-    help="Events a commit.",
+    help="Largest number of events in one transaction.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the totals as one JSON document.")
 def ingest(
@@ -69,10 +75,11 @@ def ingest(
     batch_size: int,
     as_json: bool,
 ) -> None:
-    """Stream events into the graph, exactly once, and project the statistics of users.
+    """Write events to the graph, each exactly once, and then the statistics of users to the feature
+    store.
 
-    A run goes on where the last one ended, however that ended. Events that cannot be applied become
-    dead letters and do not change the exit status.
+    A run continues behind the last event that a former run has committed. An event that cannot be
+    applied is kept as a dead letter (`mmga dead-letters list`) and does not change the exit status.
     """
     settings = replace(IngestSettings.from_environ(os.environ), batch_size=batch_size)
     url = events_url or settings.events_url
@@ -84,7 +91,7 @@ def ingest(
         closing(_open_graph()) as graph,
         closing(open_progress()) as progress,
         _projection(graph, progress, off=no_statistics) as project,
-        open_letters(url, settings, prepare=True) as letters,
+        open_dead_letters(url, settings, prepare=True) as letters,
         _observer(settings if follow else None, progress) as observer,
     ):
         if start is not None:
@@ -108,15 +115,16 @@ def ingest(
 
 @click.group()
 def labels() -> None:
-    """Import labels as events."""
+    """Import labels of users and posts."""
 
 
 @labels.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 def import_labels(file: Path) -> None:
-    """Import {"user_id" | "post_id", "task", "labels"} or {"user_id", "topic"}, one a line.
+    """Import the labels of FILE, one JSON object a line, into the graph.
 
-    Importing the same file again changes nothing.
+    A line is {"user_id" or "post_id", "task", "labels"}, or {"user_id", "topic"}. Importing the
+    same file again changes nothing.
     """
     settings = IngestSettings.from_environ(os.environ)
     if not file.is_file():
@@ -144,15 +152,15 @@ def import_labels(file: Path) -> None:
 
 @click.group()
 def dead_letters() -> None:
-    """Show events that could not be applied, or send them again."""
+    """List the events that could not be applied, or apply them again."""
 
 
 @dead_letters.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_dead_letters(as_json: bool) -> None:
-    """List each rejected event once: where it stood and why it was rejected."""
+    """List each rejected event once: its source, partition and offset, and the reason."""
     settings = IngestSettings.from_environ(os.environ)
-    with all_letters(settings) as kept:
+    with all_dead_letters(settings) as kept:
         letters = [letter for each in kept for letter in each.read()]
     if as_json:
         click.echo(json.dumps([letter.document() for letter in letters]))
@@ -165,22 +173,26 @@ def list_dead_letters(as_json: bool) -> None:
 @dead_letters.command("replay")
 @click.option("--json", "as_json", is_flag=True, help="Print the totals as one JSON document.")
 def replay_dead_letters(as_json: bool) -> None:
-    """Send rejected events again whose reason has passed.
+    """Apply again the events that are no longer rejected.
 
-    Those of files are applied to the graph; those of Kafka are sent to their topics again, for
-    ingest to read. Letters of events that are still rejected stay as they are. An event that was
-    cut for its length cannot be sent again.
+    Events of files are applied to the graph; those of Kafka are sent to their topics again, where
+    `mmga ingest` reads them. An event that is still rejected stays a dead letter, and so does one
+    of which only the first 256 KB were kept.
     """
     settings = IngestSettings.from_environ(os.environ)
-    with all_letters(settings) as kept, closing(_open_graph()) as graph:
-        replay = sum((replay_letters(each, graph) for each in kept), start=Replay())
+    with all_dead_letters(settings) as kept, closing(_open_graph()) as graph:
+        replay = sum((replay_into(each, graph) for each in kept), start=Replay())
     click.echo(json.dumps(asdict(replay)) if as_json else str(replay))
 
 
 @click.command()
-@click.option("--follow", is_flag=True, help="Go on projecting until a signal comes.")
+@click.option(
+    "--follow", is_flag=True, help="Keep the statistics up to date, until SIGINT or SIGTERM."
+)
 def statistics(follow: bool) -> None:
-    """Project the statistics of users from the graph to the online store and the history."""
+    """Compute the statistics of users whom new events changed, and write them to the online store
+    and the history.
+    """
     settings = IngestSettings.from_environ(os.environ)
     prepare_home(settings)
     with closing(_open_graph()) as graph, open_consumer(graph, os.environ) as consumer, consumer:
@@ -197,7 +209,9 @@ def statistics(follow: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def status(as_json: bool) -> None:
-    """Show the graph, the stages behind it, the active generation and the dead letters."""
+    """Show the size of the graph, how far ingest and statistics are behind, the generation that is
+    served, and the number of dead letters.
+    """
     from ingest.status import read_status
 
     settings = IngestSettings.from_environ(os.environ)
@@ -208,7 +222,10 @@ def status(as_json: bool) -> None:
 
 @click.command()
 def digest() -> None:
-    """Print one word that is the same exactly when two graphs hold the same state."""
+    """Print a hash of the content of the graph, for comparing two graphs.
+
+    It is the same exactly when both hold the same users, posts, follows and labels, on any backend.
+    """
     with closing(_open_graph(read_only=True)) as graph:
         click.echo(graph.digest())
 
@@ -239,7 +256,7 @@ def _projection(graph: GraphStore, progress: Progress, *, off: bool) -> Iterator
 
 @contextmanager
 def _observer(settings: IngestSettings | None, progress: Progress) -> Iterator[Observer | None]:
-    """What scrapes are answered from, where MMGA_METRICS_PORT is set."""
+    """The metrics that an endpoint serves, where MMGA_METRICS_PORT is set."""
     if settings is None or settings.metrics_port is None:
         yield None
         return
@@ -252,7 +269,7 @@ def _observer(settings: IngestSettings | None, progress: Progress) -> Iterator[O
 
 
 def _nothing(*_: object) -> None:
-    """Where no statistics are to be projected, or nothing to be retired."""
+    """Do nothing: there are no statistics to project, or nothing to retire."""
 
 
 @contextmanager

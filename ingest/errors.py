@@ -8,7 +8,7 @@
     ├── BrokerUnreachable    a broker does not answer for now: the same call may succeed later
     ├── BrokerRefused    a broker refuses for a reason that does not pass (rights, secrets)
     ├── NotAllPublished  lines of a file cannot be sent to Kafka; all others were
-    ├── LettersUnwritable    dead letters cannot be kept (disk, permission), so nothing goes on
+    ├── DeadLettersUnwritable    dead letters cannot be kept (disk, permission): nothing goes on
     ├── SettingInvalid   a setting has a name or a value that cannot be used
     ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
     ├── HomeUnusable     the home folder cannot be created or written
@@ -50,7 +50,7 @@ class NotAllPublished(IngestError):
     """Lines of a file cannot be sent to Kafka; all others were."""
 
 
-class LettersUnwritable(IngestError):
+class DeadLettersUnwritable(IngestError):
     """Dead letters cannot be kept, so their batch may not be committed."""
 
 

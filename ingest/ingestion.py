@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Observer(Protocol):
-    """Who hears what a run does."""
+    """Is called with what a run does."""
 
     def observe(self, report: BatchReport, seconds: float, extent: Extent) -> None:
         """A batch was committed so many seconds after it had been read."""
@@ -120,11 +120,11 @@ class Ingestion:
             found = self._catch_up(interval)
             self._stop.check()
             if not follow:
-                self._patiently(self._project_unless_busy)
+                self._retry(self._project_unless_busy)
             elif found or not self._is_projected:
                 self._project_if_possible()
             if time.monotonic() - self._retired >= self._settings.retention_interval_seconds:
-                self._patiently(self._retire)
+                self._retry(self._retire)
                 self._retired = time.monotonic()
             if not follow:
                 for warning in self._pipeline.warnings:
@@ -135,7 +135,7 @@ class Ingestion:
         try:
             self._is_projected = self._project_unless_busy()
         except PASSING as error:
-            self._projection_outage.tell(error)
+            self._projection_outage.report(error)
             self._is_projected = False
         else:
             self._projection_outage.end()
@@ -160,13 +160,13 @@ class Ingestion:
         end = time.monotonic() + limit_seconds
         num_batches = 0
         while not self._stop.requested and time.monotonic() < end:
-            batch = self._patiently(partial(self._pipeline.read, self._stop.check))
+            batch = self._retry(partial(self._pipeline.read, self._stop.check))
             if batch is None:
                 if self._observer is not None:
                     self._observer.passed(self._pipeline.extent)
                 break
             started = time.monotonic()
-            report = self._patiently(partial(self._pipeline.commit, batch))
+            report = self._retry(partial(self._pipeline.commit, batch))
             if report is not None:
                 num_batches += 1
                 self._count(report, time.monotonic() - started)
@@ -180,7 +180,7 @@ class Ingestion:
         if self._observer is not None:
             self._observer.observe(report, seconds, extent)
 
-    def _patiently(self, call: Callable[[], T]) -> T:
+    def _retry(self, call: Callable[[], T]) -> T:
         """Call until the servers answer; a signal ends the waiting between two tries."""
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What a worker that follows tells Prometheus, and whether it is alive.
+"""Metrics of a worker that follows, for Prometheus, and whether it is alive.
 
 `/metrics` holds counters of this process; `/healthz` answers 200 while passes over the source come
 to their end, with or without events, and 503 when none has for a while: a worker that waits for a

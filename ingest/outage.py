@@ -9,7 +9,7 @@ SECONDS_BETWEEN_NOTES = 60.0
 
 
 class Outage:
-    """Waits up to 10 s between two tries, and tells a person at once and then each minute."""
+    """Waits up to 10 s between two tries; notes the outage at once and then each minute."""
 
     def __init__(self, note: Callable[[str], None], sleep: Callable[[float], None]) -> None:
         self._note = note
@@ -20,12 +20,12 @@ class Outage:
 
     def wait(self, error: Exception) -> None:
         """Wait before the next try of what has failed."""
-        self.tell(error)
+        self.report(error)
         self._sleep(self._wait_seconds)
         self._wait_seconds = min(2 * self._wait_seconds, MAX_WAIT_SECONDS)
 
-    def tell(self, error: Exception) -> None:
-        """Only tell of it, for what can be tried later."""
+    def report(self, error: Exception) -> None:
+        """Note the outage without waiting, where the call can be made later."""
         now = time.monotonic()
         if self._since is None:
             self._since, self._noted = now, now - SECONDS_BETWEEN_NOTES

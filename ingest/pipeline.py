@@ -99,9 +99,9 @@ class Pipeline:
         started = time.perf_counter()
         letters = [*_rejected_events(batch.runs, batch.decoded), *_unreadable_records(batch.runs)]
         letters.sort(key=attrgetter("position"))
-        if not batch.letters_kept:
+        if not batch.dead_letters_kept:
             self._dead_letters.append(letters)
-            batch.letters_kept = True
+            batch.dead_letters_kept = True
         facts = batch.facts if self._keeps_positions else replace(batch.facts, moves=())
         try:
             commit = self._graph.apply(facts)

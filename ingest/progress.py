@@ -44,7 +44,7 @@ class Totals:
 
 
 class Progress(Protocol):
-    """Where a run tells how far it has come."""
+    """Shows how far a run has come."""
 
     def update(self, totals: Totals, extent: Extent) -> None:
         """After each batch."""

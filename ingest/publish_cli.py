@@ -20,28 +20,30 @@ SHOWN_NUMBERS = 10
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--to", "url", metavar="kafka://HOST:PORT", help="Where to [MMGA_EVENTS_URL].")
-@click.option("--create-topics", is_flag=True, help="Make the topics that are missing.")
+@click.option(
+    "--to", "url", metavar="kafka://HOST:PORT", help="The Kafka brokers [MMGA_EVENTS_URL]."
+)
+@click.option("--create-topics", is_flag=True, help="Create the topics that are missing.")
 @click.option(
     "--partitions",
     type=click.IntRange(1, 10_000),
     default=12,
     show_default=True,
-    help="Of each topic that is made.",
+    help="Partitions of each topic that --create-topics creates.",
 )
 @click.option(
     "--unreadable-to",
     type=click.Choice(["users", "posts", "follows"]),
-    help="Send lines whose type cannot be read to this topic, as they are; else they are refused.",
+    help="Send lines whose event type cannot be read to this topic; without it they are not sent.",
 )
 def publish(
     file: Path, url: str | None, create_topics: bool, partitions: int, unreadable_to: str | None
 ) -> None:
-    """Send the events of FILE to the topics of MMGA_PROJECT, one message a line.
+    """Send the events of FILE to the Kafka topics of MMGA_PROJECT, one message a line.
 
-    All replicas have acknowledged what is counted as sent. Events that are not valid are sent too,
-    as long as their type names a topic: ingest makes dead letters of them. Run it again after an
-    error: duplicates are harmless.
+    An event counts as sent when all in-sync replicas have acknowledged it. An event that is not
+    valid is sent too, where its type can be read: ingest keeps it as a dead letter. After an error,
+    run the command again: duplicates are harmless.
     """
     settings = IngestSettings.from_environ(os.environ)
     url = url or settings.events_url
@@ -57,7 +59,7 @@ def publish(
     ensure_topics(connection, settings.project, partitions=partitions if create_topics else None)
     started = time.monotonic()
     with closing(Publisher(connection, settings.project, unreadable_to=unreadable_to)) as publisher:
-        published = publisher.publish(file, _Told(file.stat().st_size, started))
+        published = publisher.publish(file, _ProgressLines(file.stat().st_size, started))
     seconds = time.monotonic() - started
     click.echo(
         f"{published.num_sent:,} events sent ({published.num_invalid:,} of them not valid),"
@@ -74,7 +76,7 @@ def publish(
         )
 
 
-class _Told:
+class _ProgressLines:
     """A line on stderr every few seconds."""
 
     def __init__(self, num_bytes: int, started: float) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from featurestore.online.store import OnlineStore, Watermark
 from graphdb.store import GraphCounts, GraphStore, Head
 from ingest.dead_letters.file import DeadLetterFile
-from ingest.dead_letters.open import is_kafka, open_letters
+from ingest.dead_letters.open import is_kafka, open_dead_letters
 from ingest.errors import BrokerRefused, BrokerUnreachable
 from ingest.settings import IngestSettings
 
@@ -105,7 +105,7 @@ def _kafka(
 
     try:
         lag = read_lag(settings.events_url, settings.project, settings.kafka, graph.positions())
-        with open_letters(settings.events_url, settings) as letters:
+        with open_dead_letters(settings.events_url, settings) as letters:
             num_letters = letters.count()
     except (BrokerUnreachable, BrokerRefused) as error:
         note = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""The command that makes the topics of events."""
+"""The command that creates the topics of events."""
 
 import os
 
@@ -14,12 +14,12 @@ from ingest.settings import IngestSettings
     type=click.IntRange(1, 10_000),
     default=12,
     show_default=True,
-    help="Of each topic that is made: the most workers that can share the work.",
+    help="Partitions of each new topic; at most so many ingest workers share a topic.",
 )
 def topics(partitions: int) -> None:
-    """Make the topics of MMGA_PROJECT that are missing, in Kafka at MMGA_EVENTS_URL.
+    """Create the missing Kafka topics of MMGA_PROJECT at MMGA_EVENTS_URL.
 
-    Those that are there stay as they are. Ingest makes those of dead letters.
+    Existing topics stay as they are. `mmga ingest` creates the topics of dead letters.
     """
     settings = IngestSettings.from_environ(os.environ)
     if settings.events_url is None or not settings.events_url.startswith("kafka://"):

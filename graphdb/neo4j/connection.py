@@ -60,7 +60,11 @@ Result = TypeVar("Result")
 
 
 class Transaction:
-    """Statements of one transaction; each returns at most one row, of columns."""
+    """The statements of one transaction.
+
+    A statement takes its rows as columns, which cost the driver a tenth of what maps do, and
+    returns at most one row, of collected columns. Each of its MATCHes begins at a unique index.
+    """
 
     def __init__(self, transaction: ManagedTransaction) -> None:
         self._transaction = transaction
@@ -165,7 +169,7 @@ class Database:
                 yield session
         except GraphUnreachable as error:
             if getattr(error.__cause__, "code", None) == _BOOKMARK_TIMEOUT:
-                # The database went back in time (a backup was restored): it is followed anew.
+                # The database went back in time (a backup was restored): begin new bookmarks.
                 self._bookmarks = GraphDatabase.bookmark_manager()
             raise
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from graphdb.facts import UserDeletion
-from graphdb.neo4j import statements
 from graphdb.neo4j.labels import void_labels
 from graphdb.neo4j.posts import Posts, posts_of_authors
+from graphdb.neo4j.profiles import VOID_PROFILES
+from graphdb.neo4j.users import NODE_LABELS
 from graphdb.neo4j.write import Write
 from graphdb.rules.tombstones import NEVER
 
@@ -14,6 +15,57 @@ FACTS_A_TRANSACTION = 10_000
 
 Piece = Callable[[Write], bool]
 """Part of a large deletion, for a transaction of its own: repeat it until it returns False."""
+
+# How many facts each deletion voids: follows at either end, posts, mentions.
+COUNT_VOID = {
+    label: f"""
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (u:{label} {{user_id: $ids[i]}})
+RETURN collect([i,
+    COUNT {{ (u)-[f:FOLLOWS]-() WHERE f.since <= $times[i] }}
+    + COUNT {{ (u)-[f:UNFOLLOWED]-() WHERE f.time <= $times[i] }},
+    COUNT {{ (u)-[:POSTED]->() }},
+    COUNT {{ (u)<-[:MENTIONS]-(p) WHERE p.time <= $times[i] }}])"""
+    for label in NODE_LABELS
+}
+# The other end of a void follow existed: it keeps the proof.
+VOID_FOLLOWS = {
+    label: f"""
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (u:{label} {{user_id: $ids[i]}})-[f:FOLLOWS]-(other)
+WHERE f.since <= $times[i]
+WITH DISTINCT f, other, startNode(f).user_id AS follower, endNode(f).user_id AS followee,
+    f.since AS since LIMIT $limit
+SET other.evidence =
+    CASE WHEN coalesce(other.evidence, -1) < since THEN since ELSE other.evidence END
+DELETE f
+RETURN collect(DISTINCT [follower, followee])"""
+    for label in NODE_LABELS
+}
+VOID_UNFOLLOWS = {
+    label: f"""
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (u:{label} {{user_id: $ids[i]}})-[f:UNFOLLOWED]-(other)
+WHERE f.time <= $times[i]
+WITH DISTINCT f, other, coalesce(f.created, -1) AS created LIMIT $limit
+SET other.evidence =
+    CASE WHEN coalesce(other.evidence, -1) < created THEN created ELSE other.evidence END
+DELETE f
+RETURN count(*)"""
+    for label in NODE_LABELS
+}
+VOID_MENTIONS = {
+    label: f"""
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (u:{label} {{user_id: $ids[i]}})<-[m:MENTIONS]-(p:Post)
+WHERE p.time <= $times[i]
+WITH DISTINCT m, p LIMIT $limit
+DELETE m
+WITH p
+MATCH (p)<-[:POSTED]-(a:User)
+RETURN collect([p.post_id, a.user_id])"""
+    for label in NODE_LABELS
+}
 
 
 def apply_user_deletions(write: Write, posts: Posts, deletions: Sequence[UserDeletion]) -> None:
@@ -29,7 +81,7 @@ def apply_user_deletions(write: Write, posts: Posts, deletions: Sequence[UserDel
     posts.void(posts_of_authors(write, times))
     for label, part in _by_label(write, times).items():
         if label == "User":
-            write.tx.do(statements.VOID_PROFILES, ids=list(part), times=list(part.values()))
+            write.tx.do(VOID_PROFILES, ids=list(part), times=list(part.values()))
         void_labels(write, "user", label, part)
         for void in (_void_follows, _void_mentions):
             while void(write, part):
@@ -52,8 +104,7 @@ def _by_label(write: Write, times: Mapping[str, int]) -> dict[str, dict[str, int
     groups: dict[str, dict[str, int]] = {}
     for user_id, time in times.items():
         if write.users.is_known(user_id):
-            label = statements.ENDS[not write.users.exists(user_id)]
-            groups.setdefault(label, {})[user_id] = time
+            groups.setdefault(write.users.label_of(user_id), {})[user_id] = time
     return groups
 
 
@@ -65,8 +116,8 @@ def _void_follows(write: Write, times: Mapping[str, int]) -> bool:
         voiding = partial(
             write.tx.ask, ids=list(part), times=list(part.values()), limit=FACTS_A_TRANSACTION
         )
-        gone = voiding(statements.VOID_FOLLOWS[label])
-        num_unfollows = voiding(statements.VOID_UNFOLLOWS[label])
+        gone = voiding(VOID_FOLLOWS[label])
+        num_unfollows = voiding(VOID_UNFOLLOWS[label])
         write.draft.add_follows(
             [follower for follower, _ in gone],
             [followee for _, followee in gone],
@@ -82,7 +133,7 @@ def _void_mentions(write: Write, times: Mapping[str, int]) -> bool:
     more = False
     for label, part in _by_label(write, times).items():
         gone = write.tx.ask(
-            statements.VOID_MENTIONS[label],
+            VOID_MENTIONS[label],
             ids=list(part),
             times=list(part.values()),
             limit=FACTS_A_TRANSACTION,
@@ -117,7 +168,7 @@ def _sizes(write: Write, times: Mapping[str, int]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for label, part in _by_label(write, times).items():
         ids = list(part)
-        found = write.tx.ask(statements.COUNT_VOID[label], ids=ids, times=list(part.values()))
+        found = write.tx.ask(COUNT_VOID[label], ids=ids, times=list(part.values()))
         sizes.update((ids[i], sum(counts)) for i, *counts in found)
     return sizes
 

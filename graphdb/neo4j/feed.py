@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from graphdb.errors import ChangesTrimmed
-from graphdb.neo4j import statements
 from graphdb.neo4j.connection import Database, Transaction
 from graphdb.rules.draft import Draft
 from graphdb.store import Change, Head
@@ -17,6 +16,34 @@ VERSIONS_A_TRIM = 1000
 NO_AUTHOR = ""
 """Stands for the unknown author in a column, which cannot hold null; no id is empty."""
 
+APPEND_CHANGE = """
+MATCH (m:Meta {id: 0})
+SET m.commit_time = $commit_time
+CREATE (:Change {version: m.version, commit_time: $commit_time, num_keys: $num_keys,
+    users: $users, post_ids: $post_ids, author_ids: $author_ids, followers: $followers,
+    followees: $followees, live: $live, label_kinds: $label_kinds,
+    label_subjects: $label_subjects, label_tasks: $label_tasks})
+RETURN m.version"""
+SELECT_REACH = """
+MATCH (m:Meta {id: 0})
+OPTIONAL MATCH (c:Change) WHERE c.version > 0
+WITH m, c ORDER BY c.version LIMIT 1
+RETURN m.version, c.version"""
+SELECT_CHANGES = """
+MATCH (c:Change) WHERE $since < c.version <= $since + $limit
+WITH c ORDER BY c.version
+RETURN collect([c.version, c.commit_time, c.users, c.post_ids, c.author_ids, c.followers,
+    c.followees, c.live, c.label_kinds, c.label_subjects, c.label_tasks])"""
+SELECT_CHANGE_SIZES = """
+MATCH (c:Change) WHERE c.version > 0
+WITH c ORDER BY c.version
+RETURN collect(c.version), collect(c.commit_time), collect(c.num_keys)"""
+TRIM_CHANGES = """
+MATCH (c:Change) WHERE c.version <= $newest
+WITH c ORDER BY c.version LIMIT $limit
+DELETE c
+RETURN count(*)"""
+
 
 def append_change(tx: Transaction, draft: Draft, last_commit_time: int) -> Head:
     """Give the transaction its commit time and store its row of the feed."""
@@ -24,7 +51,7 @@ def append_change(tx: Transaction, draft: Draft, last_commit_time: int) -> Head:
     draft.settle_follows()
     labels = sorted(draft.labels)
     version = tx.ask(
-        statements.APPEND_CHANGE,
+        APPEND_CHANGE,
         commit_time=commit_time,
         num_keys=draft.num_keys,
         users=sorted(draft.users),
@@ -37,12 +64,6 @@ def append_change(tx: Transaction, draft: Draft, last_commit_time: int) -> Head:
         label_subjects=[subject_id for _, subject_id, _ in labels],
         label_tasks=[task for _, _, task in labels],
     )
-    return Head(version=version, commit_time=commit_time)
-
-
-def read_head(tx: Transaction) -> Head:
-    """The newest version."""
-    version, commit_time = tx.ask(statements.SELECT_HEAD)
     return Head(version=version, commit_time=commit_time)
 
 
@@ -67,14 +88,14 @@ def _pages(database: Database, since: int, head: int) -> Iterator[Change]:
 
 def _page(tx: Transaction, since: int, head: int) -> list[list[Any]]:
     limit = min(COMMITS_A_READ, head - since)
-    rows: list[list[Any]] = tx.ask(statements.SELECT_CHANGES, since=since, limit=limit)
+    rows: list[list[Any]] = tx.ask(SELECT_CHANGES, since=since, limit=limit)
     return rows
 
 
 def _reach(tx: Transaction, database: Database, since: int) -> int:
     """The head's version, where all above `since` are kept."""
     head: int
-    head, oldest = tx.ask(statements.SELECT_REACH)
+    head, oldest = tx.ask(SELECT_REACH)
     first = head if oldest is None else oldest - 1
     if not first <= since <= head:
         raise _trimmed(database, since, first, head)
@@ -104,7 +125,7 @@ def _change(row: list[Any]) -> Change:
 
 def trim_changes(database: Database, *, older_than: int, max_rows: int) -> int:
     """Drop changes that are too old or too many; return how many versions went."""
-    versions, times, sizes = database.read(lambda tx: tx.ask(statements.SELECT_CHANGE_SIZES))
+    versions, times, sizes = database.read(lambda tx: tx.ask(SELECT_CHANGE_SIZES))
     num_newer = np.cumsum(np.array(sizes, dtype=np.int64)[::-1])[::-1]
     to_drop = (np.array(times, dtype=np.int64) < older_than) | (num_newer > max_rows)
     if not to_drop.any():
@@ -112,7 +133,7 @@ def trim_changes(database: Database, *, older_than: int, max_rows: int) -> int:
     newest = versions[int(np.flatnonzero(to_drop)[-1])]
     num_dropped = 0
     while dropped := database.write(
-        lambda tx: tx.ask(statements.TRIM_CHANGES, newest=newest, limit=VERSIONS_A_TRIM),
+        lambda tx: tx.ask(TRIM_CHANGES, newest=newest, limit=VERSIONS_A_TRIM),
         repeatable=True,
     ):
         num_dropped += dropped

@@ -3,11 +3,27 @@
 from collections.abc import Sequence
 
 from graphdb.facts import Position, PositionMove
-from graphdb.neo4j import statements
 from graphdb.neo4j.connection import Transaction
 from graphdb.rules.batches import check_move
 
 NONE_STORED = -1
+
+MOVE_POSITIONS = """
+UNWIND range(0, size($keys) - 1) AS i
+MERGE (p:Position {key: $keys[i]})
+WITH p, i, p.offset AS stored
+SET p.source = $sources[i], p.partition = $partitions[i], p.offset = $offsets[i],
+    p.fingerprint = $fingerprints[i]
+WITH i, stored ORDER BY i
+RETURN collect(coalesce(stored, -1))"""
+SELECT_OFFSETS = """
+UNWIND range(0, size($keys) - 1) AS i
+OPTIONAL MATCH (p:Position {key: $keys[i]})
+WITH i, p ORDER BY i
+RETURN collect(coalesce(p.offset, -1))"""
+SELECT_POSITIONS = """
+MATCH (p:Position) WHERE $source IS NULL OR p.source = $source
+RETURN collect([p.source, p.partition, p.offset, p.fingerprint])"""
 
 
 def move_positions(tx: Transaction, moves: Sequence[PositionMove]) -> None:
@@ -21,7 +37,7 @@ def check_positions(tx: Transaction, moves: Sequence[PositionMove]) -> None:
     """Raise PositionConflict where a partition is not where its move expects it."""
     if moves:
         keys = [_key(move.next) for move in moves]
-        _check(moves, tx.ask(statements.SELECT_OFFSETS, keys=keys))
+        _check(moves, tx.ask(SELECT_OFFSETS, keys=keys))
 
 
 def _check(moves: Sequence[PositionMove], stored: Sequence[int]) -> None:
@@ -32,7 +48,7 @@ def _check(moves: Sequence[PositionMove], stored: Sequence[int]) -> None:
 def write_positions(tx: Transaction, positions: Sequence[Position]) -> list[int]:
     """Overwrite positions of different partitions, and return the offsets that they had."""
     offsets: list[int] = tx.ask(
-        statements.MOVE_POSITIONS,
+        MOVE_POSITIONS,
         keys=list(map(_key, positions)),
         sources=[each.source for each in positions],
         partitions=[each.partition for each in positions],
@@ -44,7 +60,7 @@ def write_positions(tx: Transaction, positions: Sequence[Position]) -> list[int]
 
 def read_positions(tx: Transaction, source: str | None) -> list[Position]:
     """Positions of one source or of all, in order."""
-    found = tx.ask(statements.SELECT_POSITIONS, source=source)
+    found = tx.ask(SELECT_POSITIONS, source=source)
     return [
         Position(source=name, partition=partition, offset=offset, fingerprint=fingerprint)
         for name, partition, offset, fingerprint in sorted(found, key=lambda row: row[:2])

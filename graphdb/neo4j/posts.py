@@ -4,11 +4,81 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from graphdb.facts import EngagementFact, PostDeletion, PostFact
-from graphdb.neo4j import statements
 from graphdb.neo4j.labels import void_labels
+from graphdb.neo4j.subjects import labelled_tasks
 from graphdb.neo4j.write import Write
 from graphdb.rules.post_merge import PostMerge
 from graphdb.rules.post_state import UNKNOWN, Count, PostState
+
+FIND_POSTS = """
+RETURN COLLECT {
+        UNWIND $ids AS id MATCH (p:Post {post_id: id})<-[:POSTED]-(a:User)
+        RETURN [id, a.user_id, null, p.time, p.tie, p.like_count, p.like_time, p.like_tie,
+            p.comment_count, p.comment_time, p.comment_tie] },
+    COLLECT {
+        UNWIND $ids AS id MATCH (p:StubPost {post_id: id})
+        RETURN [id, null, p.author_hash, -1, 0, p.like_count, p.like_time, p.like_tie,
+            p.comment_count, p.comment_time, p.comment_tie] }"""
+SELECT_POSTS_OF_AUTHORS = """
+RETURN COLLECT {
+        UNWIND range(0, size($ids) - 1) AS i
+        MATCH (u:User {user_id: $ids[i]})-[:POSTED]->(p:Post) RETURN [i, p.post_id] },
+    COLLECT {
+        UNWIND range(0, size($ids) - 1) AS i
+        MATCH (p:StubPost {author_hash: $hashes[i]}) RETURN [i, p.post_id] }"""
+CREATE_POSTS = "UNWIND $ids AS id CREATE (:Post {post_id: id})"
+CREATE_STUB_POSTS = "UNWIND $ids AS id CREATE (:StubPost {post_id: id})"
+# Content that is replaced or void goes first, with the hashtags that nothing else has.
+CLEAR_POSTS = """
+UNWIND $ids AS id
+MATCH (p:Post {post_id: id})-[r:POSTED|TAGGED|MENTIONS]-(other)
+DELETE r
+WITH DISTINCT other WHERE other:Hashtag AND NOT EXISTS { (other)<-[:TAGGED]-() }
+DELETE other"""
+PROMOTE_POSTS = """
+UNWIND $ids AS id MATCH (p:StubPost {post_id: id})
+REMOVE p:StubPost, p.author_hash SET p:Post"""
+DEMOTE_POSTS = """
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (p:Post {post_id: $ids[i]})
+REMOVE p:Post, p.time, p.tie, p.caption, p.image
+SET p:StubPost, p.author_hash = $author_hashes[i]"""
+SET_STUB_AUTHORS = """
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (p:StubPost {post_id: $ids[i]}) SET p.author_hash = $author_hashes[i]"""
+WRITE_POSTS = """
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (p:Post {post_id: $ids[i]})
+MATCH (a:User {user_id: $authors[i]})
+CREATE (a)-[:POSTED]->(p)
+SET p.time = $times[i], p.tie = $ties[i], p.caption = $captions[i], p.image = $images[i]"""
+TAG_POSTS = """
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (p:Post {post_id: $ids[i]})
+MERGE (h:Hashtag {name: $names[i]})
+CREATE (p)-[:TAGGED]->(h)"""
+MENTION = {
+    label: f"""
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (p:Post {{post_id: $ids[i]}})
+MATCH (u:{label} {{user_id: $user_ids[i]}})
+CREATE (p)-[:MENTIONS]->(u)"""
+    for label in ("User", "StubUser")
+}
+WRITE_COUNTS = {
+    label: f"""
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (p:{label} {{post_id: $ids[i]}})
+SET p.like_count = $like_counts[i], p.like_time = $like_times[i], p.like_tie = $like_ties[i],
+    p.comment_count = $comment_counts[i], p.comment_time = $comment_times[i],
+    p.comment_tie = $comment_ties[i]"""
+    for label in ("Post", "StubPost")
+}
+DELETE_EMPTY_STUB_POSTS = """
+UNWIND $ids AS id
+MATCH (p:StubPost {post_id: id})
+WHERE p.like_time IS NULL AND p.comment_time IS NULL AND NOT EXISTS { (p)--() }
+DELETE p"""
 
 
 class Posts:
@@ -31,7 +101,7 @@ class Posts:
         if not unseen:
             return
         self._states.update((post_id, PostState(post_id=post_id)) for post_id in unseen)
-        posts, stubs = self._write.tx.ask(statements.FIND_POSTS, ids=list(unseen))
+        posts, stubs = self._write.tx.ask(FIND_POSTS, ids=list(unseen))
         for label, rows in (("Post", posts), ("StubPost", stubs)):
             for row in rows:
                 self._nodes[row[0]] = label
@@ -95,12 +165,11 @@ class Posts:
         """Delete the nodes of posts of which nothing stands any more."""
         ids = [post for post in self._merge.voided if self._nodes.get(post) == "StubPost"]
         if ids:
-            self._write.tx.do(statements.DELETE_EMPTY_STUB_POSTS, ids=ids)
+            self._write.tx.do(DELETE_EMPTY_STUB_POSTS, ids=ids)
 
     def _report_labels(self, states: list[PostState]) -> None:
         for label, ids in self._by_label(states).items():
-            found = self._write.tx.ask(statements.SELECT_LABELLED_TASKS[label], ids=ids)
-            self._write.draft.add_labels("post", map(tuple, found))
+            self._write.draft.add_labels("post", labelled_tasks(self._write.tx, label, ids))
 
     def _by_label(self, states: Iterable[PostState]) -> dict[str, list[str]]:
         groups: dict[str, list[str]] = {}
@@ -112,20 +181,20 @@ class Posts:
     def _create_stubs(self, post_ids: list[str]) -> None:
         if not post_ids:
             return
-        self._write.tx.do(statements.CREATE_STUB_POSTS, ids=post_ids)
+        self._write.tx.do(CREATE_STUB_POSTS, ids=post_ids)
         self._nodes.update((post_id, "StubPost") for post_id in post_ids)
         hashes = {post_id: self._states[post_id].author_hash for post_id in post_ids}
         self._set_stub_authors({post: known for post, known in hashes.items() if known})
 
     def _create_posts(self, post_ids: list[str]) -> None:
         if post_ids:
-            self._write.tx.do(statements.CREATE_POSTS, ids=post_ids)
+            self._write.tx.do(CREATE_POSTS, ids=post_ids)
             self._nodes.update((post_id, "Post") for post_id in post_ids)
 
     def _set_stub_authors(self, hashes: Mapping[str, bytes]) -> None:
         if hashes:
             self._write.tx.do(
-                statements.SET_STUB_AUTHORS,
+                SET_STUB_AUTHORS,
                 ids=list(hashes),
                 author_hashes=[each.hex() for each in hashes.values()],
             )
@@ -134,13 +203,13 @@ class Posts:
         """Clear what stood, swap labels where a post came or went, then write what stands."""
         standing = [state.post_id for state in states if state.was_live]
         if standing:
-            self._write.tx.do(statements.CLEAR_POSTS, ids=standing)
+            self._write.tx.do(CLEAR_POSTS, ids=standing)
         gone = [s for s in states if not s.is_live]
         self._demote([s for s in gone if self._nodes[s.post_id] == "Post"])
         self._set_stub_authors({s.post_id: s.author_hash for s in gone if s.author_hash})
         promoted = [s.post_id for s in states if s.is_live and self._nodes[s.post_id] != "Post"]
         if promoted:
-            self._write.tx.do(statements.PROMOTE_POSTS, ids=promoted)
+            self._write.tx.do(PROMOTE_POSTS, ids=promoted)
             self._nodes.update((post_id, "Post") for post_id in promoted)
         self._write_facts([s.new_content for s in states if s.new_content])
 
@@ -148,7 +217,7 @@ class Posts:
         if not states:
             return
         self._write.tx.do(
-            statements.DEMOTE_POSTS,
+            DEMOTE_POSTS,
             ids=[state.post_id for state in states],
             author_hashes=[state.author_hash and state.author_hash.hex() for state in states],
         )
@@ -158,7 +227,7 @@ class Posts:
         if not facts:
             return
         self._write.tx.do(
-            statements.WRITE_POSTS,
+            WRITE_POSTS,
             ids=[fact.post_id for fact in facts],
             authors=[fact.user_id for fact in facts],
             times=[fact.time for fact in facts],
@@ -168,7 +237,7 @@ class Posts:
         )
         tags = [(fact.post_id, name) for fact in facts for name in sorted(set(fact.hashtags))]
         if tags:
-            self._write.tx.do(statements.TAG_POSTS, **_columns(tags, "ids", "names"))
+            self._write.tx.do(TAG_POSTS, **_columns(tags, "ids", "names"))
         self._mention(
             [(f.post_id, user) for f in facts for user in self._merge.standing_mentions(f)]
         )
@@ -179,14 +248,14 @@ class Posts:
         for label, exist in (("User", True), ("StubUser", False)):
             rows = [row for row in mentions if users.exists(row[1]) == exist]
             if rows:
-                self._write.tx.do(statements.MENTION[label], **_columns(rows, "ids", "user_ids"))
+                self._write.tx.do(MENTION[label], **_columns(rows, "ids", "user_ids"))
 
     def _write_counts(self, states: list[PostState]) -> None:
         for label, ids in self._by_label(states).items():
             likes = [_stored(self._states[post_id].likes) for post_id in ids]
             comments = [_stored(self._states[post_id].comments) for post_id in ids]
             self._write.tx.do(
-                statements.WRITE_COUNTS[label],
+                WRITE_COUNTS[label],
                 ids=ids,
                 **_columns(likes, "like_counts", "like_times", "like_ties"),
                 **_columns(comments, "comment_counts", "comment_times", "comment_ties"),
@@ -205,7 +274,7 @@ def posts_of_authors(write: Write, times: Mapping[str, int]) -> dict[str, int]:
     """Posts known to be of these users, content standing or stubs, with their authors' times."""
     user_ids = list(times)
     posts, stubs = write.tx.ask(
-        statements.SELECT_POSTS_OF_AUTHORS,
+        SELECT_POSTS_OF_AUTHORS,
         ids=user_ids,
         hashes=[write.tombstones.hash_of(user_id).hex() for user_id in user_ids],
     )

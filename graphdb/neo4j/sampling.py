@@ -6,15 +6,68 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphdb.neo4j import statements
 from graphdb.neo4j.connection import Database, Transaction
-from graphdb.sampling.neighbours import ALL
+from graphdb.sampling.one_hop import ALL
 from graphdb.store import Relation
 
 PRIME = 2**31 - 1
 NUM_KEYS = 2
 USERS_A_READ = 2_000
 _NO_LIMIT = 2**31 - 1
+
+# A neighbour's rank in the row's random order is a hash of its follow's tie and a number drawn for
+# the row, so that draws repeat: polynomials over the field of 2^31 - 1, whose products fit into 64
+# bits. Equal ties, and mentions, which have none, are put in an order that does not repeat.
+_HASH = """reduce(h = (abs(f.tie % 2147483647) + salt) % 2147483647, k IN $keys
+        | h * (h + k) % 2147483647)"""
+_FOLLOWS_OF = {
+    "followees": "(u)-[f:FOLLOWS]->(v:User) WHERE NOT f.fold IN $folds",
+    "followers": "(u)<-[f:FOLLOWS]-(v:User) WHERE NOT f.fold IN $folds",
+    "mutual": """(u)-[f:FOLLOWS]->(v:User) WHERE NOT f.fold IN $folds
+        AND EXISTS { (v)-[back:FOLLOWS]->(u) WHERE NOT back.fold IN $folds }""",
+    "either": "(u)-[f:FOLLOWS]-(v:User) WHERE NOT f.fold IN $folds",
+}
+_MENTIONS_OF = {
+    "mentions": "(u)-[:POSTED]->(:Post)-[:MENTIONS]->(v:User) WHERE v <> u",
+    "mentioned_by": "(u)<-[:MENTIONS]-(:Post)<-[:POSTED]-(v:User) WHERE v <> u",
+}
+_DRAW = {
+    relation: f"MATCH {pattern} WITH v, {_HASH} AS rank"
+    for relation, pattern in _FOLLOWS_OF.items()
+} | {
+    relation: f"MATCH {pattern} WITH DISTINCT v WITH v, 0 AS rank"
+    for relation, pattern in _MENTIONS_OF.items()
+}
+SAMPLE = {
+    relation: f"""
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (u:User {{user_id: $ids[i]}})
+WITH i, u, $salts[i] AS salt
+RETURN collect([i, COLLECT {{
+    {draw}
+    ORDER BY rank, rand() LIMIT $fan_out
+    RETURN v.user_id }}])"""
+    for relation, draw in _DRAW.items()
+}
+COUNT_NEIGHBOURS = {
+    relation: f"""
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (u:User {{user_id: $ids[i]}})
+RETURN collect([i, COUNT {{ {counted} }}])"""
+    for relation, counted in (
+        {relation: f"MATCH {pattern}" for relation, pattern in _FOLLOWS_OF.items()}
+        | {
+            relation: f"MATCH {pattern} RETURN DISTINCT v"
+            for relation, pattern in _MENTIONS_OF.items()
+        }
+    ).items()
+}
+# The positions of the followees are looked up in a map: the server must not begin at them.
+SELECT_FOLLOWS_AMONG = """
+UNWIND range(0, size($followers) - 1) AS i
+MATCH (:User {user_id: $followers[i]})-[:FOLLOWS]->(v:User)
+WITH i, $positions[v.user_id] AS j WHERE j IS NOT NULL
+RETURN collect(i), collect(j)"""
 
 
 def read_sample(
@@ -32,16 +85,16 @@ def read_sample(
     salts = rng.integers(0, PRIME, len(user_ids)).tolist()
     neighbours: list[list[str]] = [[] for _ in user_ids]
     for part in _parts(len(user_ids)):
-        for place, found in _ask(
+        for position, found in _ask(
             database,
-            statements.SAMPLE[relation],
+            SAMPLE[relation],
             ids=list(user_ids[part]),
             salts=salts[part],
             keys=keys,
             folds=sorted(without_folds),
             fan_out=_NO_LIMIT if fan_out == ALL else fan_out,
         ):
-            neighbours[part.start + place] = found
+            neighbours[part.start + position] = found
     return neighbours
 
 
@@ -57,27 +110,27 @@ def read_degrees(
     for part in _parts(len(user_ids)):
         rows = _ask(
             database,
-            statements.COUNT_NEIGHBOURS[relation],
+            COUNT_NEIGHBOURS[relation],
             ids=list(user_ids[part]),
             folds=sorted(without_folds),
         )
-        places, counts = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-        degrees[part.start + places] = counts
+        positions, counts = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        degrees[part.start + positions] = counts
     return degrees
 
 
 def read_follows_among(
     database: Database, follower_ids: Sequence[str], followee_ids: Sequence[str]
 ) -> NDArray[np.int64]:
-    """(place of the follower, place of the followee) of each live follow, (F, 2)."""
-    places = {user_id: place for place, user_id in enumerate(followee_ids)}
+    """(position of the follower, position of the followee) of each live follow, (F, 2)."""
+    positions = {user_id: position for position, user_id in enumerate(followee_ids)}
     pairs = [np.empty((0, 2), dtype=np.int64)]
     for part in _parts(len(follower_ids)):
         rows, columns = _ask(
             database,
-            statements.SELECT_FOLLOWS_AMONG,
+            SELECT_FOLLOWS_AMONG,
             followers=list(follower_ids[part]),
-            places=places,
+            positions=positions,
         )
         found = np.array([rows, columns], dtype=np.int64).T
         found[:, 0] += part.start

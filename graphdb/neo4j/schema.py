@@ -25,7 +25,6 @@ from typing import Any
 from neo4j.exceptions import ClientError
 
 from graphdb.errors import FormatTooNew, GraphUnavailable
-from graphdb.neo4j import statements
 from graphdb.neo4j.connection import Database, Transaction
 
 FORMAT_VERSION = 1
@@ -65,31 +64,42 @@ SCHEMA = {
     },
 }
 
+COUNT_NODES = "MATCH (n) RETURN count(n)"
+SELECT_INDEX_NAMES = "SHOW INDEXES YIELD name RETURN collect(name)"
+AWAIT_INDEXES = "CALL db.awaitIndexes(300)"
+SELECT_META = """
+MATCH (m:Meta {id: 0}) WHERE m.graph_id IS NOT NULL
+RETURN m.format_version, m.graph_id, m.tombstone_key"""
+MERGE_META = """
+MERGE (m:Meta {id: 0})
+ON CREATE SET m.format_version = $format_version, m.graph_id = $graph_id,
+    m.tombstone_key = $tombstone_key, m.version = 0, m.commit_time = 0, m.buried_at = 0"""
+
 
 def create_where_absent(database: Database) -> None:
     """Make constraints, indexes and the one Meta node; harmless to repeat, also at once.
 
     Raises GraphUnavailable for a database that holds nodes and no graph of ours: what others keep
-    in it could not be told from ours.
+    in it could not be distinguished from ours.
     """
     if database.read(_find_meta) is None:
-        num_nodes = database.read(lambda tx: tx.ask(statements.COUNT_NODES))
+        num_nodes = database.read(lambda tx: tx.ask(COUNT_NODES))
         # Another process may have created the graph in between.
         if num_nodes and database.read(_find_meta) is None:
             raise GraphUnavailable(
                 f"{database.address} holds {num_nodes} nodes that are not of this software; "
                 "name an empty database in MMGA_GRAPH_URL, or empty this one"
             )
-    present = set(database.read(lambda tx: tx.ask(statements.SELECT_INDEX_NAMES)))
+    present = set(database.read(lambda tx: tx.ask(SELECT_INDEX_NAMES)))
     for name, statement in SCHEMA.items():
         if name not in present:
             _create(database, statement)
-    database.read(lambda tx: tx.do(statements.AWAIT_INDEXES))
+    database.read(lambda tx: tx.do(AWAIT_INDEXES))
     database.write(_merge_meta, repeatable=True)
 
 
 def _create(database: Database, statement: str) -> None:
-    """Of two processes that create one constraint at once, one may be told that it is there."""
+    """Of two processes that create one constraint at once, one may get the error that it exists."""
     try:
         database.change_schema(statement)
     except ClientError as error:
@@ -99,7 +109,7 @@ def _create(database: Database, statement: str) -> None:
 
 def _merge_meta(tx: Transaction) -> None:
     tx.do(
-        statements.MERGE_META,
+        MERGE_META,
         format_version=FORMAT_VERSION,
         graph_id=uuid.uuid4().hex,
         tombstone_key=os.urandom(32),
@@ -121,4 +131,4 @@ def identity(database: Database) -> tuple[str, bytes]:
 
 
 def _find_meta(tx: Transaction) -> list[Any] | None:
-    return tx.find(statements.SELECT_META)
+    return tx.find(SELECT_META)

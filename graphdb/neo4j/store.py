@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from graphdb.errors import GraphUnavailable
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
-from graphdb.neo4j import reading, sampling, statements
+from graphdb.neo4j import reading, sampling
 from graphdb.neo4j.address import Address
 from graphdb.neo4j.connection import Database, Transaction
 from graphdb.neo4j.deletions import Piece, ahead_of, apply_user_deletions
-from graphdb.neo4j.feed import append_change, read_changes, read_head, trim_changes
+from graphdb.neo4j.feed import append_change, read_changes, trim_changes
 from graphdb.neo4j.follows import FollowPlan, apply_follows
 from graphdb.neo4j.labels import apply_labels
 from graphdb.neo4j.positions import (
@@ -28,6 +28,7 @@ from graphdb.neo4j.profiles import apply_profiles
 from graphdb.neo4j.schema import create_where_absent, identity
 from graphdb.neo4j.tombstones import Tombstones
 from graphdb.neo4j.users import UserCache, Users
+from graphdb.neo4j.version import advance, lock, read_head
 from graphdb.neo4j.write import Write
 from graphdb.rules.batches import num_facts, post_ids
 from graphdb.rules.draft import Draft
@@ -140,7 +141,7 @@ class Neo4jGraph:
         return write, result, head
 
     def _advance(self, tx: Transaction) -> list[int]:
-        graph_id, *numbers = tx.find(statements.ADVANCE) or [None]
+        graph_id, *numbers = advance(tx) or [None]
         if graph_id != self._graph_id:
             raise GraphUnavailable(
                 f"the graph at {self._database.address} is not the one that was opened: it was "
@@ -179,13 +180,13 @@ class Neo4jGraph:
         """Overwrite positions in a transaction of their own."""
 
         def unit(tx: Transaction) -> None:
-            tx.do(statements.LOCK)
+            lock(tx)
             write_positions(tx, positions)
 
         self._database.write(unit, repeatable=True)
 
     def head(self) -> Head:
-        """The newest version; where the server does not answer, that is told within a second."""
+        """The newest version; raises GraphUnreachable within about a second without an answer."""
         return self._database.read(read_head, retry_seconds=HEAD_RETRY_SECONDS)
 
     def changes(self, since: int) -> Iterator[Change]:
@@ -255,7 +256,7 @@ class Neo4jGraph:
     def follows_among(
         self, follower_ids: Sequence[str], followee_ids: Sequence[str]
     ) -> NDArray[np.int64]:
-        """Live follows from any of these to any of those: places in both sequences (F, 2)."""
+        """Live follows from any of these to any of those: positions in both sequences (F, 2)."""
         return sampling.read_follows_among(self._database, follower_ids, followee_ids)
 
     def follows(self) -> Follows:
@@ -270,7 +271,7 @@ class Neo4jGraph:
         return self.apply(Batch(user_deletions=[UserDeletion(user_id=user_id, time=FOREVER)]))
 
     def digest(self) -> str:
-        """32 hexadecimal digits that name the state."""
+        """A hash of the content, in 32 hexadecimal digits: equal for equal states."""
         return reading.state_digest(self._database)
 
     def close(self) -> None:
@@ -287,6 +288,8 @@ def _apply_facts(write: Write, batch: Batch, follows: FollowPlan) -> None:
     posts.flush()
     apply_profiles(write, batch.profiles)
     apply_follows(write, follows)
-    apply_labels(write, posts, batch.labels)
+    apply_labels(
+        write, batch.labels, post_void_until=posts.void_until, post_label_of=posts.label_of
+    )
     posts.sweep()
     write.users.settle()

@@ -1,15 +1,44 @@
 """The users that a batch speaks of: whether they exist, and their tombstones."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from graphdb.neo4j import statements
 from graphdb.neo4j.connection import Transaction
+from graphdb.neo4j.subjects import labelled_tasks
 from graphdb.neo4j.tombstones import Tombstones
 from graphdb.rules.draft import Draft
 from graphdb.rules.tombstones import NEVER
 
 MAX_CACHED_USERS = 1_000_000
+
+NODE_LABELS = ("User", "StubUser")
+"""What the node of a user is labelled: of one that exists, and of one that is only mentioned."""
+
+FIND_USERS = """
+RETURN COLLECT { UNWIND $ids AS id MATCH (u:User {user_id: id}) RETURN id },
+    COLLECT { UNWIND $ids AS id MATCH (u:StubUser {user_id: id}) RETURN id }"""
+CREATE_USERS = "UNWIND $ids AS id CREATE (:User {user_id: id})"
+CREATE_STUB_USERS = "UNWIND $ids AS id CREATE (:StubUser {user_id: id})"
+PROMOTE_USERS = "UNWIND $ids AS id MATCH (u:StubUser {user_id: id}) REMOVE u:StubUser SET u:User"
+DEMOTE_USERS = """
+UNWIND $ids AS id MATCH (u:User {user_id: id})
+REMOVE u:User, u.evidence SET u:StubUser"""
+DELETE_LONELY_STUB_USERS = """
+UNWIND $ids AS id MATCH (u:StubUser {user_id: id}) WHERE NOT EXISTS { (u)--() }
+DELETE u
+RETURN collect(id)"""
+RAISE_EVIDENCE = """
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (u:User {user_id: $ids[i]}) WHERE coalesce(u.evidence, -1) < $times[i]
+SET u.evidence = $times[i]"""
+# The newest proof of existence of users, whatever holds it.
+SELECT_EVIDENCE = """
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (u:User {user_id: $ids[i]})
+WITH i, u, COLLECT { MATCH (u)-[f:FOLLOWS]-() RETURN max(f.since) }
+    + COLLECT { MATCH (u)-[f:UNFOLLOWED]-() RETURN max(f.created) } + [u.evidence, u.time] AS times
+RETURN collect([i, reduce(newest = -1, time IN times
+    | CASE WHEN time > newest THEN time ELSE newest END)])"""
 
 
 @dataclass(slots=True)
@@ -62,7 +91,7 @@ class Users:
         unseen = set(user_ids).difference(self._existing, self._loaded)
         if not unseen:
             return
-        existing, stubs = self._tx.ask(statements.FIND_USERS, ids=list(unseen))
+        existing, stubs = self._tx.ask(FIND_USERS, ids=list(unseen))
         self._existing.update(existing)
         self._stubs.update(stubs)
         self._loaded |= unseen
@@ -80,6 +109,10 @@ class Users:
         """Whether a user is more than a stub."""
         return user_id in self._existing
 
+    def label_of(self, user_id: str) -> str:
+        """The label of the node that a user has or will have, User or StubUser."""
+        return NODE_LABELS[not self.exists(user_id)]
+
     def is_known(self, user_id: str) -> bool:
         """Whether a user has a node, be it a stub's."""
         return user_id in self._existing or user_id in self._stubs
@@ -90,21 +123,19 @@ class Users:
         if came:
             promoted = came & self._stubs
             created = came - promoted
-            self._run(statements.PROMOTE_USERS, promoted)
-            self._run(statements.CREATE_USERS, created)
+            self._run(PROMOTE_USERS, promoted)
+            self._run(CREATE_USERS, created)
             self._stubs -= promoted
             self._existing |= came
             self._draft.users |= came
             self.report_labels(promoted)
         unknown = set(mentioned).difference(self._existing, self._stubs)
-        self._run(statements.CREATE_STUB_USERS, unknown)
+        self._run(CREATE_STUB_USERS, unknown)
         self._stubs |= unknown
 
     def report_labels(self, user_ids: Collection[str]) -> None:
-        """Tell the feed of all labels of users that came or went."""
-        if user_ids:
-            found = self._tx.ask(statements.SELECT_LABELLED_TASKS["User"], ids=list(user_ids))
-            self._draft.add_labels("user", map(tuple, found))
+        """Add all labels of users that came or went to the feed."""
+        self._draft.add_labels("user", labelled_tasks(self._tx, "User", user_ids))
 
     def _run(self, statement: str, user_ids: Collection[str]) -> None:
         if user_ids:
@@ -113,9 +144,7 @@ class Users:
     def witness(self, evidence: Mapping[str, int]) -> None:
         """Remember, per user, a proof of existence that nothing else will hold."""
         if evidence:
-            self._tx.do(
-                statements.RAISE_EVIDENCE, ids=list(evidence), times=list(evidence.values())
-            )
+            self._tx.do(RAISE_EVIDENCE, ids=list(evidence), times=list(evidence.values()))
 
     def bury(self, times: Mapping[str, int]) -> None:
         """Void facts about users up to a time each, from now on."""
@@ -126,22 +155,17 @@ class Users:
     def settle(self) -> None:
         """Decide which buried users still exist; drop the nodes to which nothing refers."""
         existing = [user_id for user_id in self.buried if user_id in self._existing]
-        newest = self._tx.ask(statements.SELECT_EVIDENCE, ids=existing) if existing else []
+        newest = self._tx.ask(SELECT_EVIDENCE, ids=existing) if existing else []
         gone = [existing[i] for i, time in newest if time <= self._deleted[existing[i]]]
         if gone:
-            self._tx.do(statements.DEMOTE_USERS, ids=gone)
+            self._tx.do(DEMOTE_USERS, ids=gone)
             self._existing.difference_update(gone)
             self._stubs.update(gone)
         stubs = [user_id for user_id in self.buried if user_id in self._stubs]
         if stubs:
-            self._stubs.difference_update(
-                self._tx.ask(statements.DELETE_LONELY_STUB_USERS, ids=stubs)
-            )
+            self._stubs.difference_update(self._tx.ask(DELETE_LONELY_STUB_USERS, ids=stubs))
             self.report_stub_labels(self._stubs.intersection(gone))
 
-    def report_stub_labels(self, user_ids: Iterable[str]) -> None:
-        """Tell the feed of the labels that outlive users who went."""
-        ids = list(user_ids)
-        if ids:
-            found = self._tx.ask(statements.SELECT_LABELLED_TASKS["StubUser"], ids=ids)
-            self._draft.add_labels("user", map(tuple, found))
+    def report_stub_labels(self, user_ids: Collection[str]) -> None:
+        """Add the labels that outlive users who went to the feed."""
+        self._draft.add_labels("user", labelled_tasks(self._tx, "StubUser", user_ids))

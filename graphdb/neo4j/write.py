@@ -1,4 +1,4 @@
-"""What the parts of one write transaction share."""
+"""The state of one write transaction, which its parts have in common."""
 
 from dataclasses import dataclass
 

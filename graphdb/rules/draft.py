@@ -1,4 +1,4 @@
-"""What a commit will tell the change feed: the keys that its transaction has changed so far."""
+"""The keys that a transaction has changed so far, which its commit adds to the change feed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Draft:
     def add_follows(
         self, followers: Iterable[str], followees: Iterable[str], live: Iterable[bool]
     ) -> None:
-        """Note different follows that came, went or began anew; of a pair the last note counts."""
+        """Note different follows that came, went or began again; of a pair the last note counts."""
         self._num_follow_notes += 1
         self.followers.extend(followers)
         self.followees.extend(followees)

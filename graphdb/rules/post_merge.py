@@ -16,8 +16,9 @@ from graphdb.rules.tombstones import NEVER
 class PostMerge:
     """The posts of one transaction, and what it did to them.
 
-    `deleted_at` tells until when facts about a user are void, `hash_of` names an author who may
-    be forgotten. `voided` holds, for each post of which something may have gone, up to which time.
+    `deleted_at` gives the time until which facts about a user are void; `hash_of` stands for an
+    author who may be forgotten. `voided` holds, for each post of which something may have gone, up
+    to which time.
     """
 
     draft: Draft

@@ -161,9 +161,9 @@ class DatabaseSampler(FollowSampler):
         for fan_out in self._fan_outs:
             frontier = numbering.nodes[starts[-1] :]
             starts.append(len(numbering.nodes))
-            neighbours, places = self._hop(frontier, fan_out, int(rng.integers(2**62)))
+            neighbours, targets = self._hop(frontier, fan_out, int(rng.integers(2**62)))
             rows.append(numbering.number(neighbours))
-            cols.append(places + np.int32(starts[-2]))
+            cols.append(targets + np.int32(starts[-2]))
         num_edges = [len(each) for each in rows]
         return SampledSubgraph(
             nodes=numbering.nodes,
@@ -178,7 +178,7 @@ class DatabaseSampler(FollowSampler):
     def _hop(
         self, nodes: NDArray[np.int32], fan_out: int, seed: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Neighbours, and the places among `nodes` of those whose neighbours they are."""
+        """Neighbours, and for each the position of its target in `nodes`."""
         names = self._store().sample(
             self._ids[nodes],
             self._direction,
@@ -187,8 +187,8 @@ class DatabaseSampler(FollowSampler):
             seed=seed,
         )
         found = self._index.find([name for row in names for name in row])
-        places = np.repeat(np.arange(len(nodes), dtype=np.int32), [len(row) for row in names])
-        return found[found >= 0].astype(np.int32), places[found >= 0]
+        targets = np.repeat(np.arange(len(nodes), dtype=np.int32), [len(row) for row in names])
+        return found[found >= 0].astype(np.int32), targets[found >= 0]
 
     def _store(self) -> GraphStore:
         """The graph as this process has opened it."""

@@ -24,7 +24,7 @@ _PAGE_OF_USERS = 1_000
 def export_graph(
     store: GraphStore, folder: Path, *, progress: Progress | None = None
 ) -> dict[str, object]:
-    """Write the graph as it is now into an empty folder; return what is to be told of it."""
+    """Write the graph as it is now into an empty folder; return the metadata of its manifest."""
     # Follows before users: an edge is kept only when both its ends were there.
     user_ids, num_follows = _export_follows(store, folder)
     users = _read_users(store, user_ids, progress)

@@ -1,7 +1,7 @@
 """Folders of files that appear whole or not at all, and prove what they hold.
 
-A folder is written beside its place, synced to disk, and renamed; `manifest.json` holds the length
-and the BLAKE2b of every other file.
+A folder is written beside its final path, synced to disk, and renamed; `manifest.json` holds the
+length and the BLAKE2b of every other file.
 """
 
 import json
@@ -26,21 +26,21 @@ _BLOCK = 1 << 22
 
 
 @contextmanager
-def appearing_whole(place: Path) -> Iterator[Path]:
-    """Give a folder to fill; on success it becomes `place`, otherwise nothing is left.
+def appearing_whole(target: Path) -> Iterator[Path]:
+    """Give a folder to fill; on success it becomes `target`, otherwise nothing is left.
 
     What an interrupted writer left behind is removed first, so the caller must hold the lock of
-    all writers beside `place`.
+    all writers beside `target`.
     """
-    for leftover in place.parent.glob(f"{_PARTIAL}*"):
+    for leftover in target.parent.glob(f"{_PARTIAL}*"):
         shutil.rmtree(leftover)
-    partial = place.with_name(f"{_PARTIAL}{place.name}-{os.getpid()}")
+    partial = target.with_name(f"{_PARTIAL}{target.name}-{os.getpid()}")
     partial.mkdir()
     try:
         yield partial
         _sync(partial)
-        partial.rename(place)
-        _sync(place.parent)
+        partial.rename(target)
+        _sync(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -98,21 +98,21 @@ class IdIndex:
         """Positions (B,) of the ids; -1 where an id is not in the column."""
         keys = id_keys(ids)
         found = np.full(len(keys), -1, dtype=np.int64)
-        places = np.searchsorted(self._sorted_keys, keys)
-        inside = np.flatnonzero(places < len(self._sorted_keys))
-        rows = inside[self._sorted_keys[places[inside]] == keys[inside]]
-        positions = self._order[places[rows]]
+        ranks = np.searchsorted(self._sorted_keys, keys)
+        inside = np.flatnonzero(ranks < len(self._sorted_keys))
+        rows = inside[self._sorted_keys[ranks[inside]] == keys[inside]]
+        positions = self._order[ranks[rows]]
         names = self._column.take(positions)
         for row, position, name in zip(rows.tolist(), positions.tolist(), names, strict=True):
-            found[row] = position if name == ids[row] else self._next(int(places[row]), ids[row])
+            found[row] = position if name == ids[row] else self._next(int(ranks[row]), ids[row])
         return found
 
-    def _next(self, place: int, wanted: str) -> int:
+    def _next(self, rank: int, wanted: str) -> int:
         """The position of an id that shares its key with another one; -1 when it is absent."""
-        key = self._sorted_keys[place]
-        while place < len(self._sorted_keys) and self._sorted_keys[place] == key:
-            position = int(self._order[place])
+        key = self._sorted_keys[rank]
+        while rank < len(self._sorted_keys) and self._sorted_keys[rank] == key:
+            position = int(self._order[rank])
             if self._column[position] == wanted:
                 return position
-            place += 1
+            rank += 1
         return -1

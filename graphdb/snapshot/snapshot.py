@@ -97,38 +97,38 @@ class Snapshot:
 def take_snapshot(store: GraphStore, root: Path, *, progress: Progress | None = None) -> Snapshot:
     """Export the graph to `root/GRAPH_ID/VERSION`, or open that snapshot where it exists.
 
-    `progress` hears the number of users exported so far and of all users. One process exports at a
-    time; others wait and use its snapshot. The folder appears whole or not at all, whenever the
-    process dies. Raises GraphUnavailable when it cannot be written.
+    `progress` is called with the number of users exported so far and of all users. One process
+    exports at a time; others wait and use its snapshot. The folder appears whole or not at all,
+    whenever the process dies. Raises GraphUnavailable when it cannot be written.
     """
     folder = root / store.graph_id
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", poll_interval=0.05):
             head = store.head()
-            place = folder / str(head.version)
-            if not place.exists():
-                _export(store, head, place, progress)
+            target = folder / str(head.version)
+            if not target.exists():
+                _export(store, head, target, progress)
     except OSError as error:
         reason = error.strerror or error
         raise GraphUnavailable(
             f"cannot write a snapshot below {folder}: {reason}; check permissions and free space"
         ) from error
-    return open_snapshot(place)
+    return open_snapshot(target)
 
 
-def _export(store: GraphStore, head: Head, place: Path, progress: Progress | None) -> None:
+def _export(store: GraphStore, head: Head, target: Path, progress: Progress | None) -> None:
     started = time.perf_counter()
-    with appearing_whole(place) as partial:
-        told = export_graph(store, partial, progress=progress)
+    with appearing_whole(target) as partial:
+        metadata = export_graph(store, partial, progress=progress)
         identity = {"graph_id": store.graph_id, "version": head.version}
-        seal(partial, identity | {"commit_time": head.commit_time} | told)
+        seal(partial, identity | {"commit_time": head.commit_time} | metadata)
     logger.info(
         "snapshot of version %d: %d users, %d follows, %d posts in %.1f s",
         head.version,
-        told["num_users"],
-        told["num_follows"],
-        told["num_posts"],
+        metadata["num_users"],
+        metadata["num_follows"],
+        metadata["num_posts"],
         time.perf_counter() - started,
     )
 

@@ -5,7 +5,6 @@ from functools import partial
 
 from graphdb.facts import UserDeletion
 from graphdb.rules.follow_rows import Int64
-from graphdb.sqlite import statements
 from graphdb.sqlite.follows import follow_evidence, void_follows, void_pairs
 from graphdb.sqlite.labels import void_labels
 from graphdb.sqlite.posts import Posts, posts_of_author
@@ -15,6 +14,15 @@ FACTS_A_TRANSACTION = 10_000
 
 Piece = Callable[[Write], None]
 """Part of a large deletion, for a transaction of its own; repeating it is harmless."""
+
+VOID_PROFILE = "DELETE FROM profiles WHERE user = ? AND time <= ?"
+SELECT_VOID_MENTIONS = """
+    SELECT mentions.post, post_id, user_id
+    FROM mentions CROSS JOIN posts ON posts.key = mentions.post
+    CROSS JOIN users ON users.key = author
+    WHERE mentions.user = ? AND time <= ? LIMIT ?"""
+COUNT_MENTIONS = "SELECT count(*) FROM mentions WHERE user = ?"
+VOID_MENTION = "DELETE FROM mentions WHERE post = ? AND user = ?"
 
 
 def apply_user_deletions(write: Write, posts: Posts, deletions: Sequence[UserDeletion]) -> None:
@@ -35,7 +43,7 @@ def apply_user_deletions(write: Write, posts: Posts, deletions: Sequence[UserDel
 
 
 def _void_user(write: Write, deletion: UserDeletion, key: int) -> None:
-    write.connection.execute(statements.VOID_PROFILE, (key, deletion.time))
+    write.connection.execute(VOID_PROFILE, (key, deletion.time))
     void_labels(write, "user", key, deletion.user_id, deletion.time)
     for pairs in _void_slices(write, deletion, key):
         void_follows(write, key, pairs, deletion.time)
@@ -46,9 +54,9 @@ def _void_user(write: Write, deletion: UserDeletion, key: int) -> None:
 def _void_mentions(write: Write, key: int, time: int) -> bool:
     """Delete mentions of a user up to a time; return whether there may be more."""
     rows = write.connection.execute(
-        statements.SELECT_VOID_MENTIONS, (key, time, FACTS_A_TRANSACTION)
+        SELECT_VOID_MENTIONS, (key, time, FACTS_A_TRANSACTION)
     ).fetchall()
-    write.connection.executemany(statements.VOID_MENTION, [(post, key) for post, _, _ in rows])
+    write.connection.executemany(VOID_MENTION, [(post, key) for post, _, _ in rows])
     for _, post_id, author_id in rows:
         write.draft.add_post(post_id, author_id)
     return len(rows) == FACTS_A_TRANSACTION
@@ -96,7 +104,7 @@ def _pieces_of(write: Write, deletion: UserDeletion) -> Iterator[tuple[int, Piec
         return
     for pairs in _void_slices(write, deletion, key):
         yield len(pairs), partial(_void_pairs, deletion=deletion, key=key, pairs=pairs)
-    (num_mentions,) = write.connection.execute(statements.COUNT_MENTIONS, (key,)).fetchone()
+    (num_mentions,) = write.connection.execute(COUNT_MENTIONS, (key,)).fetchone()
     for start in range(0, num_mentions, FACTS_A_TRANSACTION):
         size = min(FACTS_A_TRANSACTION, num_mentions - start)
         yield size, partial(_void_some_mentions, deletion=deletion, key=key)

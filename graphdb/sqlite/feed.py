@@ -7,14 +7,27 @@ from typing import Any
 
 from graphdb.errors import ChangesTrimmed
 from graphdb.rules.draft import Draft
-from graphdb.sqlite import statements
 from graphdb.sqlite.connection import Database
+from graphdb.sqlite.meta import read_head
 from graphdb.store import Change, Head
 
 COMMITS_A_READ = 16
 VERSIONS_A_TRIM = 1000
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+INSERT_CHANGE = "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SELECT_OLDEST_CHANGE = "SELECT min(version) FROM changes"
+SELECT_CHANGES = "SELECT * FROM changes WHERE version > ? ORDER BY version LIMIT ?"
+# The newest version to drop: too old, or beyond the newest `max_rows` keys.
+SELECT_TRIM_VERSION = """
+    SELECT max(version) FROM (
+        SELECT version, commit_time, sum(num_keys) OVER (ORDER BY version DESC) AS num_newer
+        FROM changes
+    ) WHERE commit_time < ? OR num_newer > ?"""
+TRIM_CHANGES = """
+    DELETE FROM changes WHERE version IN (
+        SELECT version FROM changes WHERE version <= ? ORDER BY version LIMIT ?)"""
 
 
 def append_change(connection: sqlite3.Connection, draft: Draft, head: Head) -> None:
@@ -29,7 +42,7 @@ def append_change(connection: sqlite3.Connection, draft: Draft, head: Head) -> N
         sorted(draft.labels),
     )
     connection.execute(
-        statements.INSERT_CHANGE,
+        INSERT_CHANGE,
         (head.version, head.commit_time, draft.num_keys, *map(_encode, columns)),
     )
 
@@ -48,7 +61,7 @@ def _pages(database: Database, since: int) -> Iterator[Change]:
     while True:
         with database.reading() as connection:
             _check_reach(database, connection, since)
-            rows = connection.execute(statements.SELECT_CHANGES, (since, COMMITS_A_READ)).fetchall()
+            rows = connection.execute(SELECT_CHANGES, (since, COMMITS_A_READ)).fetchall()
         if not rows:
             return
         yield from map(_change, rows)
@@ -56,8 +69,8 @@ def _pages(database: Database, since: int) -> Iterator[Change]:
 
 
 def _check_reach(database: Database, connection: sqlite3.Connection, since: int) -> None:
-    head = connection.execute(statements.SELECT_HEAD).fetchone()[0]
-    oldest = connection.execute(statements.SELECT_OLDEST_CHANGE).fetchone()[0]
+    head = read_head(connection).version
+    oldest = connection.execute(SELECT_OLDEST_CHANGE).fetchone()[0]
     first = head if oldest is None else oldest - 1
     if not first <= since <= head:
         raise ChangesTrimmed(
@@ -89,14 +102,12 @@ def trim_changes(database: Database, *, older_than: int, max_rows: int) -> int:
     """Drop changes that are too old or too many; return how many versions went."""
     with database.reading() as connection:
         (newest,) = connection.execute(
-            statements.SELECT_TRIM_VERSION, (older_than, min(max_rows, 2**63 - 1))
+            SELECT_TRIM_VERSION, (older_than, min(max_rows, 2**63 - 1))
         ).fetchone()
     num_dropped = 0
     while newest is not None:
         with database.writing() as connection:
-            dropped = connection.execute(
-                statements.TRIM_CHANGES, (newest, VERSIONS_A_TRIM)
-            ).rowcount
+            dropped = connection.execute(TRIM_CHANGES, (newest, VERSIONS_A_TRIM)).rowcount
         if not dropped:
             break
         num_dropped += dropped

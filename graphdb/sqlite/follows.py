@@ -20,7 +20,6 @@ from graphdb.rules.follow_rows import (
 from graphdb.rules.stamps import stamp, stamps
 from graphdb.rules.tombstones import NEVER
 from graphdb.rules.void_follows import ends_that_exist, without_void
-from graphdb.sqlite import statements
 from graphdb.sqlite.json_keys import json_keys
 from graphdb.sqlite.users import Users
 from graphdb.sqlite.write import Write
@@ -29,6 +28,58 @@ MAX_RECENT_FOLLOWS = 200_000
 FOLLOWS_A_MERGE = 10_000
 
 _MAIN, _RECENT = 0, 1
+
+SELECT_STANDING_FOLLOWS = """
+    SELECT pair, stamp, tie, coalesce(created, -1), 0
+    FROM json_each(?1) AS asked CROSS JOIN follows ON pair = asked.value
+    UNION ALL
+    SELECT pair, stamp, tie, coalesce(created, -1), 1
+    FROM json_each(?1) AS asked CROSS JOIN recent_follows ON pair = asked.value"""
+WRITE_FOLLOW = "INSERT OR REPLACE INTO follows VALUES (?, ?, ?, nullif(?, -1))"
+WRITE_RECENT_FOLLOW = "INSERT OR REPLACE INTO recent_follows VALUES (?, ?, ?, nullif(?, -1))"
+INSERT_RECENT_FOLLOWER = "INSERT INTO recent_followers VALUES (?)"
+COUNT_RECENT_FOLLOWS = "SELECT count(*) FROM recent_follows"
+MERGE_LEVELS = {
+    recent: (
+        f"SELECT pair FROM {recent} ORDER BY pair LIMIT 1 OFFSET ?",
+        f"INSERT INTO {level} SELECT * FROM {recent} WHERE pair <= ? ORDER BY pair",
+        f"DELETE FROM {recent} WHERE pair <= ?",
+    )
+    for recent, level in (("recent_follows", "follows"), ("recent_followers", "followers"))
+}
+DELETE_FOLLOW = (
+    "DELETE FROM follows WHERE pair = ?",
+    "DELETE FROM recent_follows WHERE pair = ?",
+)
+DELETE_FOLLOWER = (
+    "DELETE FROM followers WHERE pair = ?",
+    "DELETE FROM recent_followers WHERE pair = ?",
+)
+SELECT_FOLLOWEE_PAIRS = """
+    SELECT pair FROM follows WHERE pair BETWEEN ?1 AND ?2 UNION ALL
+    SELECT pair FROM recent_follows WHERE pair BETWEEN ?1 AND ?2"""
+SELECT_FOLLOWER_PAIRS = """
+    SELECT pair FROM followers WHERE pair BETWEEN ?1 AND ?2 UNION ALL
+    SELECT pair FROM recent_followers WHERE pair BETWEEN ?1 AND ?2"""
+# Follows and unfollows with one user at either end; of the four ways back, one finds a pair.
+_FOLLOWS_AT = " UNION ALL ".join(
+    [
+        f"SELECT pair, stamp, created FROM {level} WHERE pair BETWEEN ?1 AND ?2"
+        for level in ("follows", "recent_follows")
+    ]
+    + [
+        f"""SELECT forward.pair, stamp, created
+        FROM {turned} AS turned CROSS JOIN {level} AS forward
+        ON forward.pair = ((turned.pair & 0xffffffff) << 32) | (turned.pair >> 32)
+        WHERE turned.pair BETWEEN ?1 AND ?2"""
+        for turned in ("followers", "recent_followers")
+        for level in ("follows", "recent_follows")
+    ]
+)
+SELECT_VOID_PAIRS = f"SELECT pair FROM ({_FOLLOWS_AT}) WHERE stamp <= ?3 ORDER BY pair"
+SELECT_FOLLOW_EVIDENCE = f"""
+    SELECT max(CASE WHEN stamp & 1 THEN coalesce(created, -1) ELSE stamp >> 1 END), count(*)
+    FROM ({_FOLLOWS_AT})"""
 
 
 def apply_follows(write: Write, columns: FollowColumns) -> None:
@@ -71,9 +122,7 @@ def _keys(users: Users, user_ids: list[str]) -> Int64:
 
 def _standing(connection: sqlite3.Connection, pairs: Int64) -> tuple[FollowRows, Int64]:
     """Rows of these ascending pairs (absent: stamp -1), and the level in which each stands."""
-    found = connection.execute(
-        statements.SELECT_STANDING_FOLLOWS, (json_keys(pairs.tolist()),)
-    ).fetchall()
+    found = connection.execute(SELECT_STANDING_FOLLOWS, (json_keys(pairs.tolist()),)).fetchall()
     table = np.full((len(pairs), 4), ABSENT, dtype=np.int64)
     if found:
         rows = np.array(found, dtype=np.int64)
@@ -91,12 +140,12 @@ def _write_rows(
 ) -> None:
     """Rewrite rows where they stand; new ones go to the recent level."""
     for statement, chosen in (
-        (statements.WRITE_FOLLOW, rewritten & (levels == _MAIN)),
-        (statements.WRITE_RECENT_FOLLOW, rewritten & (levels != _MAIN)),
+        (WRITE_FOLLOW, rewritten & (levels == _MAIN)),
+        (WRITE_RECENT_FOLLOW, rewritten & (levels != _MAIN)),
     ):
         connection.executemany(statement, _stored(rows.take(chosen)))
     new = np.sort(turned(rows.pairs[rewritten & (levels == ABSENT)]))
-    connection.executemany(statements.INSERT_RECENT_FOLLOWER, zip(new.tolist(), strict=True))
+    connection.executemany(INSERT_RECENT_FOLLOWER, zip(new.tolist(), strict=True))
 
 
 def _stored(rows: FollowRows) -> Iterable[tuple[int, int, int, int]]:
@@ -122,7 +171,7 @@ def _report(write: Write, columns: FollowColumns, winners: list[int]) -> None:
 
 def merge_recent(connection: sqlite3.Connection) -> None:
     """Move one slice of recent follows, in the order of their pairs, to the main level."""
-    for bound, insert, delete in statements.MERGE_LEVELS.values():
+    for bound, insert, delete in MERGE_LEVELS.values():
         row = connection.execute(bound, (FOLLOWS_A_MERGE - 1,)).fetchone()
         last = row[0] if row else 2**63 - 1
         connection.execute(insert, (last,))
@@ -131,18 +180,18 @@ def merge_recent(connection: sqlite3.Connection) -> None:
 
 def count_recent(connection: sqlite3.Connection) -> int:
     """Rows that wait in the recent level."""
-    count: int = connection.execute(statements.COUNT_RECENT_FOLLOWS).fetchone()[0]
+    count: int = connection.execute(COUNT_RECENT_FOLLOWS).fetchone()[0]
     return count
 
 
 def pairs_from(connection: sqlite3.Connection, key: int) -> Int64:
     """Pairs, live or not, whose follower is one user, ascending."""
-    return _pairs_in_range(connection, statements.SELECT_FOLLOWEE_PAIRS, key)
+    return _pairs_in_range(connection, SELECT_FOLLOWEE_PAIRS, key)
 
 
 def pairs_to(connection: sqlite3.Connection, key: int) -> Int64:
     """Pairs, live or not, whose followee is one user, ascending."""
-    return turned(_pairs_in_range(connection, statements.SELECT_FOLLOWER_PAIRS, key))
+    return turned(_pairs_in_range(connection, SELECT_FOLLOWER_PAIRS, key))
 
 
 def _pairs_in_range(connection: sqlite3.Connection, statement: str, key: int) -> Int64:
@@ -163,9 +212,7 @@ def live_among(connection: sqlite3.Connection, pairs: Int64) -> Int64:
 
 def void_pairs(connection: sqlite3.Connection, key: int, time: int) -> Int64:
     """Pairs with one user at either end that a deletion of that user voids, ascending."""
-    rows = connection.execute(
-        statements.SELECT_VOID_PAIRS, (*_range(key), stamp(time, is_deletion=True))
-    )
+    rows = connection.execute(SELECT_VOID_PAIRS, (*_range(key), stamp(time, is_deletion=True)))
     return np.fromiter((pair for (pair,) in rows), np.int64)
 
 
@@ -176,9 +223,9 @@ def void_follows(write: Write, key: int, pairs: Int64, time: int) -> None:
     void = standing.take((standing.stamps >= 0) & (standing.stamps <= newest_void))
     if not len(void):
         return
-    for statement in statements.DELETE_FOLLOW:
+    for statement in DELETE_FOLLOW:
         write.connection.executemany(statement, zip(void.pairs.tolist(), strict=True))
-    for statement in statements.DELETE_FOLLOWER:
+    for statement in DELETE_FOLLOWER:
         write.connection.executemany(statement, zip(turned(void.pairs).tolist(), strict=True))
     followers, followees = void.pairs >> KEY_BITS, void.pairs & KEY_MASK
     names = write.users.names({*followers.tolist(), *followees.tolist()})
@@ -194,7 +241,5 @@ def void_follows(write: Write, key: int, pairs: Int64, time: int) -> None:
 
 def follow_evidence(connection: sqlite3.Connection, key: int) -> tuple[int, bool]:
     """The newest `follow.created` at either end of a user, and whether any row names the user."""
-    newest_created, count = connection.execute(
-        statements.SELECT_FOLLOW_EVIDENCE, _range(key)
-    ).fetchone()
+    newest_created, count = connection.execute(SELECT_FOLLOW_EVIDENCE, _range(key)).fetchone()
     return (newest_created, True) if count else (NEVER, False)

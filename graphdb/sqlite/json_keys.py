@@ -1,4 +1,8 @@
-"""Many keys as one bound value: a JSON array that `json_each` takes apart again."""
+"""Many keys as one bound value: a JSON array that `json_each` takes apart again.
+
+So a batch is one statement. `CROSS JOIN` after `json_each` fixes the order of the joins: for each
+key that is asked, one look-up by index.
+"""
 
 import json
 from collections.abc import Iterable

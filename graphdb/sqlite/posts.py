@@ -7,11 +7,39 @@ from graphdb.facts import EngagementFact, PostDeletion, PostFact
 from graphdb.rules.post_merge import PostMerge
 from graphdb.rules.post_state import UNKNOWN, Count, PostState
 from graphdb.rules.tombstones import NEVER
-from graphdb.sqlite import statements
 from graphdb.sqlite.json_keys import json_keys
 from graphdb.sqlite.labels import void_labels
 from graphdb.sqlite.users import labelled_tasks
 from graphdb.sqlite.write import Write
+
+FIND_POSTS = """
+    SELECT post_id, posts.key, user_id, author_hash, coalesce(time, -1), coalesce(tie, 0),
+        like_count, like_time, like_tie, comment_count, comment_time, comment_tie
+    FROM json_each(?) AS asked CROSS JOIN posts ON post_id = asked.value
+    LEFT JOIN users ON users.key = author"""
+SELECT_LAST_POST = "SELECT coalesce(max(key), 0) FROM posts"
+SELECT_POSTS_OF_AUTHOR = """
+    SELECT post_id FROM posts WHERE author = ?1 UNION ALL
+    SELECT post_id FROM posts WHERE author_hash = ?2"""
+INSERT_POST_STUB = "INSERT INTO posts (key, post_id, is_stub, author_hash) VALUES (?, ?, 1, ?)"
+WRITE_POST_CONTENT = """
+    UPDATE posts SET is_stub = 0, author = ?2, author_hash = NULL, time = ?3, tie = ?4,
+        image = ?5, hashtags = ?6, caption = ?7
+    WHERE key = ?1"""
+WRITE_POST_STUB = """
+    UPDATE posts SET is_stub = 1, author = NULL, author_hash = ?2, time = NULL, tie = NULL,
+        image = NULL, hashtags = NULL, caption = NULL
+    WHERE key = ?1"""
+WRITE_POST_COUNTS = """
+    UPDATE posts SET like_count = ?2, like_time = ?3, like_tie = ?4,
+        comment_count = ?5, comment_time = ?6, comment_tie = ?7
+    WHERE key = ?1"""
+DELETE_EMPTY_POST = """
+    DELETE FROM posts
+    WHERE key = ?1 AND is_stub AND like_time IS NULL AND comment_time IS NULL
+    AND NOT EXISTS (SELECT 1 FROM labels WHERE subject_kind = 'post' AND subject = ?1)"""
+DELETE_MENTIONS = "DELETE FROM mentions WHERE post = ?"
+INSERT_MENTION = "INSERT INTO mentions VALUES (?, ?)"
 
 
 class Posts:
@@ -32,7 +60,7 @@ class Posts:
         if not unseen:
             return
         self._states.update((post_id, PostState(post_id=post_id)) for post_id in unseen)
-        for row in self._write.connection.execute(statements.FIND_POSTS, (json_keys(unseen),)):
+        for row in self._write.connection.execute(FIND_POSTS, (json_keys(unseen),)):
             post_id, key, author_id, author_hash, time, tie, *counts = row
             state = self._states[post_id]
             state.key, state.author_id, state.author_hash = key, author_id, author_hash
@@ -92,7 +120,7 @@ class Posts:
         self._insert([state for state in states if state.key is None and state.needs_row])
         self._write_content([state for state in states if state.content_changed and state.key])
         self._write.connection.executemany(
-            statements.WRITE_POST_COUNTS,
+            WRITE_POST_COUNTS,
             [
                 (state.key, *_stored(state.likes), *_stored(state.comments))
                 for state in states
@@ -110,19 +138,19 @@ class Posts:
         if not states:
             return
         connection = self._write.connection
-        (last,) = connection.execute(statements.SELECT_LAST_POST).fetchone()
+        (last,) = connection.execute(SELECT_LAST_POST).fetchone()
         for key, state in enumerate(states, last + 1):
             state.key = key
         connection.executemany(
-            statements.INSERT_POST_STUB,
+            INSERT_POST_STUB,
             [(state.key, state.post_id, state.author_hash) for state in states],
         )
 
     def _write_content(self, states: list[PostState]) -> None:
         connection = self._write.connection
-        connection.executemany(statements.DELETE_MENTIONS, [(state.key,) for state in states])
+        connection.executemany(DELETE_MENTIONS, [(state.key,) for state in states])
         connection.executemany(
-            statements.WRITE_POST_STUB,
+            WRITE_POST_STUB,
             [(state.key, state.author_hash) for state in states if not state.is_live],
         )
         facts = [(state.key, state.new_content) for state in states if state.new_content]
@@ -130,11 +158,11 @@ class Posts:
         mentions = [(key, self._merge.standing_mentions(fact)) for key, fact in facts]
         users.admit(existing=(), mentioned={name for _, names in mentions for name in names})
         connection.executemany(
-            statements.INSERT_MENTION,
+            INSERT_MENTION,
             [(key, users.keys[name]) for key, names in mentions for name in names],
         )
         connection.executemany(
-            statements.WRITE_POST_CONTENT,
+            WRITE_POST_CONTENT,
             [
                 (
                     key,
@@ -158,7 +186,7 @@ class Posts:
     def sweep(self) -> None:
         """Delete the rows of posts of which nothing stands any more."""
         self._write.connection.executemany(
-            statements.DELETE_EMPTY_POST,
+            DELETE_EMPTY_POST,
             [(self._states[post_id].key,) for post_id in self._merge.voided],
         )
 
@@ -167,7 +195,7 @@ def posts_of_author(write: Write, user_id: str) -> list[str]:
     """Posts known to be a user's: those whose content stands, and stubs."""
     key = write.users.keys.get(user_id, NEVER)
     rows = write.connection.execute(
-        statements.SELECT_POSTS_OF_AUTHOR, (key, write.tombstones.hash_of(user_id))
+        SELECT_POSTS_OF_AUTHOR, (key, write.tombstones.hash_of(user_id))
     )
     return [post_id for (post_id,) in rows.fetchall()]
 

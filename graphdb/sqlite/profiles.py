@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 from graphdb.facts import ProfileFact
 from graphdb.rules.newest import newest_profiles, profile_order
-from graphdb.sqlite import statements
 from graphdb.sqlite.json_keys import json_keys
 from graphdb.sqlite.write import Write
+
+SELECT_PROFILE_ORDERS = """
+    SELECT user, time, tie FROM json_each(?) AS asked CROSS JOIN profiles ON user = asked.value"""
+WRITE_PROFILE = "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def apply_profiles(write: Write, facts: Sequence[ProfileFact]) -> None:
@@ -17,11 +20,11 @@ def apply_profiles(write: Write, facts: Sequence[ProfileFact]) -> None:
     users.admit(existing=newest.keys())
     keys = {users.keys[user_id]: fact for user_id, fact in newest.items()}
     for key, time, tie in write.connection.execute(
-        statements.SELECT_PROFILE_ORDERS, (json_keys(sorted(keys)),)
+        SELECT_PROFILE_ORDERS, (json_keys(sorted(keys)),)
     ).fetchall():
         if profile_order(keys[key]) <= (time, tie):
             del keys[key]
-    write.connection.executemany(statements.WRITE_PROFILE, map(_row, keys, keys.values()))
+    write.connection.executemany(WRITE_PROFILE, map(_row, keys, keys.values()))
     write.draft.users.update(fact.user_id for fact in keys.values())
     write.num_applied += len(keys)
 

@@ -10,28 +10,84 @@ import numpy as np
 from graphdb.digest import StateDigest, json_id
 from graphdb.facts import SubjectKind
 from graphdb.rules.follow_rows import KEY_BITS, KEY_MASK, Int64, turned
-from graphdb.sqlite import statements
 from graphdb.sqlite.follows import live_among, pairs_from, pairs_to
 from graphdb.sqlite.json_keys import json_keys
+from graphdb.sqlite.users import FIND_USERS, SELECT_USER_NAMES
 from graphdb.store import Direction, Follows, GraphCounts, Label, Post, Profile
 
 _PAIR_AND_SINCE = np.dtype([("pair", np.int64), ("since", np.int64)])
 
+SELECT_LIVE_FOLLOWS = """
+    SELECT pair, stamp >> 1 FROM follows WHERE NOT stamp & 1 UNION ALL
+    SELECT pair, stamp >> 1 FROM recent_follows WHERE NOT stamp & 1"""
+SELECT_EXISTING_USERS = "SELECT key, user_id FROM users WHERE NOT is_stub ORDER BY user_id"
+PAGE_USERS = """
+    SELECT user_id FROM users WHERE NOT is_stub AND (?1 IS NULL OR user_id > ?1)
+    ORDER BY user_id LIMIT ?2"""
+COUNT_USERS = "SELECT count(*) FROM users WHERE NOT is_stub"
+COUNT_POSTS = "SELECT count(*) FROM posts WHERE NOT is_stub"
+_PROFILE = """user_id, time, username, full_name, biography, follower_count, following_count,
+        post_count, is_verified, created_at"""
+SELECT_PROFILES = f"""
+    SELECT {_PROFILE}
+    FROM json_each(?) AS asked CROSS JOIN users ON user_id = asked.value AND NOT is_stub
+    LEFT JOIN profiles ON user = users.key ORDER BY asked.key"""
+SELECT_ALL_PROFILES = f"""
+    SELECT {_PROFILE} FROM users LEFT JOIN profiles ON user = users.key WHERE NOT is_stub"""
+_POST = """post_id, author.user_id, time, caption, image, hashtags,
+        (SELECT json_group_array(mentioned.user_id)
+         FROM mentions CROSS JOIN users AS mentioned ON mentioned.key = mentions.user
+         WHERE mentions.post = posts.key),
+        like_count, comment_count"""
+SELECT_POSTS = f"""
+    SELECT {_POST}
+    FROM json_each(?) AS asked CROSS JOIN posts ON post_id = asked.value AND NOT posts.is_stub
+    CROSS JOIN users AS author ON author.key = posts.author ORDER BY asked.key"""
+SELECT_POSTS_OF = f"""
+    SELECT {_POST}
+    FROM json_each(?) AS asked CROSS JOIN users AS author ON author.user_id = asked.value
+    CROSS JOIN posts ON posts.author = author.key
+    ORDER BY asked.key, time DESC, post_id"""
+SELECT_ALL_POSTS = f"""
+    SELECT {_POST} FROM posts CROSS JOIN users AS author ON author.key = posts.author
+    WHERE NOT posts.is_stub"""
+_LABEL_OF = {
+    "user": ("users", "user_id"),
+    "post": ("posts", "post_id"),
+}
+SELECT_LABELS = {
+    kind: f"""
+    SELECT '{kind}', {identity}, task, annotator, labels, stamp >> 1
+    FROM labels CROSS JOIN {table} ON {table}.key = subject AND NOT is_stub
+    WHERE subject_kind = '{kind}' AND NOT stamp & 1 AND (?1 IS NULL OR task = ?1)
+    ORDER BY {identity}, task, annotator"""
+    for kind, (table, identity) in _LABEL_OF.items()
+}
+SELECT_LABELS_OF = {
+    kind: f"""
+    SELECT '{kind}', {identity}, task, annotator, labels, stamp >> 1
+    FROM {table} CROSS JOIN labels ON subject_kind = '{kind}' AND subject = {table}.key
+    WHERE {identity} IN (SELECT value FROM json_each(?2)) AND NOT is_stub
+        AND NOT stamp & 1 AND (?1 IS NULL OR task = ?1)
+    ORDER BY {identity}, task, annotator"""
+    for kind, (table, identity) in _LABEL_OF.items()
+}
+
 
 def read_profiles(connection: sqlite3.Connection, user_ids: Sequence[str]) -> list[Profile]:
     """Those of the users that exist, in the order asked."""
-    rows = connection.execute(statements.SELECT_PROFILES, (json_keys(user_ids),))
+    rows = connection.execute(SELECT_PROFILES, (json_keys(user_ids),))
     return list(map(_profile, rows))
 
 
 def read_posts(connection: sqlite3.Connection, post_ids: Sequence[str]) -> list[Post]:
     """Those of the posts that are live, in the order asked."""
-    return list(map(_post, connection.execute(statements.SELECT_POSTS, (json_keys(post_ids),))))
+    return list(map(_post, connection.execute(SELECT_POSTS, (json_keys(post_ids),))))
 
 
 def read_posts_of(connection: sqlite3.Connection, user_ids: Sequence[str]) -> list[Post]:
     """Live posts of users in the order asked, newest first."""
-    return list(map(_post, connection.execute(statements.SELECT_POSTS_OF, (json_keys(user_ids),))))
+    return list(map(_post, connection.execute(SELECT_POSTS_OF, (json_keys(user_ids),))))
 
 
 def read_labels(
@@ -42,24 +98,22 @@ def read_labels(
 ) -> Iterator[Label]:
     """Standing labels in ascending order of (subject, task, annotator)."""
     if subject_ids is None:
-        rows = connection.execute(statements.SELECT_LABELS[subject_kind], (task,))
+        rows = connection.execute(SELECT_LABELS[subject_kind], (task,))
     else:
-        rows = connection.execute(
-            statements.SELECT_LABELS_OF[subject_kind], (task, json_keys(subject_ids))
-        )
+        rows = connection.execute(SELECT_LABELS_OF[subject_kind], (task, json_keys(subject_ids)))
     return map(_label, rows)
 
 
 def page_user_ids(connection: sqlite3.Connection, after: str | None, limit: int) -> list[str]:
     """A page of existing users in ascending order of the id's UTF-8 bytes."""
-    return [user_id for (user_id,) in connection.execute(statements.PAGE_USERS, (after, limit))]
+    return [user_id for (user_id,) in connection.execute(PAGE_USERS, (after, limit))]
 
 
 def read_counts(connection: sqlite3.Connection) -> GraphCounts:
     """Sizes of the graph."""
     pairs = _live_follows(connection)["pair"]
-    num_users = connection.execute(statements.COUNT_USERS).fetchone()[0]
-    num_posts = connection.execute(statements.COUNT_POSTS).fetchone()[0]
+    num_users = connection.execute(COUNT_USERS).fetchone()[0]
+    num_posts = connection.execute(COUNT_POSTS).fetchone()[0]
     both = np.intersect1d(pairs, turned(pairs), assume_unique=True)
     return GraphCounts(
         users=num_users, posts=num_posts, follows=len(pairs), mutual_follows=len(both) // 2
@@ -68,7 +122,7 @@ def read_counts(connection: sqlite3.Connection) -> GraphCounts:
 
 def read_follows(connection: sqlite3.Connection) -> Follows:
     """All live follows, ascending by (follower, followee), ends as indices of existing users."""
-    users = connection.execute(statements.SELECT_EXISTING_USERS).fetchall()
+    users = connection.execute(SELECT_EXISTING_USERS).fetchall()
     keys = np.array([key for key, _ in users], dtype=np.int64)
     index_of_key = np.full(int(keys.max(initial=0)) + 1, -1, dtype=np.int64)
     index_of_key[keys] = np.arange(len(keys))
@@ -85,18 +139,18 @@ def read_follows(connection: sqlite3.Connection) -> Follows:
 
 
 def _live_follows(connection: sqlite3.Connection) -> np.ndarray[Any, np.dtype[np.void]]:
-    return np.fromiter(connection.execute(statements.SELECT_LIVE_FOLLOWS), dtype=_PAIR_AND_SINCE)
+    return np.fromiter(connection.execute(SELECT_LIVE_FOLLOWS), dtype=_PAIR_AND_SINCE)
 
 
 def read_neighbours(
     connection: sqlite3.Connection, user_id: str, direction: Direction
 ) -> list[str]:
     """Users at the other end of the live follows of one user, ascending."""
-    found = connection.execute(statements.FIND_USERS, (json_keys([user_id]),)).fetchone()
+    found = connection.execute(FIND_USERS, (json_keys([user_id]),)).fetchone()
     if found is None:
         return []
     others = _other_ends(connection, found[1], direction)
-    names = connection.execute(statements.SELECT_USER_NAMES, (json_keys(others.tolist()),))
+    names = connection.execute(SELECT_USER_NAMES, (json_keys(others.tolist()),))
     return sorted(name for _, name in names)
 
 
@@ -114,8 +168,8 @@ def _other_ends(connection: sqlite3.Connection, key: int, direction: Direction) 
 def state_digest(connection: sqlite3.Connection) -> str:
     """The digest of the whole state, streamed."""
     digest = StateDigest()
-    digest.add_profiles(map(_profile, connection.execute(statements.SELECT_ALL_PROFILES)))
-    digest.add_posts(map(_post, connection.execute(statements.SELECT_ALL_POSTS)))
+    digest.add_profiles(map(_profile, connection.execute(SELECT_ALL_PROFILES)))
+    digest.add_posts(map(_post, connection.execute(SELECT_ALL_POSTS)))
     digest.add_follows(_follow_items(connection))
     digest.add_labels(read_labels(connection, "user"))
     digest.add_labels(read_labels(connection, "post"))
@@ -123,9 +177,9 @@ def state_digest(connection: sqlite3.Connection) -> str:
 
 
 def _follow_items(connection: sqlite3.Connection) -> Iterable[tuple[str, str, int]]:
-    users = connection.execute(statements.SELECT_EXISTING_USERS)
+    users = connection.execute(SELECT_EXISTING_USERS)
     names = {key: json_id(user_id) for key, user_id in users}
-    for pair, since in connection.execute(statements.SELECT_LIVE_FOLLOWS):
+    for pair, since in connection.execute(SELECT_LIVE_FOLLOWS):
         yield names[pair >> KEY_BITS], names[pair & KEY_MASK], since
 
 

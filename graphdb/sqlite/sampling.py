@@ -13,14 +13,26 @@ from numpy.typing import NDArray
 
 from graphdb.folds import fold
 from graphdb.rules.follow_rows import KEY_BITS, KEY_MASK, Int64, turned
-from graphdb.sampling.neighbours import ALL
-from graphdb.sqlite import statements
+from graphdb.sampling.one_hop import ALL
 from graphdb.sqlite.follows import live_among, pairs_from, pairs_to
 from graphdb.sqlite.json_keys import json_keys
+from graphdb.sqlite.users import FIND_USERS, SELECT_USER_NAMES
 from graphdb.store import Relation
 
 SPARE_NAMES = 8
 """Read beyond twice the fan-out, since some may be of a fold that is left out."""
+
+SELECT_MENTION_ENDS = {
+    "mentions": """
+    SELECT DISTINCT mentions.user
+    FROM posts CROSS JOIN mentions ON mentions.post = posts.key
+    CROSS JOIN users ON users.key = mentions.user AND NOT users.is_stub
+    WHERE posts.author = ?1 AND mentions.user <> ?1 ORDER BY mentions.user""",
+    "mentioned_by": """
+    SELECT DISTINCT posts.author
+    FROM mentions CROSS JOIN posts ON posts.key = mentions.post
+    WHERE mentions.user = ?1 AND posts.author <> ?1 ORDER BY posts.author""",
+}
 
 
 class Neighbourhoods:
@@ -36,9 +48,7 @@ class Neighbourhoods:
         self.connection = connection
         self.relation = relation
         self.without_folds = frozenset(without_folds)
-        rows = connection.execute(
-            statements.FIND_USERS, (json_keys(list(dict.fromkeys(user_ids))),)
-        )
+        rows = connection.execute(FIND_USERS, (json_keys(list(dict.fromkeys(user_ids))),))
         self.pairs = cache(self._pairs)
         self.keys = {user_id: key for user_id, key, is_stub in rows if not is_stub}
 
@@ -65,7 +75,7 @@ class Neighbourhoods:
         if key is None:
             return np.empty(0, dtype=np.int64)
         if self.relation in ("mentions", "mentioned_by"):
-            rows = self.connection.execute(statements.SELECT_MENTION_ENDS[self.relation], (key,))
+            rows = self.connection.execute(SELECT_MENTION_ENDS[self.relation], (key,))
             others = np.fromiter((other for (other,) in rows), np.int64)
             pairs: Int64 = (key << KEY_BITS) | others
             return pairs
@@ -84,7 +94,7 @@ class Neighbourhoods:
         own, followers, followees = self.keys[user_id], pairs >> KEY_BITS, pairs & KEY_MASK
         others = np.where(followers == own, followees, followers)
         keys = json_keys(np.unique(others).tolist())
-        names = dict(self.connection.execute(statements.SELECT_USER_NAMES, (keys,)))
+        names = dict(self.connection.execute(SELECT_USER_NAMES, (keys,)))
         out = self.without_folds if self.relation not in ("mentions", "mentioned_by") else ()
         if not out:
             return [names[other] for other in others.tolist()]
@@ -129,12 +139,11 @@ def read_degrees(
 def read_follows_among(
     connection: sqlite3.Connection, follower_ids: Sequence[str], followee_ids: Sequence[str]
 ) -> NDArray[np.int64]:
-    """(place of the follower, place of the followee) of each live follow, (F, 2)."""
-    places = {user_id: place for place, user_id in enumerate(followee_ids)}
-    asked = json_keys(list(places))
+    """(position of the follower, position of the followee) of each live follow, (F, 2)."""
+    positions = {user_id: position for position, user_id in enumerate(followee_ids)}
+    asked = json_keys(list(positions))
     columns = {
-        key: places[user_id]
-        for user_id, key, *_ in connection.execute(statements.FIND_USERS, (asked,))
+        key: positions[user_id] for user_id, key, *_ in connection.execute(FIND_USERS, (asked,))
     }
     around = Neighbourhoods(connection, follower_ids, "followees", ())
     found = [

@@ -2,21 +2,19 @@
 
 import contextlib
 import logging
-import os
 import sqlite3
 import time
-import uuid
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphdb.errors import FormatTooNew, GraphError, GraphUnavailable
+from graphdb.errors import GraphError
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
 from graphdb.rules.batches import num_facts, post_ids
 from graphdb.rules.draft import Draft
-from graphdb.sqlite import reading, sampling, statements
+from graphdb.sqlite import reading, sampling
 from graphdb.sqlite.connection import Database
 from graphdb.sqlite.deletions import (
     Piece,
@@ -33,10 +31,10 @@ from graphdb.sqlite.follows import (
     merge_recent,
 )
 from graphdb.sqlite.labels import apply_labels
+from graphdb.sqlite.meta import create_where_absent, identity, read_head, write_head
 from graphdb.sqlite.positions import check_moves, read_positions, write_positions
 from graphdb.sqlite.posts import Posts
 from graphdb.sqlite.profiles import apply_profiles
-from graphdb.sqlite.schema import FORMAT_VERSION, TABLES
 from graphdb.sqlite.tombstones import Tombstones
 from graphdb.sqlite.users import MAX_CACHED_USERS, UserCache, Users
 from graphdb.sqlite.write import Write
@@ -71,8 +69,8 @@ class SqliteGraph:
         database = Database.open(path, read_only=read_only)
         try:
             if not read_only:
-                _create_where_absent(database)
-            graph_id, tombstone_key = _identity(database)
+                create_where_absent(database)
+            graph_id, tombstone_key = identity(database)
         except BaseException:
             database.close()
             raise
@@ -141,7 +139,7 @@ class SqliteGraph:
             raise
 
     def _begin(self, connection: sqlite3.Connection, cache: UserCache) -> Write:
-        if cache.version != _head(connection).version or len(cache.keys) > MAX_CACHED_USERS:
+        if cache.version != read_head(connection).version or len(cache.keys) > MAX_CACHED_USERS:
             cache.forget()
         draft = Draft()
         tombstones = Tombstones(connection, self._tombstone_key)
@@ -154,11 +152,11 @@ class SqliteGraph:
 
     def _advance(self, write: Write) -> Head:
         """Give the transaction the next version and its row in the feed."""
-        last = _head(write.connection)
+        last = read_head(write.connection)
         now = time.time_ns() // 1000
         head = Head(version=last.version + 1, commit_time=max(now, last.commit_time + 1))
         append_change(write.connection, write.draft, head)
-        write.connection.execute(statements.UPDATE_HEAD, (head.version, head.commit_time))
+        write_head(write.connection, head)
         self._cache.version = head.version
         return head
 
@@ -175,7 +173,7 @@ class SqliteGraph:
     def head(self) -> Head:
         """The newest version."""
         with self._database.reading() as connection:
-            return _head(connection)
+            return read_head(connection)
 
     def changes(self, since: int) -> Iterator[Change]:
         """Changes of the versions above `since`, ascending; raises ChangesTrimmed."""
@@ -253,7 +251,7 @@ class SqliteGraph:
     def follows_among(
         self, follower_ids: Sequence[str], followee_ids: Sequence[str]
     ) -> NDArray[np.int64]:
-        """Live follows from any of these to any of those: places in both sequences (F, 2)."""
+        """Live follows from any of these to any of those: positions in both sequences (F, 2)."""
         with self._database.reading() as connection:
             return sampling.read_follows_among(connection, follower_ids, followee_ids)
 
@@ -267,7 +265,7 @@ class SqliteGraph:
         return self.apply(Batch(user_deletions=[UserDeletion(user_id=user_id, time=FOREVER)]))
 
     def digest(self) -> str:
-        """32 hexadecimal digits that name the state."""
+        """A hash of the content, in 32 hexadecimal digits: equal for equal states."""
         with self._database.reading() as connection:
             return reading.state_digest(connection)
 
@@ -285,44 +283,6 @@ def _apply_facts(write: Write, batch: Batch) -> None:
     posts.flush()
     apply_profiles(write, batch.profiles)
     apply_follows(write, batch.follows)
-    apply_labels(write, posts, batch.labels)
+    apply_labels(write, batch.labels, post_void_until=posts.void_until, post_key_of=posts.key)
     posts.sweep()
     settle_deleted(write)
-
-
-def _head(connection: sqlite3.Connection) -> Head:
-    version, commit_time = connection.execute(statements.SELECT_HEAD).fetchone()
-    return Head(version=version, commit_time=commit_time)
-
-
-def _create_where_absent(database: Database) -> None:
-    with database.reading() as connection:
-        if _tables(connection):
-            return
-    with database.writing() as connection:
-        if not _tables(connection):
-            for statement in TABLES.split(";\n"):
-                connection.execute(statement)
-            connection.execute(
-                statements.INSERT_META, (FORMAT_VERSION, uuid.uuid4().hex, os.urandom(32))
-            )
-
-
-def _identity(database: Database) -> tuple[str, bytes]:
-    """Graph id and tombstone key, of a file whose format this software knows."""
-    with database.reading() as connection:
-        if "meta" not in _tables(connection):
-            raise GraphUnavailable(
-                f"{database.path} is not a graph of this software; give another path"
-            )
-        format_version, graph_id, key = connection.execute(statements.SELECT_META).fetchone()
-    if format_version > FORMAT_VERSION:
-        raise FormatTooNew(
-            f"graph {database.path} has format {format_version}, this software knows "
-            f"{FORMAT_VERSION}; install a newer version"
-        )
-    return graph_id, key
-
-
-def _tables(connection: sqlite3.Connection) -> set[str]:
-    return {name for (name,) in connection.execute(statements.SELECT_TABLES)}

@@ -7,11 +7,32 @@ from dataclasses import dataclass, field
 from graphdb.facts import SubjectKind
 from graphdb.rules.draft import Draft
 from graphdb.rules.tombstones import NEVER
-from graphdb.sqlite import statements
 from graphdb.sqlite.json_keys import json_keys
 from graphdb.sqlite.tombstones import Tombstones
 
 MAX_CACHED_USERS = 1_000_000
+
+FIND_USERS = """
+    SELECT user_id, users.key, is_stub
+    FROM json_each(?) AS asked CROSS JOIN users ON user_id = asked.value"""
+SELECT_USER_NAMES = """
+    SELECT users.key, user_id
+    FROM json_each(?) AS asked CROSS JOIN users ON users.key = asked.value"""
+SELECT_LAST_USER = "SELECT coalesce(max(key), 0) FROM users"
+INSERT_USER = "INSERT INTO users (key, user_id, is_stub) VALUES (?, ?, ?)"
+PROMOTE_USER = "UPDATE users SET is_stub = 0 WHERE key = ?"
+RAISE_EVIDENCE = "UPDATE users SET evidence = ?2 WHERE key = ?1 AND evidence < ?2"
+SELECT_EVIDENCE = """
+    SELECT max(evidence, coalesce((SELECT time FROM profiles WHERE user = key), -1))
+    FROM users WHERE key = ?"""
+SET_USER_STUB = "UPDATE users SET is_stub = ? WHERE key = ?"
+DELETE_USER = """
+    DELETE FROM users WHERE key = ?1
+    AND NOT EXISTS (SELECT 1 FROM mentions WHERE user = ?1)
+    AND NOT EXISTS (SELECT 1 FROM labels WHERE subject_kind = 'user' AND subject = ?1)"""
+SELECT_LABELLED_TASKS = """
+    SELECT DISTINCT subject, task FROM json_each(?2) AS asked CROSS JOIN labels
+    ON subject_kind = ?1 AND subject = asked.value"""
 
 
 @dataclass(slots=True)
@@ -56,7 +77,7 @@ class Users:
         if not unseen:
             return
         for user_id, key, is_stub in self._connection.execute(
-            statements.FIND_USERS, (json_keys(sorted(unseen)),)
+            FIND_USERS, (json_keys(sorted(unseen)),)
         ):
             self.keys[user_id] = key
             if is_stub:
@@ -81,7 +102,7 @@ class Users:
         promoted = stubs.intersection(existing)
         if promoted:
             self._connection.executemany(
-                statements.PROMOTE_USER, [(self.keys[user_id],) for user_id in promoted]
+                PROMOTE_USER, [(self.keys[user_id],) for user_id in promoted]
             )
             stubs -= promoted
             self._report_labels(promoted)
@@ -99,19 +120,19 @@ class Users:
     def _insert(self, user_ids: set[str], *, is_stub: bool) -> None:
         if not user_ids:
             return
-        (last,) = self._connection.execute(statements.SELECT_LAST_USER).fetchone()
+        (last,) = self._connection.execute(SELECT_LAST_USER).fetchone()
         rows = [(key, user_id, is_stub) for key, user_id in enumerate(sorted(user_ids), last + 1)]
-        self._connection.executemany(statements.INSERT_USER, rows)
+        self._connection.executemany(INSERT_USER, rows)
         self.keys.update((user_id, key) for key, user_id, _ in rows)
 
     def witness(self, evidence: Iterable[tuple[int, int]]) -> None:
         """Remember (user key, time) proofs of existence that no other row will hold."""
-        self._connection.executemany(statements.RAISE_EVIDENCE, evidence)
+        self._connection.executemany(RAISE_EVIDENCE, evidence)
 
     def names(self, keys: Iterable[int]) -> dict[int, str]:
         """Ids of keys."""
         asked = json_keys(sorted(keys))
-        return dict(self._connection.execute(statements.SELECT_USER_NAMES, (asked,)).fetchall())
+        return dict(self._connection.execute(SELECT_USER_NAMES, (asked,)).fetchall())
 
     def bury(self, user_id: str, time: int) -> None:
         """Void facts about a user up to a time, from now on."""
@@ -128,19 +149,19 @@ class Users:
         key = self.keys.get(user_id)
         if key is None:
             return
-        (evidence,) = self._connection.execute(statements.SELECT_EVIDENCE, (key,)).fetchone()
+        (evidence,) = self._connection.execute(SELECT_EVIDENCE, (key,)).fetchone()
         is_stub = max(evidence, newest_follow) <= self.deleted_at(user_id)
         if is_stub and not has_follows and self._delete(key):
             del self.keys[user_id]
             self._cache.stubs.discard(user_id)
             return
-        self._connection.execute(statements.SET_USER_STUB, (is_stub, key))
+        self._connection.execute(SET_USER_STUB, (is_stub, key))
         if is_stub and user_id in self._draft.users:
             self._report_labels([user_id])
         (self._cache.stubs.add if is_stub else self._cache.stubs.discard)(user_id)
 
     def _delete(self, key: int) -> bool:
-        return self._connection.execute(statements.DELETE_USER, (key,)).rowcount > 0
+        return self._connection.execute(DELETE_USER, (key,)).rowcount > 0
 
 
 def labelled_tasks(
@@ -149,5 +170,5 @@ def labelled_tasks(
     """(subject_id, task) of all labels of subjects (key to id), withdrawn ones included."""
     if not subjects:
         return []
-    rows = connection.execute(statements.SELECT_LABELLED_TASKS, (kind, json_keys(sorted(subjects))))
+    rows = connection.execute(SELECT_LABELLED_TASKS, (kind, json_keys(sorted(subjects))))
     return [(subjects[key], task) for key, task in rows]

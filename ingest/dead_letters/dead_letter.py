@@ -18,9 +18,9 @@ MAX_PAYLOAD_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """The original bytes of an event, cut above 256 KB; then `length` and `sha256` tell the rest.
+    """The original bytes of an event, of which what exceeds 256 KB is cut off.
 
-    `length` is of the whole; `sha256` is None when nothing was cut.
+    `length` and `sha256` are of the whole; `sha256` is None when nothing was cut.
     """
 
     content: bytes
@@ -86,22 +86,22 @@ class DeadLetters(Protocol):
     """Where dead letters are kept. Several processes may append."""
 
     def append(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep letters for good before returning.
+        """Keep dead letters for good before returning.
 
-        Raises LettersUnwritable; BrokerUnreachable, after which it may be called again.
+        Raises DeadLettersUnwritable; BrokerUnreachable, after which it may be called again.
         """
 
     def read(self) -> list[DeadLetter]:
-        """The newest letter of each position, in the order in which positions were first seen."""
+        """The newest of each position, in the order in which positions were first seen."""
 
     def count(self) -> int:
         """The number of distinct positions."""
 
     def settle(self, letters: Sequence[DeadLetter]) -> None:
-        """Forget letters whose events have been sent again."""
+        """Forget dead letters whose events have been sent again."""
 
     def trim(self, older_than: int) -> int:
-        """Drop letters recorded before `older_than` (microseconds); return how many."""
+        """Drop dead letters recorded before `older_than` (microseconds); return how many."""
 
 
 def rejected(

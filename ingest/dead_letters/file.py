@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from ingest.dead_letters.dead_letter import DeadLetter, Payload
-from ingest.errors import LettersUnwritable
+from ingest.errors import DeadLettersUnwritable
 
 
 class DeadLetterFile:
@@ -32,7 +32,7 @@ class DeadLetterFile:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise LettersUnwritable(
+            raise DeadLettersUnwritable(
                 f"cannot write the dead letters to {self._path} ({error.strerror or error}): their"
                 " batch was not applied; free the disk or make it writable, and run again"
             ) from error

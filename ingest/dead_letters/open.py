@@ -11,12 +11,12 @@ KAFKA = "kafka://"
 
 
 @contextmanager
-def open_letters(
+def open_dead_letters(
     url: str | None, settings: IngestSettings, *, prepare: bool = False
 ) -> Iterator[DeadLetters]:
     """The dead letters of the events at a URL: those of Kafka are kept in Kafka.
 
-    `prepare` makes what is missing before the first letter comes.
+    `prepare` makes what is missing before the first dead letter comes.
     """
     if url is None or not url.startswith(KAFKA):
         yield DeadLetterFile(settings.dead_letters_path)
@@ -35,11 +35,11 @@ def open_letters(
 
 
 @contextmanager
-def all_letters(settings: IngestSettings) -> Iterator[list[DeadLetters]]:
+def all_dead_letters(settings: IngestSettings) -> Iterator[list[DeadLetters]]:
     """Those of files, and those of Kafka where the events come from there."""
     with ExitStack() as opened:
         urls = [None, settings.events_url] if is_kafka(settings.events_url) else [None]
-        yield [opened.enter_context(open_letters(url, settings)) for url in urls]
+        yield [opened.enter_context(open_dead_letters(url, settings)) for url in urls]
 
 
 def is_kafka(url: str | None) -> bool:

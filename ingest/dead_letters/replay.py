@@ -1,4 +1,4 @@
-"""Which dead letters belong to which source of events, and how their events are sent again."""
+"""Sending the events of dead letters again, where they are no longer rejected."""
 
 import time
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from graphdb.store import GraphStore
 from ingest.dead_letters.dead_letter import DeadLetter, DeadLetters
 from ingest.events.decoding import decode
 
-LETTERS_AT_ONCE = 10_000
+DEAD_LETTERS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What became of dead letters that were to be sent again."""
+    """The outcome of a replay of dead letters."""
 
     num_replayed: int = 0
     num_still_rejected: int = 0
@@ -44,7 +44,7 @@ class Replayable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Those letters whose events are no longer rejected, and how many there are of the others."""
+    """The dead letters whose events are no longer rejected, and the numbers of the others."""
 
     accepted: list[DeadLetter]
     num_still_rejected: int
@@ -61,7 +61,7 @@ class Judged:
 
 
 def judge(letters: Sequence[DeadLetter]) -> Judged:
-    """Judge the events of letters by the rules and the clock of this moment."""
+    """Decode the events of dead letters again, by the rules and the clock of this moment."""
     whole = [letter for letter in letters if not letter.payload.is_cut]
     decoded = decode([letter.payload.content for letter in whole], time.time_ns() // 1000)
     rejected = {index for index, _ in decoded.rejected}
@@ -72,16 +72,16 @@ def judge(letters: Sequence[DeadLetter]) -> Judged:
     )
 
 
-def replay_letters(letters: DeadLetters, graph: GraphStore) -> Replay:
-    """Send the events that are no longer rejected again, and forget their letters.
+def replay_into(letters: DeadLetters, graph: GraphStore) -> Replay:
+    """Send the events that are no longer rejected again, and forget their dead letters.
 
     They may be applied twice, which is harmless.
     """
     if isinstance(letters, Replayable):
         return letters.replay()
     judged = judge(letters.read())
-    for first in range(0, len(judged.accepted), LETTERS_AT_ONCE):
-        page = judged.accepted[first : first + LETTERS_AT_ONCE]
+    for first in range(0, len(judged.accepted), DEAD_LETTERS_AT_ONCE):
+        page = judged.accepted[first : first + DEAD_LETTERS_AT_ONCE]
         contents = [letter.payload.content for letter in page]
         graph.apply(decode(contents, time.time_ns() // 1000).batch())
         letters.settle(page)

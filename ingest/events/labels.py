@@ -59,8 +59,8 @@ class LabelDecoder:
             except EventRejected as rejection:
                 rejected.append((index, str(rejection)))
         decoded = decode(events, now)
-        places = [(indices[index], reason) for index, reason in decoded.rejected]
-        decoded.rejected = sorted([*rejected, *places])
+        of_events = [(indices[index], reason) for index, reason in decoded.rejected]
+        decoded.rejected = sorted([*rejected, *of_events])
         return decoded
 
     def event(self, line: bytes) -> bytes:

@@ -7,10 +7,10 @@ from kafka import ConsumerRebalanceListener
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc] # the client has no types
-    """Hears of partitions that come and go, in the client's own thread, and touches nothing else.
+    """Counts the assignments of partitions, called in the client's own thread, and does no more.
 
-    What comes is paused at an offset that is never read: the positions are in the graph, and who
-    polls has to take them from there first.
+    A new partition is paused at an offset that is never read: the positions are in the graph, and
+    the reader has to seek to them first.
     """
 
     def __init__(self, consumer: Any) -> None:
@@ -21,9 +21,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc] # the client 
     def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
         """See the client; what was read of them is dropped at the next assignment.
 
-        The client (3.0) forgets a join that outlasts one poll where topics or partitions were what
-        it came from: the worker would keep its place in the group and never read again. So it is
-        reminded until the join is complete.
+        The client (3.0) drops a join that outlasts one poll where a change of topics or partitions
+        caused it: the worker would stay in the group and never read again. So the join is
+        requested until it is complete, which the client has no public call for.
         """
         self._consumer._coordinator.request_rejoin()
 

@@ -1,8 +1,8 @@
 """Dead letters of Kafka: messages of one topic for each topic of events.
 
-A letter has the key and the bytes of the event, and headers that say why and from where. It stands
-in partition 0, so that letters have one order. That its event was sent again is told by a message
-without bytes that has the header `settled`.
+A dead letter has the key and the bytes of the event, and headers with the reason and the source. It
+stands in partition 0, so that dead letters have one order. A message without bytes that has the
+header `settled` records that its event was sent again.
 """
 
 import time
@@ -128,12 +128,12 @@ class KafkaDeadLetters:
             consumer.close()
 
     def _up_to(self, consumer: Any, ends: dict[Any, int]) -> Iterator[Any]:
-        heard = time.monotonic()
+        received_at = time.monotonic()
         while any(consumer.position(each, timeout_ms=ANSWER_MS) < ends[each] for each in ends):
             for messages in consumer.poll(timeout_ms=POLL_MS).values():
                 yield from messages
-                heard = time.monotonic()
-            if time.monotonic() - heard > SILENCE_SECONDS:
+                received_at = time.monotonic()
+            if time.monotonic() - received_at > SILENCE_SECONDS:
                 raise BrokerUnreachable(f"Kafka at {self._connection.servers} sends no messages")
 
 

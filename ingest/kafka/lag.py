@@ -6,7 +6,7 @@ from kafka import TopicPartition
 
 from graphdb.facts import Position
 from ingest.kafka.connection import KafkaConnection
-from ingest.kafka.topics import event_topics, find_topics, source_name, topic_of
+from ingest.kafka.topics import event_topics, find_cluster_id, find_topics, source_name, topic_of
 
 ANSWER_MS = 5_000
 
@@ -29,9 +29,9 @@ def read_lag(
         with connection.translated():
             begins = consumer.beginning_offsets(partitions, timeout_ms=ANSWER_MS)
             ends = consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
-        cluster = consumer._cluster.cluster_id  # the client does not show it
     finally:
         consumer.close()
+    cluster_id = find_cluster_id(connection)
     stored = {
         (each.source, each.partition): each.offset
         for each in positions
@@ -40,6 +40,6 @@ def read_lag(
     }
     lag = dict.fromkeys(sorted(topics), 0)
     for partition in partitions:
-        at = stored.get((source_name(cluster, partition.topic), partition.partition), 0)
+        at = stored.get((source_name(cluster_id, partition.topic), partition.partition), 0)
         lag[partition.topic] += max(0, ends[partition] - max(at, begins[partition]))
     return lag

@@ -1,4 +1,4 @@
-"""Where reading of a partition stands, and whether its log still holds that."""
+"""How far a partition has been read, and whether its log still holds that offset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +14,8 @@ NO_VALUE = "the message has no value"
 
 
 @dataclass(slots=True, kw_only=True)
-class Place:
-    """Up to where one partition has been read, and the offsets between which its log lay."""
+class PartitionCursor:
+    """How far one partition has been read, and the offsets between which its log lies."""
 
     position: Position
     stored: int | None
@@ -24,7 +24,7 @@ class Place:
     end: int
 
     def advance(self, messages: Sequence[Any]) -> Records:
-        """The next messages of the partition, behind which it stands from now on."""
+        """Move behind these messages of the partition, and return them as records."""
         position = replace(self.position, offset=messages[-1].offset + 1)
         move = PositionMove(expected=self.stored, next=position)
         self.position, self.stored = position, position.offset
@@ -43,18 +43,18 @@ class Place:
         )
 
 
-def place_at(start: Position, stored: Position | None, end: int) -> Place:
-    """The place of a partition whose log lies from `start` to `end`; raises SourceChanged."""
+def cursor_at(start: Position, stored: Position | None, end: int) -> PartitionCursor:
+    """The cursor of a partition whose log lies from `start` to `end`; raises SourceChanged."""
     if stored is None:
-        return Place(position=start, stored=None, begin=start.offset, end=end)
+        return PartitionCursor(position=start, stored=None, begin=start.offset, end=end)
     if None not in (stored.fingerprint, start.fingerprint) and (
         stored.fingerprint != start.fingerprint
     ):
-        raise made_anew(stored)
+        raise recreated(stored)
     if not start.offset <= stored.offset <= end:
         raise out_of_range(stored, start.offset, end)
     position = replace(stored, fingerprint=start.fingerprint or stored.fingerprint)
-    return Place(position=position, stored=stored.offset, begin=start.offset, end=end)
+    return PartitionCursor(position=position, stored=stored.offset, begin=start.offset, end=end)
 
 
 def out_of_range(position: Position, begin: int, end: int | None = None) -> SourceChanged:
@@ -73,12 +73,13 @@ def lost(position: Position, what: str) -> SourceChanged:
     )
 
 
-def made_anew(position: Position) -> SourceChanged:
+def recreated(position: Position) -> SourceChanged:
     """The topic is not the one that was read."""
     return SourceChanged(
-        f"topic {_topic(position)} was deleted and made anew since partition {position.partition}"
-        f" was read up to {position.offset:,}: what the old one held and was not read is lost; to"
-        " read the new one, run `mmga ingest --from earliest` (a replay is harmless)"
+        f"topic {_topic(position)} was deleted and created again since partition"
+        f" {position.partition} was read up to {position.offset:,}: what the old one held and was"
+        " not read is lost; to read the new one, run `mmga ingest --from earliest` (a replay is"
+        " harmless)"
     )
 
 

@@ -18,11 +18,12 @@ MAX_BATCH_BYTES = 16 << 20
 KIND_OF = {"user": USERS, "post": POSTS, "follow": FOLLOWS}
 KEY_FIELDS = {USERS: ("user_id",), POSTS: ("user_id", "post_id"), FOLLOWS: ("follower_id",)}
 
-Place = tuple[str, bytes | None]
+Route = tuple[str, bytes | None]
+"""The kind of topic and the key of a message."""
 
 
 class _Loose(msgspec.Struct):
-    """What tells topic and key of a line whatever else is wrong with it."""
+    """The fields that give topic and key of a line, whatever else is wrong with it."""
 
     type: str
     subject: object = None
@@ -41,8 +42,8 @@ class Published:
     refused: list[int] = field(default_factory=list)
 
 
-def route(line: bytes) -> Place | None:
-    """The kind of topic and the key of an event, valid or not; None when its type says nothing.
+def route(line: bytes) -> Route | None:
+    """The kind of topic and the key of an event, valid or not; None when its type is unknown.
 
     The key is the subject, else the user that acts, else the post.
     """
@@ -60,10 +61,10 @@ def route(line: bytes) -> Place | None:
 
 
 class Publisher:
-    """Sends the lines of files to the topics that their types name, keyed where it can be told.
+    """Sends the lines of files to the topics of their types, with a key where there is one.
 
-    A line that is no valid event is sent too, where its type can be told: it is for ingest to
-    reject. Lines whose type cannot be told go to the topic of `unreadable_to`, or are refused;
+    A line that is no valid event is sent too, where its type can be read: it is for ingest to
+    reject. Lines whose type cannot be read go to the topic of `unreadable_to`, or are refused;
     lines that are larger than a message may be are always refused.
     """
 
@@ -106,11 +107,11 @@ class Publisher:
         refused: list[int] = []
         sent: list[int] = []
         for line, offset in zip(lines, offsets, strict=True):
-            place = route(line) or self._unreadable
-            if place is None:
+            found = route(line) or self._unreadable
+            if found is None:
                 refused.append(offset)
             else:
-                self._deliveries.send(self._topics[place[0]], line, place[1])
+                self._deliveries.send(self._topics[found[0]], line, found[1])
                 sent.append(offset)
                 published.num_invalid += not _is_valid(line)
         too_large = self._deliveries.wait()

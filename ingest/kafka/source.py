@@ -14,7 +14,7 @@ from graphdb.facts import Position
 from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceMissing
 from ingest.kafka.assignment import Assignment
 from ingest.kafka.connection import KafkaConnection
-from ingest.kafka.offsets import Place, lost, made_anew, out_of_range, place_at
+from ingest.kafka.offsets import PartitionCursor, cursor_at, lost, out_of_range, recreated
 from ingest.kafka.topics import (
     Topic,
     event_topics,
@@ -82,11 +82,11 @@ class KafkaSource:
         self._waits = settings.wait
         self._poll_seconds = settings.poll_seconds
         self._assignment = Assignment(consumer)
-        self._heard = 0
+        self._seen_assignment = 0
         self._stored: dict[tuple[str, int], Position] = {}
-        self._is_placed = False
+        self._is_positioned = False
         self._is_paused = False
-        self._places: dict[Any, Place] = {}
+        self._cursors: dict[Any, PartitionCursor] = {}
         self._targets: dict[Any, int] | None = None
         self._hints: dict[Any, int] = {}
         self._hinted = self._probed = time.monotonic()
@@ -96,8 +96,8 @@ class KafkaSource:
     def seek(self, positions: Sequence[Position]) -> None:
         """See Source; `read` learns from Kafka whether they are in the log."""
         self._stored = {(each.source, each.partition): each for each in positions}
-        self._heard = self._assignment.number
-        self._is_placed = False
+        self._seen_assignment = self._assignment.number
+        self._is_positioned = False
 
     def read(self, max_events: int) -> list[Records] | None:
         """See Source."""
@@ -149,12 +149,12 @@ class KafkaSource:
     def extent(self) -> Extent:
         """See Source; in messages of this worker's partitions."""
         if self._targets is None:
-            for partition, place in self._places.items():
+            for partition, cursor in self._cursors.items():
                 with suppress(kafka_errors.IllegalStateError):  # it went meanwhile
-                    place.end = max(place.end, self._consumer.highwater(partition) or 0)
+                    cursor.end = max(cursor.end, self._consumer.highwater(partition) or 0)
         return Extent(
-            done=sum(place.position.offset - place.begin for place in self._places.values()),
-            total=sum(place.end - place.begin for place in self._places.values()),
+            done=sum(cursor.position.offset - cursor.begin for cursor in self._cursors.values()),
+            total=sum(cursor.end - cursor.begin for cursor in self._cursors.values()),
         )
 
     def warnings(self) -> list[str]:
@@ -175,8 +175,8 @@ class KafkaSource:
             time.sleep(self._poll_seconds)
             return None
         self._check_partitions()
-        if not self._is_placed:
-            self._place()
+        if not self._is_positioned:
+            self._seek_assigned()
         elif self._is_paused:
             self._resume()
         if self._is_at_target():
@@ -186,7 +186,7 @@ class KafkaSource:
         self._check_topics()
         if found:
             self._probed = time.monotonic()
-            return [self._places[partition].advance(found[partition]) for partition in found]
+            return [self._cursors[partition].advance(found[partition]) for partition in found]
         self._probe()
         return None if self._waits or self._is_at_target(asking=True) else []
 
@@ -207,45 +207,45 @@ class KafkaSource:
             self._subscribe()
 
     def _check_partitions(self) -> None:
-        if self._assignment.number != self._heard:
+        if self._assignment.number != self._seen_assignment:
             raise PartitionsMoved(f"{len(self._consumer.assignment())} partitions are ours")
 
     def _check_topics(self) -> None:
-        """Notice a topic that was deleted and made anew under this worker."""
-        for topic in {partition.topic for partition in self._places}:
+        """Notice a topic that was deleted and created again under this worker."""
+        for topic in {partition.topic for partition in self._cursors}:
             now = self._topic_id(topic)
-            places = [place for each, place in self._places.items() if each.topic == topic]
-            if now is not None and any(place.position.fingerprint != now for place in places):
-                raise made_anew(places[0].position)
+            cursors = [cursor for each, cursor in self._cursors.items() if each.topic == topic]
+            if now is not None and any(cursor.position.fingerprint != now for cursor in cursors):
+                raise recreated(cursors[0].position)
 
-    def _place(self) -> None:
+    def _seek_assigned(self) -> None:
         """Go to the stored positions of the partitions that are ours."""
         assigned = self._consumer.assignment()
         begins = self._consumer.beginning_offsets(assigned, timeout_ms=ANSWER_MS)
         ends = self._consumer.end_offsets(assigned, timeout_ms=ANSWER_MS)
         if not self._waits and self._targets is None:
             self._targets = self._consumer.end_offsets(self._all(), timeout_ms=ANSWER_MS)
-        self._places = {
-            partition: self._place_of(partition, begins[partition], ends[partition])
+        self._cursors = {
+            partition: self._cursor_of(partition, begins[partition], ends[partition])
             for partition in assigned
         }
-        for partition, place in self._places.items():
+        for partition, cursor in self._cursors.items():
             if partition not in self._consumer.assignment():
                 raise PartitionsMoved("partitions went while positions were being taken")
-            self._consumer.seek(partition, place.position.offset)
-        self._is_placed = True
+            self._consumer.seek(partition, cursor.position.offset)
+        self._is_positioned = True
         self._resume()
 
-    def _place_of(self, partition: Any, begin: int, end: int) -> Place:
+    def _cursor_of(self, partition: Any, begin: int, end: int) -> PartitionCursor:
         start = self._position(partition, begin)
-        place = place_at(start, self._stored.get((start.source, start.partition)), end)
+        cursor = cursor_at(start, self._stored.get((start.source, start.partition)), end)
         if self._targets is not None:
-            place.end = min(end, self._targets.get(partition, end))
-        return place
+            cursor.end = min(end, self._targets.get(partition, end))
+        return cursor
 
     def _resume(self) -> None:
         self._is_paused = False
-        for partition in self._places:
+        for partition in self._cursors:
             self._set_flow(self._consumer.resume, partition)
 
     def _set_flow(self, change: Any, partition: Any) -> None:
@@ -284,7 +284,7 @@ class KafkaSource:
             return out_of_range(self._position(partition, offset), begins[partition])
         if isinstance(error, kafka_errors.LogTruncationError):
             [partition, *_] = cause.divergent_offsets
-            position = self._places[partition].position
+            position = self._cursors[partition].position
             return lost(position, "its log was cut back behind what was read")
         return error
 
@@ -294,20 +294,20 @@ class KafkaSource:
         The client is asked where it stands when nothing comes: markers of transactions are passed
         without a message.
         """
-        if self._targets is None or not self._is_placed:
+        if self._targets is None or not self._is_positioned:
             return False
-        for partition, place in self._places.items():
-            offset = place.position.offset
+        for partition, cursor in self._cursors.items():
+            offset = cursor.position.offset
             if offset < self._targets.get(partition, 0) and asking:
                 offset = self._consumer.position(partition, timeout_ms=ANSWER_MS) or offset
             if offset < self._targets.get(partition, 0):
                 return False
-        return bool(self._heard)
+        return bool(self._seen_assignment)
 
     def _probe(self) -> None:
         """Nothing came: learn now and then whether there is nothing, or a broker that is gone."""
         if time.monotonic() - self._probed >= SECONDS_BETWEEN_PROBES:
-            [partition, *_] = [*self._places, *self._all()]
+            [partition, *_] = [*self._cursors, *self._all()]
             self._consumer.end_offsets([partition], timeout_ms=ANSWER_MS)
             self._probed = time.monotonic()
 

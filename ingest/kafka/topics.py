@@ -70,6 +70,13 @@ def find_topics(connection: KafkaConnection, names: Iterable[str]) -> dict[str, 
         }
 
 
+def find_cluster_id(connection: KafkaConnection) -> str:
+    """The identity of the cluster. Raises BrokerUnreachable, BrokerRefused."""
+    with connection.translated(), connection.admin() as admin:
+        cluster_id: str = admin.describe_cluster()["cluster_id"]
+    return cluster_id
+
+
 def create_topics(
     connection: KafkaConnection,
     names: Iterable[str],

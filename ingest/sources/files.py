@@ -121,7 +121,7 @@ class FilePartition:
         else:
             return
         raise SourceChanged(
-            f"{self.path} {what}; what it held since is lost to ingest: to read the file anew, run"
+            f"{self.path} {what}; what it held since is lost to ingest: to read the file again, run"
             f" `mmga ingest --events {self.path} --from earliest` (a replay is harmless)"
         )
 

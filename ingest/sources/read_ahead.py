@@ -28,7 +28,7 @@ class ReadBatch:
     decoded: Decoded
     facts: Batch
     extent: Extent
-    letters_kept: bool = False
+    dead_letters_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +176,7 @@ class ReadAhead:
                 self._ready.clear()
             if not isinstance(item, ReadBatch):
                 if self._rests and self._ready:
-                    return  # it is waiting to be heard already
+                    return  # it is waiting to be taken already
                 self._rests = True
             self._ready.append(item)
             self._changed.notify_all()

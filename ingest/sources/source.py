@@ -1,4 +1,4 @@
-"""Where events come from: the contract of a source, and how one is chosen by its URL."""
+"""Where events come from: the contract of a source."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class Source(Protocol):
         """Hold on to the partitions while nothing is read; called about once a second."""
 
     def committed(self, positions: Sequence[Position]) -> None:
-        """Hear what the graph holds now: a hint for the source's own tools, now and then."""
+        """Take note of what the graph holds now: a hint for the source's own tools."""
 
     def earliest(self) -> list[Position]:
         """The beginning of each partition."""

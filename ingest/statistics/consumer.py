@@ -35,7 +35,7 @@ PAGE_USERS = 2_000
 FROM_SCRATCH = -1
 
 Progress = Callable[[int, int], None]
-"""Hears the number of users projected so far and of all users that have to be."""
+"""Is called with the number of users projected so far and of all users that have to be."""
 
 logger = logging.getLogger(__name__)
 

@@ -52,14 +52,17 @@ def statistics_projection(
 def progress_lines(
     note: Callable[[str], None], check: Callable[[], None] = lambda: None
 ) -> Callable[[int, int], None]:
-    """Tells how many users have been projected, every few seconds; calls `check` each time."""
+    """A callback that notes every few seconds how many users have been projected.
+
+    It calls `check` each time.
+    """
     last = time.monotonic()
 
-    def hear(num_done: int, num_users: int) -> None:
+    def on_page(num_done: int, num_users: int) -> None:
         nonlocal last
         check()
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             note(f"statistics: {num_done:,} of {num_users:,} users")
 
-    return hear
+    return on_page

@@ -80,11 +80,11 @@ def write_synthetic_network(
 
 
 def _shuffled_in(lines: list[bytes], extra: list[bytes], rng: np.random.Generator) -> list[bytes]:
-    """Put extra lines anywhere, and move some of the others from their places."""
-    places = np.arange(len(lines), dtype=np.float64)
+    """Put extra lines anywhere, and move some of the others from their positions."""
+    positions = np.arange(len(lines), dtype=np.float64)
     displaced = rng.random(len(lines)) < DISPLACED
-    places[displaced] += rng.normal(0.0, len(lines) / 20, size=int(displaced.sum()))
+    positions[displaced] += rng.normal(0.0, len(lines) / 20, size=int(displaced.sum()))
     anywhere = rng.uniform(0.0, len(lines), size=len(extra))
-    order = np.argsort(np.concatenate([places, anywhere]), kind="stable")
+    order = np.argsort(np.concatenate([positions, anywhere]), kind="stable")
     everything = [*lines, *extra]
     return [everything[row] for row in order.tolist()]

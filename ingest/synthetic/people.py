@@ -29,8 +29,8 @@ class People:
 
 def draw_people(num_users: int, num_topics: int, rng: np.random.Generator) -> People:
     """Draw users, then their follows."""
-    shares = rng.dirichlet(np.full(num_topics, 8.0))
-    topic = rng.choice(num_topics, size=num_users, p=shares)
+    topic_weights = rng.dirichlet(np.full(num_topics, 8.0))
+    topic = rng.choice(num_topics, size=num_users, p=topic_weights)
     second_topic = rng.integers(num_topics, size=num_users)
     circle = topic * CIRCLES_PER_TOPIC + rng.integers(CIRCLES_PER_TOPIC, size=num_users)
     popularity = np.minimum(1.0 + rng.pareto(1.6, size=num_users), 60.0)

@@ -11,7 +11,7 @@ from benchmarks import validation
 from benchmarks.option_results import DEFAULT, Result, read, table, write
 from benchmarks.options import LITERAL, VARIANTS, Study, changed
 from benchmarks.validation import HALVES, validation_evaluator
-from graphdb.folds import CHOOSING_FOLDS
+from graphdb.folds import VALIDATION_FOLDS
 from tests.training.village import NUM_USERS, quarter, village
 from training.encoding.all_users import UserVectors
 from training.errors import ConfigInvalid
@@ -121,7 +121,7 @@ class SumEvaluator:
 
 
 def test_the_halves_are_the_validation_folds() -> None:
-    assert [*HALVES[0], *HALVES[1]] == list(CHOOSING_FOLDS)
+    assert [*HALVES[0], *HALVES[1]] == list(VALIDATION_FOLDS)
 
 
 @pytest.fixture(scope="module")

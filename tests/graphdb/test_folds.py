@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphdb.folds import CHOOSING_FOLDS, HELD_OUT_FOLDS, JUDGING_FOLDS, fold, folds_of_pairs
+from graphdb.folds import HELD_OUT_FOLDS, TEST_FOLDS, VALIDATION_FOLDS, fold, folds_of_pairs
 
 ids = st.text(min_size=1, max_size=12)
 
@@ -16,9 +16,9 @@ def test_the_fold_is_the_first_word_of_the_digest_of_the_directed_pair() -> None
     assert [fold("fan", "star"), fold("star", "fan"), fold("é", "日本")] == [46, 44, 5]
 
 
-def test_judging_and_choosing_edges_are_apart_and_both_held_out() -> None:
-    assert not set(JUDGING_FOLDS) & set(CHOOSING_FOLDS)
-    assert set(JUDGING_FOLDS) | set(CHOOSING_FOLDS) == set(HELD_OUT_FOLDS)
+def test_test_and_validation_folds_are_disjoint_and_both_held_out() -> None:
+    assert not set(TEST_FOLDS) & set(VALIDATION_FOLDS)
+    assert set(TEST_FOLDS) | set(VALIDATION_FOLDS) == set(HELD_OUT_FOLDS)
 
 
 @given(st.lists(ids, min_size=1, max_size=8, unique=True), st.data())

@@ -1,24 +1,43 @@
 """Each statement begins at an index as the server plans it, so its cost is that of its rows."""
 
+import ast
+import importlib
+import pkgutil
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
-from graphdb.neo4j import statements
+import graphdb.neo4j
 from tests.graphdb.neo4j_database import TestDatabase
 
-WHOLE = ("COUNT_NODES", "SELECT_POSITIONS", "SELECT_LABELS", "COUNTS")
+WHOLE = (
+    "schema.COUNT_NODES",
+    "positions.SELECT_POSITIONS",
+    "reading.SELECT_LABELS",
+    "reading.COUNTS",
+)
 """Statements about all nodes of a label, or all follows; the count is kept by the server."""
 
-NOT_PLANNED = ("SELECT_INDEX_NAMES", "AWAIT_INDEXES")
+NOT_PLANNED = ("schema.SELECT_INDEX_NAMES", "schema.AWAIT_INDEXES", "schema.SCHEMA")
 
 SCANS = ("AllNodesScan", "NodeByLabelScan", "UnionNodeByLabelsScan", "RelationshipTypeScan")
 
+FOLDER = Path(graphdb.neo4j.__file__).parent
+
+CLAUSE = re.compile(r"\b(MATCH|MERGE|CREATE|RETURN|UNWIND|CALL)\b")
+
 
 def all_statements() -> Iterator[tuple[str, str]]:
-    for name, value in vars(statements).items():
-        if isinstance(value, str) and name.isupper() and not name.startswith("_"):
-            yield name, value
-        elif isinstance(value, dict) and not name.startswith("_"):
-            yield from ((f"{name}[{key}]", text) for key, text in value.items())
+    """The public constants of all modules that are a statement, or a dictionary of statements."""
+    for module in pkgutil.iter_modules([str(FOLDER)]):
+        constants = vars(importlib.import_module(f"graphdb.neo4j.{module.name}"))
+        for name, value in constants.items():
+            if not name.isupper() or name.startswith("_"):
+                continue
+            if isinstance(value, str) and CLAUSE.search(value):
+                yield f"{module.name}.{name}", value
+            elif isinstance(value, dict):
+                yield from ((f"{module.name}.{name}[{key}]", text) for key, text in value.items())
 
 
 PLANNED = {
@@ -52,4 +71,27 @@ def assert_begins_at_an_index(database: TestDatabase) -> None:
 
 def test_all_statements_are_looked_at() -> None:
     assert len(PLANNED) > 60
-    assert {"WRITE_FOLLOWS[False]", "ADVANCE", "VOID_MENTIONS[StubUser]"} <= PLANNED.keys()
+    assert {
+        "follows.WRITE_FOLLOWS[False]",
+        "version.ADVANCE",
+        "deletions.VOID_MENTIONS[StubUser]",
+    } <= PLANNED.keys()
+
+
+def test_no_statement_stands_in_a_function() -> None:
+    """There it would be sent without having been planned above."""
+    for path in FOLDER.glob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and function.name != "of_subjects":
+                assert not list(statements_in(function)), (path.name, function.name)
+
+
+def statements_in(function: ast.FunctionDef) -> Iterator[str]:
+    """The texts in a function, its docstring aside, that begin as a statement does."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value.strip()
+            if text != (ast.get_docstring(function, clean=False) or "").strip() and (
+                CLAUSE.match(text)
+            ):
+                yield text

@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from graphdb.adjacency import Adjacency, graph_of_follows
-from graphdb.sampling import neighbours as sampling
-from graphdb.sampling.neighbours import ALL, SampledSubgraph, nearest_by_hash, sample_neighbours
+from graphdb.sampling import one_hop
+from graphdb.sampling.neighbours import (
+    SampledSubgraph,
+    lowest_hash_neighbours,
+    sample_neighbours,
+)
+from graphdb.sampling.one_hop import ALL, SampledHop, lowest_hash_one_hop, sample_one_hop
 from graphdb.snapshot.id_column import id_keys
 
 Edges = set[tuple[int, int]]
@@ -103,8 +108,35 @@ def test_what_is_sampled_is_sound(
     sampled = sample_neighbours(adjacency, seeds, fan_outs, rng, replace=replace)
     assert_sound(sampled, adjacency, seeds.tolist(), fan_outs, replace=replace)
     assert_sound(
-        nearest_by_hash(adjacency, seeds, fan_outs, b"salt"), adjacency, seeds.tolist(), fan_outs
+        lowest_hash_neighbours(adjacency, seeds, fan_outs, b"salt"),
+        adjacency,
+        seeds.tolist(),
+        fan_outs,
     )
+
+
+@given(graphs_and_seeds(), st.integers(-1, 6), st.integers(0, 9), st.booleans())
+def test_one_hop_is_the_first_hop_of_a_subgraph(
+    given_graph: tuple[Adjacency, NDArray[np.int64]], fan_out: int, seed: int, replace: bool
+) -> None:
+    adjacency, targets = given_graph
+    alone, first = np.random.default_rng(seed), np.random.default_rng(seed)
+    assert_same_edges(
+        sample_one_hop(adjacency, targets, fan_out, alone, replace=replace),
+        sample_neighbours(adjacency, targets, [fan_out], first, replace=replace),
+    )
+    assert alone.random() == first.random()
+    assert_same_edges(
+        lowest_hash_one_hop(adjacency, targets, fan_out, b"salt"),
+        lowest_hash_neighbours(adjacency, targets, [fan_out], b"salt"),
+    )
+
+
+def assert_same_edges(hop: SampledHop, sampled: SampledSubgraph) -> None:
+    assert hop.neighbours.tolist() == sampled.nodes[sampled.rows].tolist()
+    assert hop.targets.tolist() == sampled.cols.tolist()
+    assert sampled.edge_ids is not None
+    assert hop.edge_ids.tolist() == sampled.edge_ids.tolist()
 
 
 def slow_sample(
@@ -136,7 +168,7 @@ def test_with_a_fan_out_that_takes_all_the_fast_path_is_the_slow_path(
     nodes, edges = slow_sample(adjacency, seeds.tolist(), fan_outs, rng)
     for sampled in (
         sample_neighbours(adjacency, seeds, fan_outs, rng),
-        nearest_by_hash(adjacency, seeds, fan_outs, b""),
+        lowest_hash_neighbours(adjacency, seeds, fan_outs, b""),
     ):
         assert sorted(sampled.nodes.tolist()) == sorted(nodes)
         ends = zip(sampled.nodes[sampled.rows], sampled.nodes[sampled.cols], strict=True)
@@ -234,6 +266,10 @@ def test_wrong_arguments_are_refused() -> None:
         sample_neighbours(adjacency, np.array([2]), [1], rng)
     with pytest.raises(ValueError, match="at least 0, or -1"):
         sample_neighbours(adjacency, np.array([0]), [-2], rng)
+    with pytest.raises(ValueError, match="drop the users not found"):
+        sample_one_hop(adjacency, np.array([0, -1]), 1, rng)
+    with pytest.raises(ValueError, match="at least 0, or -1"):
+        lowest_hash_one_hop(adjacency, np.array([0]), -2, b"")
     with pytest.raises(ValueError, match="over the same nodes"):
         sample_neighbours([adjacency, adjacency_of(set(), 3)], np.array([0]), [1], rng)
 
@@ -241,11 +277,11 @@ def test_wrong_arguments_are_refused() -> None:
 # Inference
 
 
-def nearest_by_sorting(adjacency: Adjacency, node: int, count: int, salt: bytes) -> list[int]:
+def lowest_hash_by_sorting(adjacency: Adjacency, node: int, count: int, salt: bytes) -> list[int]:
     """The neighbours of a node with the smallest hashes, ascending; by plain integers."""
 
     def mixed(word: int) -> int:
-        return int(sampling._mixed(np.array([word], dtype=np.uint64))[0])
+        return int(one_hop._mixed(np.array([word], dtype=np.uint64))[0])
 
     word = int.from_bytes(blake2b(salt, digest_size=8).digest(), "little")
     keys = [int(key) for key in adjacency.user_keys]
@@ -261,21 +297,21 @@ def clumped(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return ~(words % np.uint64(3))
 
 
-@pytest.mark.parametrize("hash_function", [sampling._mixed, clumped])
+@pytest.mark.parametrize("hash_function", [one_hop._mixed, clumped])
 @pytest.mark.parametrize("max_edges_at_once", [4, 1 << 22])
-def test_the_nearest_are_those_with_the_smallest_hashes(
+def test_those_with_the_lowest_hashes_are_taken(
     monkeypatch: pytest.MonkeyPatch, hash_function: object, max_edges_at_once: int
 ) -> None:
-    monkeypatch.setattr(sampling, "_mixed", hash_function)
-    monkeypatch.setattr(sampling, "_MAX_EDGES_AT_ONCE", max_edges_at_once)
+    monkeypatch.setattr(one_hop, "_mixed", hash_function)
+    monkeypatch.setattr(one_hop, "_MAX_EDGES_AT_ONCE", max_edges_at_once)
     rng = np.random.default_rng(4)
     edges = {(int(u), int(v)) for u, v in rng.integers(0, 60, (900, 2))}
     adjacency = adjacency_of(edges | {(0, v) for v in range(1, 60)}, 60)
     for count in (1, 3, 20):
-        sampled = nearest_by_hash(adjacency, np.arange(60), [count], b"generation 1")
+        sampled = lowest_hash_neighbours(adjacency, np.arange(60), [count], b"generation 1")
         for node in range(60):
             taken = sampled.nodes[sampled.rows[sampled.cols == node]].tolist()
-            assert taken == nearest_by_sorting(adjacency, node, count, b"generation 1")
+            assert taken == lowest_hash_by_sorting(adjacency, node, count, b"generation 1")
 
 
 def named_graph(names: list[str], edges: set[tuple[str, str]]) -> Adjacency:
@@ -287,14 +323,14 @@ def named_graph(names: list[str], edges: set[tuple[str, str]]) -> Adjacency:
 def taken_by_name(
     names: list[str], edges: set[tuple[str, str]], salt: bytes
 ) -> dict[str, set[str]]:
-    sampled = nearest_by_hash(named_graph(names, edges), np.arange(len(names)), [4], salt)
+    sampled = lowest_hash_neighbours(named_graph(names, edges), np.arange(len(names)), [4], salt)
     taken: dict[str, set[str]] = {name: set() for name in names}
     for row, col in zip(sampled.rows, sampled.cols, strict=True):
         taken[names[sampled.nodes[col]]].add(names[sampled.nodes[row]])
     return taken
 
 
-def test_the_nearest_stay_when_others_come() -> None:
+def test_those_with_the_lowest_hashes_stay_when_others_come() -> None:
     rng = np.random.default_rng(5)
     names = sorted(f"user {number}" for number in range(40))
     pairs = rng.integers(0, 40, (500, 2)).tolist()

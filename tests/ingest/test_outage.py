@@ -67,7 +67,7 @@ class Outages(GraphOracle):
         return commit
 
 
-class LettersAway(DeadLetterFile):
+class DeadLettersAway(DeadLetterFile):
     """Dead letters whose broker is away at first."""
 
     appends = 0
@@ -85,7 +85,7 @@ def made(folder: Path, graph: GraphOracle, told: Told, project: Project) -> Inge
     pipeline = Pipeline(
         FileSource(events, wait_seconds=0.01),
         graph,
-        LettersAway(folder / "dead_letters.jsonl"),
+        DeadLettersAway(folder / "dead_letters.jsonl"),
         batch_size=2,
     )
     settings = IngestSettings(home=folder, statistics_interval_seconds=0.05)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featurestore.heads import Head
 from graphdb.adjacency import SnapshotGraph
-from graphdb.folds import CHOOSING_FOLDS, HELD_OUT_FOLDS, JUDGING_FOLDS
+from graphdb.folds import HELD_OUT_FOLDS, TEST_FOLDS, VALIDATION_FOLDS
 from graphdb.pair_counts import pair_counts
 from graphdb.snapshot.snapshot import Snapshot
 from training.errors import EvaluationImpossible
@@ -222,8 +222,8 @@ def prepare_evaluator(snapshot: Snapshot, texts: UserTexts, *, seed: int) -> Eva
     test_pairs, validation_pairs = (
         link_pairs(universe, folds, content_seed(graph, seed, purpose), num_negatives=num_negatives)
         for folds, purpose, num_negatives in (
-            (JUDGING_FOLDS, "judging", NUM_NEGATIVES),
-            (CHOOSING_FOLDS, "choosing", NUM_VALIDATION_NEGATIVES),
+            (TEST_FOLDS, "judging", NUM_NEGATIVES),
+            (VALIDATION_FOLDS, "choosing", NUM_VALIDATION_NEGATIVES),
         )
     )
     test, validation = counted(training, test_pairs), counted(training, validation_pairs)

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from graphdb.adjacency import Adjacency
 from graphdb.errors import ChangesTrimmed
 from graphdb.folds import HELD_OUT_FOLDS
-from graphdb.sampling.neighbours import ALL, nearest_by_hash
+from graphdb.sampling.one_hop import ALL, lowest_hash_one_hop
 from graphdb.store import Change, GraphStore, Relation
 from training.errors import NothingToTrain
 from training.sampling.config import Edges
 from training.sampling.edge_proposals import FollowSlots
 from training.sampling.negatives import NegativeFilter
-from training.sampling.retries import patiently
+from training.sampling.retries import retry
 from training.sampling.snapshot_source import GraphOfUsers
 from training.sampling.source import Drawn, GraphVersions, Pairs
 
@@ -129,7 +129,7 @@ class DatabaseSource:
     def catch_up(self) -> None:
         """Read what was committed since the last time: new follows are new slots."""
         with self._turn:
-            patiently(self._read_changes)
+            retry(self._read_changes)
             if self._first is None:
                 self._first = self._read_to
 
@@ -190,7 +190,7 @@ class DatabaseSource:
         """Of so many proposals those that became edges."""
         proposed, slots = self._slots.propose(count, rng)
         users, places = np.unique(proposed, return_inverse=True)
-        degrees = patiently(
+        degrees = retry(
             lambda: self._store.degrees(
                 self._ids[users], self._relations[0], without_folds=self._folds
             )
@@ -224,7 +224,7 @@ class DatabaseSource:
         """Whether each pair (follower, followee) is a live follow, of any fold."""
         u, u_places = np.unique(rows, return_inverse=True)
         v, v_places = np.unique(columns, return_inverse=True)
-        pairs = patiently(lambda: self._store.follows_among(self._ids[u], self._ids[v]))
+        pairs = retry(lambda: self._store.follows_among(self._ids[u], self._ids[v]))
         found: NDArray[np.bool_] = np.isin(
             u_places * len(v) + v_places, pairs[:, 0] * len(v) + pairs[:, 1]
         )
@@ -264,8 +264,8 @@ class DatabaseSource:
             folds=np.empty(0, np.uint8),
             user_keys=self._pinned.user_keys[users],
         )
-        sample = nearest_by_hash(rows, own, (fan_out,), salt)
-        return users[sample.nodes[sample.rows]], sample.cols.astype(np.int64)
+        hop = lowest_hash_one_hop(rows, own, fan_out, salt)
+        return users[hop.neighbours], hop.targets.astype(np.int64)
 
     def _drawn(
         self,
@@ -275,7 +275,7 @@ class DatabaseSource:
         rng: np.random.Generator,
     ) -> Drawn:
         seed = int(rng.integers(2**62))
-        names = patiently(
+        names = retry(
             lambda: self._store.sample(
                 self._ids[targets], relation, fan_out, without_folds=self._folds, seed=seed
             )

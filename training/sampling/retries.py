@@ -1,9 +1,17 @@
-"""Waiting for a database that is restarted."""
+"""Retries while a database is restarted."""
 
 import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_before_delay,
+    wait_exponential,
+)
 
 from graphdb.errors import GraphUnreachable
 
@@ -15,24 +23,23 @@ Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
 
 
-def patiently(
-    ask: Callable[[], Answer],
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> Answer:
-    """What `ask` answers, asked again while the database does not answer.
+def retry(ask: Callable[[], Answer], *, sleep: Callable[[float], None] = time.sleep) -> Answer:
+    """What `ask` answers, called again while the database does not answer.
 
     Raises GraphUnreachable after PATIENCE_SECONDS of that.
     """
-    until, pause = clock() + PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            return ask()
-        except GraphUnreachable as error:
-            if clock() + pause > until:
-                raise
-            if pause == FIRST_PAUSE_SECONDS:
-                logger.warning("waiting for the graph, up to %.0f s: %s", PATIENCE_SECONDS, error)
-        sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+    retrying = Retrying(
+        retry=retry_if_exception_type(GraphUnreachable),
+        wait=wait_exponential(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
+        stop=stop_before_delay(PATIENCE_SECONDS),
+        before_sleep=_log_first,
+        sleep=sleep,
+        reraise=True,
+    )
+    return retrying(ask)
+
+
+def _log_first(state: RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome is not None:
+        error = state.outcome.exception()
+        logger.warning("waiting for the graph, up to %.0f s: %s", PATIENCE_SECONDS, error)

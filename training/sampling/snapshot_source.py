@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from graphdb.adjacency import Adjacency, SnapshotGraph, rows_of_pairs
 from graphdb.folds import HELD_OUT_FOLDS
-from graphdb.sampling.neighbours import nearest_by_hash, sample_neighbours
+from graphdb.sampling.one_hop import lowest_hash_one_hop, sample_one_hop
 from graphdb.snapshot.id_column import IdColumn
 from training.sampling.config import Edges
 from training.sampling.negatives import NegativeFilter
@@ -108,15 +108,15 @@ class SnapshotSource:
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, rng: np.random.Generator
     ) -> Drawn:
         """Up to `fan_out` neighbours of each target, uniform without replacement."""
-        sample = sample_neighbours(self.relations[relation], targets_R, (fan_out,), rng)
-        return sample.nodes[sample.rows].astype(np.int64), sample.cols.astype(np.int64)
+        hop = sample_one_hop(self.relations[relation], targets_R, fan_out, rng)
+        return hop.neighbours.astype(np.int64), hop.targets.astype(np.int64)
 
     def nearest(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
         """The neighbours with the least hashes."""
-        sample = nearest_by_hash(self.relations[relation], targets_R, (fan_out,), salt)
-        return sample.nodes[sample.rows].astype(np.int64), sample.cols.astype(np.int64)
+        hop = lowest_hash_one_hop(self.relations[relation], targets_R, fan_out, salt)
+        return hop.neighbours.astype(np.int64), hop.targets.astype(np.int64)
 
 
 def follow_relations(graph: SnapshotGraph, *, directed: bool) -> tuple[Adjacency, ...]:

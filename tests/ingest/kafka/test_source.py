@@ -150,7 +150,7 @@ def test_what_a_transaction_has_taken_back_is_not_read(stream: Stream, run: Run)
     assert document(run, "status")["graph"]["follows"] == 5
 
 
-def test_a_topic_that_was_made_anew_is_an_error_and_from_earliest_goes_on(
+def test_a_topic_that_was_created_again_is_an_error_and_from_earliest_goes_on(
     stream: Stream, run: Run
 ) -> None:
     stream.create("users", "posts", "follows", partitions=2)
@@ -162,7 +162,7 @@ def test_a_topic_that_was_made_anew_is_an_error_and_from_earliest_goes_on(
     stream.send(follow_lines(30, first=10))
     outcome = run("ingest", "--no-statistics")
     assert outcome.status == 1
-    assert f"topic {stream.topic()} was deleted and made anew" in outcome.err
+    assert f"topic {stream.topic()} was deleted and created again" in outcome.err
     assert "`mmga ingest --from earliest`" in outcome.err
     assert totals(run, "--from", "earliest")["events"] == 30
     assert document(run, "status")["graph"]["follows"] == 40

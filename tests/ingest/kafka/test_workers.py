@@ -112,7 +112,7 @@ def refreshed(stream: Stream) -> bool:
     return False
 
 
-def test_a_topic_that_is_made_anew_under_a_worker_ends_it(
+def test_a_topic_that_is_created_again_under_a_worker_ends_it(
     stream: Stream, start: Start, run: Run, tmp_path: Path
 ) -> None:
     stream.create("users", "posts", "follows", partitions=1)
@@ -125,5 +125,5 @@ def test_a_topic_that_is_made_anew_under_a_worker_ends_it(
     stream.send(follow_lines(50, first=10))
     assert worker.wait(30) == 1
     error = (tmp_path / "worker0.log").read_text()
-    assert f"error: topic {stream.topic()} was deleted and made anew" in error
+    assert f"error: topic {stream.topic()} was deleted and created again" in error
     assert document(run, "status")["graph"]["follows"] == 10

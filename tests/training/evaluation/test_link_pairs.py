@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from graphdb.folds import CHOOSING_FOLDS, JUDGING_FOLDS, fold
+from graphdb.folds import TEST_FOLDS, VALIDATION_FOLDS, fold
 from tests.training.village import NUM_USERS, village
 from training.evaluation import link_pairs as negatives
 from training.evaluation.link_pairs import content_seed, link_pairs, pair_universe
@@ -17,7 +17,7 @@ def universe(snapshot):
     return pair_universe(snapshot.graph, snapshot.user_ids, np.random.default_rng(0))
 
 
-def judged(snapshot, universe, folds=JUDGING_FOLDS, seed=0):
+def judged(snapshot, universe, folds=TEST_FOLDS, seed=0):
     return link_pairs(universe, folds, content_seed(snapshot.graph, seed, "judging"))
 
 
@@ -30,7 +30,7 @@ def test_the_universe_is_every_pair_once_with_its_fold(snapshot, universe):
         assert universe.is_follow[place] == (v in snapshot.followees.neighbours(u))
 
 
-@pytest.mark.parametrize("folds", [JUDGING_FOLDS, CHOOSING_FOLDS])
+@pytest.mark.parametrize("folds", [TEST_FOLDS, VALIDATION_FOLDS])
 def test_follows_and_strangers_are_of_the_same_folds_and_no_stranger_is_a_follow(
     snapshot, universe, folds
 ):
@@ -87,11 +87,11 @@ def test_a_followee_whom_all_follow_is_left_out_and_counted(universe):
         folds=universe.folds,
         is_follow=universe.is_follow | everybody,
     )
-    pairs = link_pairs(full, JUDGING_FOLDS, np.random.default_rng(0))
+    pairs = link_pairs(full, TEST_FOLDS, np.random.default_rng(0))
     assert pairs.num_without_negatives == (everybody & (universe.folds < 10)).sum() > 0
     assert 7 not in pairs.followees[pairs.follows]
 
 
 def test_different_strangers_where_there_are_enough(universe):
-    pairs = link_pairs(universe, JUDGING_FOLDS, np.random.default_rng(0), num_negatives=3)
+    pairs = link_pairs(universe, TEST_FOLDS, np.random.default_rng(0), num_negatives=3)
     assert all(len(set(row)) == 3 for row in pairs.same_followee.tolist())

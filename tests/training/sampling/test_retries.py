@@ -9,9 +9,9 @@ import pytest
 from graphdb.errors import GraphUnreachable
 from graphdb.store import GraphStore
 from tests.training.sampling.test_sources import Pinned, change, pinned
-from training.sampling import retries as patience
+from training.sampling import retries
 from training.sampling.database_source import DatabaseSource
-from training.sampling.retries import PATIENCE_SECONDS, patiently
+from training.sampling.retries import PATIENCE_SECONDS, retry
 
 __all__ = ["pinned"]
 
@@ -19,8 +19,9 @@ __all__ = ["pinned"]
 class Clock:
     """Time that passes only where somebody sleeps."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
+        monkeypatch.setattr("time.monotonic", self)
 
     def __call__(self) -> float:
         return self.now
@@ -31,9 +32,9 @@ class Clock:
 
 @pytest.mark.parametrize("down", [3.0, 60.0, 570.0])
 def test_an_outage_is_waited_for_and_told_in_one_line(
-    down: float, caplog: pytest.LogCaptureFixture
+    down: float, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = Clock()
+    clock = Clock(monkeypatch)
 
     def ask() -> str:
         if clock() < down:
@@ -41,21 +42,21 @@ def test_an_outage_is_waited_for_and_told_in_one_line(
         return "answer"
 
     with caplog.at_level(logging.WARNING):
-        assert patiently(ask, sleep=clock.sleep, clock=clock) == "answer"
+        assert retry(ask, sleep=clock.sleep) == "answer"
     assert down <= clock() <= down + 30
     assert [record.message for record in caplog.records] == [
         "waiting for the graph, up to 600 s: no answer"
     ]
 
 
-def test_patience_ends() -> None:
-    clock = Clock()
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
 
     def ask() -> None:
         raise GraphUnreachable("no answer")
 
     with pytest.raises(GraphUnreachable, match="no answer"):
-        patiently(ask, sleep=clock.sleep, clock=clock)
+        retry(ask, sleep=clock.sleep)
     assert PATIENCE_SECONDS - 30 <= clock() <= PATIENCE_SECONDS
 
 
@@ -90,7 +91,7 @@ class Restarting:
 def test_what_is_drawn_over_restarts_is_what_is_drawn_without(
     pinned: Pinned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.0)
     restarting: Any = Restarting(pinned.store)
     sources = [
         DatabaseSource(pinned.snapshot, "mutual", store) for store in (pinned.store, restarting)

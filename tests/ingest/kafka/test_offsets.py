@@ -5,7 +5,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from graphdb.facts import Position
 from ingest.errors import SourceChanged
-from ingest.kafka.offsets import place_at
+from ingest.kafka.offsets import cursor_at
 from tests.ingest.made import line
 
 
@@ -23,7 +23,7 @@ def message(offset: int, value: bytes | None) -> ConsumerRecord:
 
 
 def test_moves_chain_from_what_is_stored_over_gaps_in_the_log() -> None:
-    place = place_at(at(5), at(7), 20)
+    place = cursor_at(at(5), at(7), 20)
     first = place.advance([message(7, line()), message(9, None)])
     second = place.advance([message(12, line())])
     assert (first.move.expected, first.move.next) == (7, at(10))
@@ -33,12 +33,12 @@ def test_moves_chain_from_what_is_stored_over_gaps_in_the_log() -> None:
 
 
 def test_what_was_never_read_starts_where_the_log_does() -> None:
-    assert place_at(at(5), None, 20).advance([message(5, line())]).move.expected is None
+    assert cursor_at(at(5), None, 20).advance([message(5, line())]).move.expected is None
 
 
 def test_the_ends_of_the_log_are_inside() -> None:
-    assert place_at(at(5), at(5), 20).position.offset == 5
-    assert place_at(at(5), at(20), 20).position.offset == 20
+    assert cursor_at(at(5), at(5), 20).position.offset == 5
+    assert cursor_at(at(5), at(20), 20).position.offset == 20
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,15 @@ def test_the_ends_of_the_log_are_inside() -> None:
     [
         (at(4), "partition 3 of topic instagram.follows: messages 4 to 4 went unread"),
         (at(21), "it was read up to 21, but ends at 20"),
-        (at(7, "another"), "topic instagram.follows was deleted and made anew"),
+        (at(7, "another"), "topic instagram.follows was deleted and created again"),
     ],
 )
 def test_what_the_log_no_longer_holds_is_named(stored: Position, reason: str) -> None:
     with pytest.raises(SourceChanged, match=reason) as raised:
-        place_at(at(5), stored, 20)
+        cursor_at(at(5), stored, 20)
     assert "--from earliest" in str(raised.value)
 
 
 def test_a_broker_without_ids_of_topics_is_believed() -> None:
-    assert place_at(at(5, None), at(7, "id"), 20).position.fingerprint == "id"
-    assert place_at(at(5, "id"), at(7, None), 20).position.fingerprint == "id"
+    assert cursor_at(at(5, None), at(7, "id"), 20).position.fingerprint == "id"
+    assert cursor_at(at(5, "id"), at(7, None), 20).position.fingerprint == "id"
