@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from foundation.settings import HOME
+
 COMMANDS = {
     "demo": ("mmga:demo", "The whole loop on one machine."),
     "digest": ("ingest.cli:digest", "Print one word that names the state of the graph."),
@@ -30,6 +32,10 @@ COMMANDS = {
     "topics": ("ingest.topics_cli:topics", "Make the topics of events in Kafka."),
     "train": ("training.cli.train:train", "Train, evaluate and publish user representations."),
 }
+
+
+PACKAGES = frozenset({"featurestore", "foundation", "graphdb", "ingest", "serving", "training"})
+"""Ours: messages of their errors name the thing, the value and the remedy."""
 
 
 class LazyGroup(click.Group):
@@ -79,7 +85,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 @click.option("--seeds", type=click.IntRange(1), help="Training runs with a seed of their own.")
 def demo(events: Path | None, seeds: int | None) -> None:
     """Run the whole loop on one machine, in MMGA_HOME/demo, which is emptied first."""
-    home = Path(os.environ.get("MMGA_HOME", ".mmga")).resolve() / "demo"
+    home = HOME.read(os.environ).resolve() / "demo"
     if events and events.resolve().is_relative_to(home):
         raise click.UsageError(f"{home} is emptied first: copy {events} to another folder")
     shutil.rmtree(home, ignore_errors=True)
@@ -206,7 +212,7 @@ def one_line(error: Exception) -> str:
     """The message of an error on one line, with its type where it is not one of ours."""
     text = " ".join(str(error).split())
     module = type(error).__module__.partition(".")[0]
-    if module in {"graphdb", "featurestore", "ingest", "training", "serving"} and text:
+    if module in PACKAGES and text:
         return text
     return f"{type(error).__name__}: {text} (run `mmga --debug …` for the traceback)"
 
