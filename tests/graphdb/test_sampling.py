@@ -245,7 +245,7 @@ def nearest_by_sorting(adjacency: Adjacency, node: int, count: int, salt: bytes)
     """The neighbours of a node with the smallest hashes, ascending; by plain integers."""
 
     def mixed(word: int) -> int:
-        return int(sampling._mixed(np.array([word], dtype=np.uint64))[0])
+        return int(sampling.mixed(np.array([word], dtype=np.uint64))[0])
 
     word = int.from_bytes(blake2b(salt, digest_size=8).digest(), "little")
     keys = [int(key) for key in adjacency.user_keys]
@@ -261,12 +261,12 @@ def clumped(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return ~(words % np.uint64(3))
 
 
-@pytest.mark.parametrize("hash_function", [sampling._mixed, clumped])
+@pytest.mark.parametrize("hash_function", [sampling.mixed, clumped])
 @pytest.mark.parametrize("max_edges_at_once", [4, 1 << 22])
 def test_the_nearest_are_those_with_the_smallest_hashes(
     monkeypatch: pytest.MonkeyPatch, hash_function: object, max_edges_at_once: int
 ) -> None:
-    monkeypatch.setattr(sampling, "_mixed", hash_function)
+    monkeypatch.setattr(sampling, "mixed", hash_function)
     monkeypatch.setattr(sampling, "_MAX_EDGES_AT_ONCE", max_edges_at_once)
     rng = np.random.default_rng(4)
     edges = {(int(u), int(v)) for u, v in rng.integers(0, 60, (900, 2))}
