@@ -4,6 +4,7 @@ ARG ROLE=serving
 WORKDIR /source
 RUN pip install --no-cache-dir "uv>=0.9,<1" && uv venv /opt/mmga
 COPY pyproject.toml requirements.lock README.md mmga.py mmga_demo.py ./
+COPY foundation foundation
 COPY graphdb graphdb
 COPY featurestore featurestore
 COPY ingest ingest

@@ -31,6 +31,14 @@ COMMANDS = {
 }
 
 
+PACKAGES = frozenset({"featurestore", "foundation", "graphdb", "ingest", "serving", "training"})
+"""Ours: messages of their errors name the thing, the value and the remedy."""
+
+
+PACKAGES = frozenset({"featurestore", "foundation", "graphdb", "ingest", "serving", "training"})
+"""Ours: messages of their errors name the thing, the value and the remedy."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, so that `mmga --help` is instant."""
 
@@ -93,7 +101,7 @@ def one_line(error: Exception) -> str:
     """The message of an error on one line, with its type where it is not one of ours."""
     text = " ".join(str(error).split())
     module = type(error).__module__.partition(".")[0]
-    if module in {"graphdb", "featurestore", "ingest", "training", "serving"} and text:
+    if module in PACKAGES and text:
         return text
     return f"{type(error).__name__}: {text} (run `mmga --debug …` for the traceback)"
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from foundation.settings import HOME
+
 
 @click.command()
 @click.option(
@@ -19,7 +21,7 @@ import click
 @click.option("--seeds", type=click.IntRange(1), help="Training runs with a seed of their own.")
 def demo(events: Path | None, seeds: int | None) -> None:
     """Run the whole loop on one machine, in MMGA_HOME/demo, which is emptied first."""
-    home = Path(os.environ.get("MMGA_HOME", ".mmga")).resolve() / "demo"
+    home = HOME.read(os.environ).resolve() / "demo"
     if events and events.resolve().is_relative_to(home):
         raise click.UsageError(f"{home} is emptied first: copy {events} to another folder")
     shutil.rmtree(home, ignore_errors=True)

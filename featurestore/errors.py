@@ -1,7 +1,6 @@
 """Errors of the feature store.
 
     FeatureStoreError
-    ├── SettingsInvalid      a setting has a value that cannot be used
     ├── StoreUnavailable     the online store cannot be opened, read or written
     │   └── StoreUnreachable   its server does not answer: an outage, which passes
     ├── StoreBusy            another process holds a lock that this one needs
@@ -21,10 +20,6 @@ Every message names the thing, the value and the remedy.
 
 class FeatureStoreError(Exception):
     """Root of the errors that `featurestore` raises."""
-
-
-class SettingsInvalid(FeatureStoreError):
-    """A setting has a value that cannot be used."""
 
 
 class StoreUnavailable(FeatureStoreError):

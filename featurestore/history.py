@@ -26,10 +26,10 @@ from featurestore.definitions import (
     JOIN_KEY,
     checked,
 )
-from featurestore.durable import write_whole
 from featurestore.errors import FeatureInvalid, HistoryMissing
 from featurestore.online.values import MISSING, Column
 from featurestore.settings import FeatureStoreSettings
+from foundation.durable_files import write_whole
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 PART = re.compile(r"[A-Za-z0-9_-]+")

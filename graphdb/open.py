@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foundation.url import without_secrets
 from graphdb.errors import GraphUnavailable
-from graphdb.url import without_user_info
 
 if TYPE_CHECKING:
     from graphdb.store import GraphStore
@@ -29,7 +29,7 @@ def open_graph(url: str, *, read_only: bool = False) -> "GraphStore":
     if url.partition("://")[0] in NEO4J_SCHEMES:
         return _open_neo4j(url, read_only=read_only)
     raise GraphUnavailable(
-        f"cannot open a graph at {without_user_info(url)!r}; "
+        f"cannot open a graph at {without_secrets(url)!r}; "
         "set MMGA_GRAPH_URL to sqlite:///PATH (sqlite:////PATH when absolute) "
         "or neo4j://user:password@host:7687/database"
     )
@@ -42,7 +42,7 @@ def _open_neo4j(url: str, *, read_only: bool) -> "GraphStore":
         if error.name != "neo4j":
             raise
         raise GraphUnavailable(
-            f"the driver for {without_user_info(url)!r} is not installed; "
+            f"the driver for {without_secrets(url)!r} is not installed; "
             'run `pip install ".[neo4j]"` in the checkout'
         ) from error
     return Neo4jGraph.open(url, read_only=read_only)

@@ -9,7 +9,6 @@
     ├── BrokerRefused    a broker refuses for a reason that does not pass (rights, secrets)
     ├── NotAllPublished  lines of a file cannot be sent to Kafka; all others were
     ├── DeadLettersUnwritable    dead letters cannot be kept (disk, permission): nothing goes on
-    ├── SettingInvalid   a setting has a name or a value that cannot be used
     ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
     ├── HomeUnusable     the home folder cannot be created or written
     └── Interrupted      a signal ended the work before its end
@@ -52,10 +51,6 @@ class NotAllPublished(IngestError):
 
 class DeadLettersUnwritable(IngestError):
     """Dead letters cannot be kept, so their batch may not be committed."""
-
-
-class SettingInvalid(IngestError):
-    """A setting has a name or a value that cannot be used."""
 
 
 class MetricsAddressTaken(IngestError):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from foundation.durable_files import write_text
 from ingest.errors import HomeUnusable
 from ingest.settings import IngestSettings
 
@@ -22,6 +23,4 @@ def prepare_home(settings: IngestSettings) -> None:
 
 def record_media_root(settings: IngestSettings, root: Path) -> None:
     """Record where relative paths of images start."""
-    staged = settings.media_root_path.with_name("media_root.new")
-    staged.write_text(f"{root}\n", encoding="utf-8")
-    staged.replace(settings.media_root_path)
+    write_text(settings.media_root_path, f"{root}\n")

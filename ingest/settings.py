@@ -5,12 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from ingest.errors import SettingInvalid
+from foundation.settings import (
+    EVENTS_URL,
+    HOME,
+    KAFKA_PREFIX,
+    MEDIA_ROOT,
+    METRICS_HOST,
+    METRICS_PORT,
+    PROJECT,
+    secrets_with_prefix,
+)
 from ingest.sources.source import SourceSettings
 
 DAY_SECONDS = 86_400
-KAFKA = "MMGA_KAFKA_"
-FILE = "_FILE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +30,11 @@ class IngestSettings:
     """
 
     home: Path
-    project: str = "mmga"
+    project: str = PROJECT.default
     events_url: str | None = None
     media_root: Path | None = None
     kafka: Mapping[str, str] = field(default_factory=dict)
-    metrics_host: str = "127.0.0.1"
+    metrics_host: str = METRICS_HOST.default
     metrics_port: int | None = None
     batch_size: int = 10_000
     dead_letter_days: int = 90
@@ -39,20 +46,19 @@ class IngestSettings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read MMGA_HOME, MMGA_PROJECT, MMGA_EVENTS_URL, MMGA_MEDIA_ROOT, MMGA_METRICS_HOST,
-        MMGA_METRICS_PORT and MMGA_KAFKA_…; a URL and what is Kafka's also as NAME_FILE.
+        """Read what `foundation.settings` declares of the home, the events, Kafka and metrics.
 
         Raises SettingInvalid.
         """
-        media_root = environ.get("MMGA_MEDIA_ROOT")
+        media_root = MEDIA_ROOT.read(environ)
         return cls(
-            home=Path(environ.get("MMGA_HOME") or ".mmga").absolute(),
-            project=environ.get("MMGA_PROJECT") or "mmga",
-            events_url=_secret(environ, "MMGA_EVENTS_URL"),
-            media_root=Path(media_root).absolute() if media_root else None,
-            kafka=_kafka_settings(environ),
-            metrics_host=environ.get("MMGA_METRICS_HOST") or "127.0.0.1",
-            metrics_port=_port(environ, "MMGA_METRICS_PORT"),
+            home=HOME.read(environ).absolute(),
+            project=PROJECT.read(environ),
+            events_url=EVENTS_URL.read(environ),
+            media_root=None if media_root is None else media_root.absolute(),
+            kafka=secrets_with_prefix(environ, KAFKA_PREFIX),
+            metrics_host=METRICS_HOST.read(environ),
+            metrics_port=METRICS_PORT.read(environ),
         )
 
     @property
@@ -70,35 +76,3 @@ class IngestSettings:
         return SourceSettings(
             project=self.project, wait=follow, poll_seconds=self.poll_seconds, kafka=self.kafka
         )
-
-
-def _kafka_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for variable in environ:
-        if variable.startswith(KAFKA):
-            name = variable.removesuffix(FILE)
-            if value := _secret(environ, name):
-                found[name.removeprefix(KAFKA).lower()] = value
-    return found
-
-
-def _secret(environ: Mapping[str, str], name: str) -> str | None:
-    """A value as given, or as the file holds it that NAME_FILE names; None when empty."""
-    path = environ.get(f"{name}{FILE}")
-    if not path:
-        return environ.get(name) or None
-    try:
-        return Path(path).read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingInvalid(
-            f"{name}{FILE}={path} cannot be read ({error}); name a readable text file"
-        ) from error
-
-
-def _port(environ: Mapping[str, str], name: str) -> int | None:
-    value = environ.get(name)
-    if not value:
-        return None
-    if not (value.isdecimal() and int(value) < 65_536):
-        raise SettingInvalid(f"{name}={value} is not the number of a port; give 0 to 65535")
-    return int(value)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from featurestore.online.store import OnlineStore, Watermark
+from foundation.text_table import text_table
 from graphdb.store import GraphCounts, GraphStore, Head
 from ingest.dead_letters.file import DeadLetterFile
 from ingest.dead_letters.open import is_kafka, open_dead_letters
@@ -66,15 +67,21 @@ class Status:
     def lines(self) -> list[str]:
         """For people, a line each."""
         counts = self.counts
-        return [
-            f"graph         {counts.users:,} users, {counts.posts:,} posts,"
-            f" {counts.follows:,} follows, {counts.mutual_follows:,} mutual pairs"
-            f" (version {self.version:,})",
-            *([] if self.ingest is None else [f"ingest        {_describe_lag(self.ingest)}"]),
-            *(f"{name:<13} {_describe(stage)}" for name, stage in self.stages.items()),
-            f"generation    {self.active_generation or 'none is active yet: run `mmga train`'}",
-            f"dead letters  {self.num_dead_letters:,}",
-        ]
+        graph = (
+            f"{counts.users:,} users, {counts.posts:,} posts, {counts.follows:,} follows,"
+            f" {counts.mutual_follows:,} mutual pairs (version {self.version:,})"
+        )
+        ingest = [] if self.ingest is None else [("ingest", _describe_lag(self.ingest))]
+        generation = self.active_generation or "none is active yet: run `mmga train`"
+        return text_table(
+            [
+                ("graph", graph),
+                *ingest,
+                *((name, _describe(stage)) for name, stage in self.stages.items()),
+                ("generation", generation),
+                ("dead letters", f"{self.num_dead_letters:,}"),
+            ]
+        )
 
 
 def read_status(graph: GraphStore, online: OnlineStore | None, settings: IngestSettings) -> Status:

@@ -63,22 +63,14 @@ def similar(user_id: str, k: int, as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    envvar="MMGA_HOST",
-    help="Address to listen on.",
-)
+@click.option("--host", show_default="MMGA_HOST, else 127.0.0.1", help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    envvar="MMGA_PORT",
+    show_default="MMGA_PORT, else 8000",
     help="Port to listen on; 0 picks a free one.",
 )
-def serve(host: str, port: int) -> None:
+def serve(host: str | None, port: int | None) -> None:
     """Serve features over HTTP, until SIGTERM or Ctrl-C.
 
     The API has no authentication: anyone who can reach the address can read all features. By
@@ -87,6 +79,8 @@ def serve(host: str, port: int) -> None:
     from serving.services import open_services
 
     serving_settings = settings()
+    host = serving_settings.host if host is None else host
+    port = serving_settings.port if port is None else port
     with open_services(serving_settings) as services:
         from serving.app import create_app
         from serving.server import address_of, listen

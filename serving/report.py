@@ -1,9 +1,10 @@
 """Answers as text for a terminal: of each vector the norm and the first values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
+from foundation.text_table import text_table
 from serving.features import SimilarAnswer, UserFeatures, Vector
 from serving.rows import VECTORS
 from serving.staleness import in_words
@@ -15,11 +16,11 @@ STATISTICS_PER_LINE = 3
 def user_report(features: UserFeatures) -> str:
     """The features of one user, in about fifteen lines."""
     lines = [f"user {features.user_id}", f"  {provenance_line(features)}"]
-    lines += indented(columns([vector_cells(features, name) for name in VECTORS]))
+    lines += indented(text_table([vector_cells(features, name) for name in VECTORS]))
     if features.statistics is None:
         lines.append(f"  statistics      missing: {reason(features, 'statistics')}")
     else:
-        lines += indented(columns(statistics_cells(features.statistics)))
+        lines += indented(text_table(statistics_cells(features.statistics)))
     lines.append(f"  staleness: {in_words(features.staleness_seconds)}")
     return "\n".join(lines)
 
@@ -28,7 +29,7 @@ def similar_report(answer: SimilarAnswer) -> str:
     """Nearest users with their cosines, nearest first."""
     head = f"users most similar to {answer.user_id} in generation {answer.generation}"
     cells = [[f"{other.cosine:.4f}", other.user_id] for other in answer.similar]
-    return "\n".join([head, *indented(columns(cells) or ["nobody else has a representation"])])
+    return "\n".join([head, *indented(text_table(cells) or ["nobody else has a representation"])])
 
 
 def provenance_line(features: UserFeatures) -> str:
@@ -69,13 +70,6 @@ def statistics_cells(statistics: dict[str, float | None]) -> list[list[str]]:
 def reason(features: UserFeatures, name: str) -> str:
     """Why a feature is missing, in words."""
     return features.missing[name].replace("_", " ")
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines whose columns are aligned."""
-    num_columns = max((len(row) for row in rows), default=0)
-    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(num_columns)]
-    return ["  ".join(cell.ljust(widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows]
 
 
 def indented(lines: Iterable[str]) -> list[str]:

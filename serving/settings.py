@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Self
 
 from featurestore.settings import FeatureStoreSettings
+from foundation.settings import HOST, PORT
 from graphdb.settings import GraphSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingSettings:
-    """Locations of features and graph, and limits of one request."""
+    """Where features and the graph lie, where to listen, and the limits of one request."""
 
     features: FeatureStoreSettings
     graph: GraphSettings
+    host: str = HOST.default
+    port: int = PORT.default
     max_users: int = 1_000
     max_neighbours: int = 1_000
     max_body_bytes: int = 1_048_576
@@ -24,8 +27,10 @@ class ServingSettings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Settings of this environment (`MMGA_HOME` and the URLs of the stores)."""
+        """Settings of an environment, with those of the stores. Raises SettingInvalid."""
         return cls(
             features=FeatureStoreSettings.from_environ(environ),
             graph=GraphSettings.from_environ(environ),
+            host=HOST.read(environ),
+            port=PORT.read(environ),
         )

@@ -8,7 +8,7 @@ import pytest
 
 from tests.compose.composefile import COMPOSE, ROOT, env_example, raw_document, variables_of
 
-PACKAGES = ("graphdb", "featurestore", "ingest", "training", "serving")
+PACKAGES = ("foundation", "graphdb", "featurestore", "ingest", "training", "serving")
 DEPLOYMENT = ROOT / "docs" / "deployment.md"
 NOT_IN_THE_STACK = {
     "MMGA_ARTIFACTS_URL": "generations lie in the volume of state",

@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from foundation.settings import (
+    FETCH_REMOTE_IMAGES,
+    HOME,
+    MEDIA_ROOT,
+    MLFLOW_EXPERIMENT_NAME,
+    MLFLOW_TRACKING_URI,
+    THREADS,
+)
 from graphdb.settings import GraphSettings
-
-DEFAULT_HOME = ".mmga"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,30 +27,28 @@ class TrainingSettings:
 
     home: Path
     media_root: Path | None = None
-    fetch_remote_images: bool = False
+    fetch_remote_images: bool = FETCH_REMOTE_IMAGES.default
     max_image_bytes: int = 20_000_000
     max_image_pixels: int = 40_000_000
-    num_threads: int = 2
+    num_threads: int = THREADS.default
     graph_url: str = field(default="", repr=False)
     mlflow_uri: str | None = field(default=None, repr=False)
-    mlflow_experiment: str = "mmga"
+    mlflow_experiment: str = MLFLOW_EXPERIMENT_NAME.default
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "TrainingSettings":
-        """Settings from MMGA_HOME, MMGA_MEDIA_ROOT, MMGA_FETCH_REMOTE_IMAGES, MMGA_THREADS.
+        """Read what `foundation.settings` declares of the home, images, threads and MLflow.
 
-        Also MMGA_GRAPH_URL, as `GraphSettings` reads it, and MLflow's own MLFLOW_TRACKING_URI and
-        MLFLOW_EXPERIMENT_NAME.
+        Also the URL of the graph, as `GraphSettings` reads it. Raises SettingInvalid.
         """
-        media_root = environ.get("MMGA_MEDIA_ROOT")
         return cls(
-            home=Path(environ.get("MMGA_HOME", DEFAULT_HOME)),
-            media_root=Path(media_root) if media_root else None,
-            fetch_remote_images=environ.get("MMGA_FETCH_REMOTE_IMAGES", "") in {"1", "true"},
-            num_threads=int(environ.get("MMGA_THREADS", "2")),
+            home=HOME.read(environ),
+            media_root=MEDIA_ROOT.read(environ),
+            fetch_remote_images=FETCH_REMOTE_IMAGES.read(environ),
+            num_threads=THREADS.read(environ),
             graph_url=absolute_url(GraphSettings.from_environ(environ).graph_url),
-            mlflow_uri=environ.get("MLFLOW_TRACKING_URI") or None,
-            mlflow_experiment=environ.get("MLFLOW_EXPERIMENT_NAME") or "mmga",
+            mlflow_uri=MLFLOW_TRACKING_URI.read(environ),
+            mlflow_experiment=MLFLOW_EXPERIMENT_NAME.read(environ),
         )
 
     @property

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from featurestore.errors import SettingsInvalid
-from featurestore.settings import sqlite_path, without_user
+from featurestore.settings import sqlite_path
+from foundation.errors import SettingInvalid
+from foundation.url import without_secrets
 
 Config = dict[str, Any]
 
@@ -20,11 +21,11 @@ class OnlineConfig:
 
 
 def online_config(url: str) -> OnlineConfig:
-    """The configuration of a store. Raises SettingsInvalid for an unknown scheme."""
+    """The configuration of a store. Raises SettingInvalid for an unknown scheme."""
     scheme = url.partition(":")[0]
     if scheme not in CONFIGS:
-        raise SettingsInvalid(
-            f"MMGA_ONLINE_STORE_URL={without_user(url)} has no backend in this release: "
+        raise SettingInvalid(
+            f"MMGA_ONLINE_STORE_URL={without_secrets(url)} has no backend in this release: "
             f"use one of {', '.join(CONFIGS)}"
         )
     return CONFIGS[scheme]

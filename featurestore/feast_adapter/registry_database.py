@@ -14,11 +14,12 @@ from typing import Any
 from featurestore.errors import (
     RegistryUnavailable,
     RegistryUnreachable,
-    SettingsInvalid,
     StoreBusy,
 )
 from featurestore.locks import database_lock, held
-from featurestore.settings import FeatureStoreSettings, sqlite_path, without_user
+from featurestore.settings import FeatureStoreSettings, sqlite_path
+from foundation.errors import SettingInvalid
+from foundation.url import without_secrets
 
 LOCK_TIMEOUT_SECONDS = 120.0
 CONNECT_TIMEOUT_SECONDS = 5
@@ -44,11 +45,11 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 def applying_alone(settings: FeatureStoreSettings) -> AbstractContextManager[None]:
-    """Hold the lock for applying in a block. Raises StoreBusy, SettingsInvalid."""
+    """Hold the lock for applying in a block. Raises StoreBusy, SettingInvalid."""
     scheme = settings.registry_url.partition(":")[0]
     if scheme not in LOCKS:
-        raise SettingsInvalid(
-            f"MMGA_REGISTRY_URL={without_user(settings.registry_url)} has no backend in this "
+        raise SettingInvalid(
+            f"MMGA_REGISTRY_URL={without_secrets(settings.registry_url)} has no backend in this "
             "release: use sqlite:///PATH.db or postgresql://USER@HOST/DATABASE"
         )
     return LOCKS[scheme](settings)
@@ -79,7 +80,7 @@ def _postgres_lock(settings: FeatureStoreSettings) -> Iterator[None]:
                 if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                     raise
                 raise StoreBusy(
-                    f"the registry {without_user(url)} has been held by another process for "
+                    f"the registry {without_secrets(url)} has been held by another process for "
                     f"{LOCK_TIMEOUT_SECONDS:.0f} s: wait for it, or end it"
                 ) from error
             yield
@@ -92,7 +93,7 @@ def translated(settings: FeatureStoreSettings) -> Iterator[None]:
     """Translate errors of the registry's database into one line each."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    name = without_user(settings.registry_url)
+    name = without_secrets(settings.registry_url)
     try:
         yield
     except ModuleNotFoundError as error:

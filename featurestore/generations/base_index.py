@@ -4,18 +4,19 @@ N users, D width.
 """
 
 import json
-import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from featurestore.errors import ArtifactCorrupt, FeatureInvalid
+from foundation.errors import TensorsUnreadable
+from foundation.safetensors_file import mapped_tensors
 
 INDEX_FILE = "base_index.safetensors"
 USERS_FILE = "users.json"
@@ -47,9 +48,10 @@ class BaseIndex:
         """Map the index of a generation's folder. Raises ArtifactCorrupt."""
         try:
             tensors = mapped_tensors(folder / INDEX_FILE)
+            refuse_other_types(tensors)
             user_ids = json.loads((folder / USERS_FILE).read_text(encoding="utf-8"))
             index = cls(user_ids=user_ids, **tensors)
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        except (OSError, ValueError, TypeError, TensorsUnreadable) as error:
             raise ArtifactCorrupt(
                 f"{folder / INDEX_FILE} is not an index ({error}): publish a new generation"
             ) from error
@@ -112,21 +114,8 @@ class BaseIndex:
         return {user_id: row for row, user_id in enumerate(self.user_ids)}
 
 
-def mapped_tensors(path: Path) -> dict[str, FloatArray]:
-    """The float32 tensors of a safetensors file, memory-mapped and read-only.
-
-    Raises ValueError when the file is cut short or holds something else.
-    """
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    tensors: dict[str, FloatArray] = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] != "F32":
-            raise ValueError(f"{name} is {entry['dtype']}, not F32")
-        tensors[name] = np.memmap(
-            path, "<f4", "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"])
-        )
-    return tensors
+def refuse_other_types(tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Raises ValueError for a tensor that is not of float32."""
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float32:
+            raise ValueError(f"{name} is {tensor.dtype}, not float32")

@@ -16,7 +16,6 @@ from secrets import token_hex
 from typing import Any
 
 from featurestore.definitions import MODALITIES, checked
-from featurestore.durable import sync
 from featurestore.errors import (
     ArtifactCorrupt,
     FeatureInvalid,
@@ -26,6 +25,7 @@ from featurestore.errors import (
 )
 from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings, sqlite_path
+from foundation.durable_files import put_folder
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
@@ -107,10 +107,7 @@ class Generations:
         checksums = {str(path.relative_to(staging)): sha256(path) for path in files}
         text = json.dumps({**manifest, **own, "checksums": checksums}, indent=2, sort_keys=True)
         (staging / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        for path in [*files, staging / MANIFEST, staging]:
-            sync(path)
-        staging.rename(target)
-        sync(self.root)
+        put_folder(staging, target)
         return self.get(generation_id)
 
     def list(self) -> list[Generation]:

@@ -2,20 +2,21 @@
 
 from collections.abc import Callable
 
-from featurestore.errors import SettingsInvalid
 from featurestore.online.store import OnlineStore
-from featurestore.settings import FeatureStoreSettings, without_user
+from featurestore.settings import FeatureStoreSettings
+from foundation.errors import SettingInvalid
+from foundation.url import without_secrets
 
 
 def open_online_store(settings: FeatureStoreSettings, *, read_only: bool = False) -> OnlineStore:
     """Open the store that the URL's scheme names.
 
-    Raises SettingsInvalid for an unknown scheme, StoreUnavailable, FormatTooNew.
+    Raises SettingInvalid for an unknown scheme, StoreUnavailable, FormatTooNew.
     """
     scheme = settings.online_store_url.partition(":")[0]
     if scheme not in BACKENDS:
-        raise SettingsInvalid(
-            f"MMGA_ONLINE_STORE_URL={without_user(settings.online_store_url)} has no backend in "
+        raise SettingInvalid(
+            f"MMGA_ONLINE_STORE_URL={without_secrets(settings.online_store_url)} has no backend in "
             "this release: use sqlite:///PATH.db, redis://HOST:PORT/DB or rediss://"
         )
     return BACKENDS[scheme](settings, read_only)

@@ -30,9 +30,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from featurestore.errors import SettingsInvalid, StoreUnavailable, StoreUnreachable
+from featurestore.errors import StoreUnavailable, StoreUnreachable
 from featurestore.online.redis_replies import read_matrices
-from featurestore.settings import without_user
+from foundation.errors import SettingInvalid
+from foundation.url import without_secrets
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 SOCKET_TIMEOUT_SECONDS = 5.0
@@ -75,19 +76,19 @@ class RedisServer:
     """A server and database by URL, safe to share between threads; connects on first use."""
 
     def __init__(self, url: str) -> None:
-        self.name = without_user(url)
+        self.name = without_secrets(url)
         self._url = url
         self._closed = False
 
     @cached_property
     def client(self) -> Client:
-        """redis-py's client. Raises SettingsInvalid for a URL that names no server."""
+        """redis-py's client. Raises SettingInvalid for a URL that names no server."""
         try:
             pool = ConnectionPool.from_url(self._url, retry=Retry(NoBackoff(), 0), **OPTIONS)
             pool.connection_kwargs["decode_responses"] = False
             pool.make_connection()
         except (ValueError, TypeError) as error:
-            raise SettingsInvalid(
+            raise SettingInvalid(
                 f"MMGA_ONLINE_STORE_URL={self.name} cannot be used: give "
                 "redis[s]://[user:password@]host:port/db, special characters of a password as %XX"
             ) from error

@@ -53,7 +53,7 @@ class RedisStore:
     def open(cls, settings: FeatureStoreSettings, *, read_only: bool = False) -> Self:
         """Connect to the server that the settings name.
 
-        Raises SettingsInvalid, StoreUnavailable, FormatTooNew.
+        Raises SettingInvalid, StoreUnavailable, FormatTooNew.
         """
         return cls.at(settings.online_store_url, settings.project, read_only=read_only)
 
@@ -61,7 +61,7 @@ class RedisStore:
     def at(cls, url: str, project: str, *, read_only: bool = False) -> Self:
         """Connect to a server; unless read-only, check that it does not evict data.
 
-        A server without data is an empty store. Raises SettingsInvalid, StoreUnavailable,
+        A server without data is an empty store. Raises SettingInvalid, StoreUnavailable,
         FormatTooNew.
         """
         store = cls(RedisServer(url), project, read_only=read_only)

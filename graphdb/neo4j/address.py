@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from foundation.url import without_secrets
 from graphdb.errors import GraphUnavailable
-from graphdb.url import without_user_info
 
 DEFAULT_DATABASE = "neo4j"
 DEFAULT_USER = "neo4j"
@@ -66,6 +66,6 @@ def _user(parts: SplitResult) -> str | None:
 
 def _unreadable(url: str) -> GraphUnavailable:
     return GraphUnavailable(
-        f"cannot read the graph's URL {without_user_info(url)!r}; set MMGA_GRAPH_URL to "
+        f"cannot read the graph's URL {without_secrets(url)!r}; set MMGA_GRAPH_URL to "
         "neo4j://user:password@host:7687/database, user and password percent-encoded"
     )

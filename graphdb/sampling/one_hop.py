@@ -13,6 +13,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.splitmix64 import mixed
 from graphdb.adjacency import Adjacency
 
 ALL = -1
@@ -170,12 +171,12 @@ def _lowest(one: Adjacency, nodes: NDArray[np.integer], fan_out: int, salt: np.u
 
     def choose(rows: NDArray[np.int64], degrees: NDArray[np.int64]) -> NDArray[np.int64]:
         offsets = np.empty((len(rows), fan_out), dtype=np.int64)
-        salted = _mixed(user_keys[nodes[rows]] ^ salt)
+        salted = mixed(user_keys[nodes[rows]] ^ salt)
         # Long rows are many edges: a part of the rows at a time keeps the memory bounded.
         cuts = np.flatnonzero(np.diff(np.cumsum(degrees) // _MAX_EDGES_AT_ONCE, prepend=0))
         for part in np.split(np.arange(len(rows)), cuts):
             edge_ids, positions = _leading_edges(starts[rows[part]], degrees[part])
-            hashes = _mixed(salted[part][positions] ^ user_keys[one.indices[edge_ids]])
+            hashes = mixed(salted[part][positions] ^ user_keys[one.indices[edge_ids]])
             offsets[part] = _lowest_of_rows(hashes, positions, degrees[part], fan_out)
         return offsets
 
@@ -203,13 +204,3 @@ def _lowest_of_rows(
 
 # The greatest float64 below 2**64, so that the conversion to uint64 never overflows.
 _GREATEST_FLOAT = float(np.nextafter(2.0**64, 0))
-
-
-def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64: a bijection after which every bit depends on all bits."""
-    words = words ^ (words >> np.uint64(30))
-    words *= np.uint64(0xBF58476D1CE4E5B9)
-    words ^= words >> np.uint64(27)
-    words *= np.uint64(0x94D049BB133111EB)
-    words ^= words >> np.uint64(31)
-    return words

@@ -1,14 +1,10 @@
-"""Folders of files that appear whole or not at all, and prove what they hold.
+"""Files of a snapshot, which prove what they hold.
 
-A folder is written beside its final path, synced to disk, and renamed; `manifest.json` holds the
-length and the BLAKE2b of every other file.
+`manifest.json` holds the length and the BLAKE2b of every other file.
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -21,43 +17,19 @@ from graphdb.errors import FormatTooNew, SnapshotCorrupt, SnapshotMissing
 MANIFEST = "manifest"
 FORMAT_VERSION = 1
 
-_PARTIAL = ".partial-"
 _BLOCK = 1 << 22
 
 
-@contextmanager
-def appearing_whole(target: Path) -> Iterator[Path]:
-    """Give a folder to fill; on success it becomes `target`, otherwise nothing is left.
-
-    What an interrupted writer left behind is removed first, so the caller must hold the lock of
-    all writers beside `target`.
-    """
-    for leftover in target.parent.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(leftover)
-    partial = target.with_name(f"{_PARTIAL}{target.name}-{os.getpid()}")
-    partial.mkdir()
-    try:
-        yield partial
-        _sync(partial)
-        partial.rename(target)
-        _sync(target.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def write_array(folder: Path, name: str, array: NDArray[Any]) -> None:
-    """Write one array as `name.npy` and sync it."""
+    """Write one array as `name.npy`."""
     with (folder / f"{name}.npy").open("wb") as file:
         np.save(file, array, allow_pickle=False)
-        _sync_file(file.fileno())
 
 
 def write_json(folder: Path, name: str, document: object) -> None:
-    """Write one JSON document as `name.json` and sync it."""
+    """Write one JSON document as `name.json`."""
     with (folder / f"{name}.json").open("w", encoding="utf-8") as file:
         json.dump(document, file, ensure_ascii=False, separators=(",", ":"))
-        file.flush()
-        _sync_file(file.fileno())
 
 
 def seal(folder: Path, facts: Mapping[str, object]) -> None:
@@ -121,15 +93,3 @@ def _checksum(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _sync_file(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _sync_file(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,10 +17,11 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from foundation.durable_files import whole_folder
 from graphdb.adjacency import Adjacency, SnapshotGraph
 from graphdb.errors import GraphUnavailable
 from graphdb.snapshot.export import Progress, export_graph
-from graphdb.snapshot.files import appearing_whole, read_array, read_json, read_manifest, seal
+from graphdb.snapshot.files import read_array, read_json, read_manifest, seal
 from graphdb.snapshot.id_column import IdColumn, IdIndex
 from graphdb.store import GraphStore, Head
 
@@ -119,7 +120,7 @@ def take_snapshot(store: GraphStore, root: Path, *, progress: Progress | None = 
 
 def _export(store: GraphStore, head: Head, target: Path, progress: Progress | None) -> None:
     started = time.perf_counter()
-    with appearing_whole(target) as partial:
+    with whole_folder(target) as partial:
         metadata = export_graph(store, partial, progress=progress)
         identity = {"graph_id": store.graph_id, "version": head.version}
         seal(partial, identity | {"commit_time": head.commit_time} | metadata)

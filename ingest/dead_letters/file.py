@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from foundation.durable_files import drop_partials, flush, write_whole
 from ingest.dead_letters.dead_letter import DeadLetter, Payload
 from ingest.errors import DeadLettersUnwritable
 
@@ -24,13 +25,11 @@ class DeadLetterFile:
         """See DeadLetters; heals a line that a crash tore."""
         if not letters:
             return
-        text = "".join(f"{json.dumps(letter.document())}\n" for letter in letters)
         try:
             with FileLock(self._lock_path), self._path.open("a+b") as file:
                 _cut_torn_line(file.fileno())
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
+                file.writelines(map(_line, letters))
+                flush(file)
         except OSError as error:
             raise DeadLettersUnwritable(
                 f"cannot write the dead letters to {self._path} ({error.strerror or error}): their"
@@ -68,12 +67,12 @@ class DeadLetterFile:
         return len(letters) - len(kept)
 
     def _replace(self, letters: Iterable[DeadLetter]) -> None:
-        staged = self._path.with_name(f"{self._path.name}.new")
-        with staged.open("wb") as file:
-            file.writelines(f"{json.dumps(letter.document())}\n".encode() for letter in letters)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(self._path)
+        def write(partial: Path) -> None:
+            with partial.open("wb") as file:
+                file.writelines(map(_line, letters))
+
+        drop_partials(self._path)
+        write_whole(self._path, write)
 
     def _lines(self) -> Iterator[DeadLetter]:
         if not self._path.exists():
@@ -82,6 +81,10 @@ class DeadLetterFile:
             for line in file:
                 if line.endswith(b"\n"):  # else a crash tore it: its batch comes again
                     yield _letter(json.loads(line))
+
+
+def _line(letter: DeadLetter) -> bytes:
+    return f"{json.dumps(letter.document())}\n".encode()
 
 
 def _cut_torn_line(descriptor: int) -> None:

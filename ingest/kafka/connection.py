@@ -8,7 +8,8 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 
-from ingest.errors import BrokerRefused, BrokerUnreachable, SettingInvalid
+from foundation.errors import SettingInvalid
+from ingest.errors import BrokerRefused, BrokerUnreachable
 from ingest.kafka.options import client_options, options_of
 
 SCHEME = "kafka://"

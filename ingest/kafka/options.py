@@ -5,9 +5,8 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from ingest.errors import SettingInvalid
-
-VARIABLE = "MMGA_KAFKA_"
+from foundation.errors import SettingInvalid
+from foundation.settings import KAFKA_PREFIX, boolean
 
 OURS = frozenset(
     {
@@ -31,8 +30,6 @@ OURS = frozenset(
 INTEGERS = frozenset({"receive_buffer_bytes", "send_buffer_bytes"})
 """Those whose default is None."""
 
-BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-
 
 def client_options(given: Mapping[str, str]) -> dict[str, Any]:
     """The values of settings by their lower-case names. Raises SettingInvalid."""
@@ -55,7 +52,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _typed(name: str, text: str, defaults: Mapping[str, Any]) -> Any:
-    variable = f"{VARIABLE}{name.upper()}"
+    variable = f"{KAFKA_PREFIX}{name.upper()}"
     if name in OURS:
         raise SettingInvalid(f"{variable} cannot be set: exactly-once rests on it; unset it")
     if name not in defaults:
@@ -65,14 +62,14 @@ def _typed(name: str, text: str, defaults: Mapping[str, Any]) -> Any:
     default = defaults[name]
     try:
         if isinstance(default, bool):
-            return BOOLEANS[text.lower()]
+            return boolean(text)
         if isinstance(default, int) or name in INTEGERS:
             return int(text)
         if isinstance(default, float):
             return float(text)
         if name == "api_version":
             return tuple(int(part) for part in text.split("."))
-    except (KeyError, ValueError):
+    except ValueError:
         raise SettingInvalid(f"{variable}={text} is not like {default!r}") from None
     if default is None or isinstance(default, str):
         return text

@@ -13,12 +13,12 @@ from featurestore.errors import (
     GenerationExists,
     GenerationInUse,
     GenerationMissing,
-    SettingsInvalid,
 )
 from featurestore.generations.base_index import INDEX_FILE, USERS_FILE, BaseIndex
 from featurestore.generations.generation import Generations, new_generation_id
 from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
+from foundation.errors import SettingInvalid
 
 
 def manifest(created_at: str = "2026-11-21T12:00:00+00:00") -> dict[str, Any]:
@@ -111,7 +111,7 @@ def test_bad_ids_manifests_and_places_are_one_line(settings: FeatureStoreSetting
     generations.begin("g1")
     with pytest.raises(FeatureInvalid, match="lacks created_at, graph_id"):
         generations.seal("g1", {})
-    with pytest.raises(SettingsInvalid, match="name a folder"):
+    with pytest.raises(SettingInvalid, match="name a folder"):
         Generations(FeatureStoreSettings.at(settings.home, artifacts_url="s3://bucket/x"))
 
 

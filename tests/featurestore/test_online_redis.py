@@ -19,7 +19,6 @@ from redis import Redis
 
 from featurestore.errors import (
     FormatTooNew,
-    SettingsInvalid,
     StoreUnavailable,
     StoreUnreachable,
 )
@@ -33,6 +32,7 @@ from featurestore.online.redis_scan import user_keys
 from featurestore.online.redis_store import MAX_SCRIPT_BYTES, RedisStore
 from featurestore.online.store import OnlineStore, Watermark
 from featurestore.settings import FeatureStoreSettings
+from foundation.errors import SettingInvalid
 from tests.featurestore.conformance import OTHER_VIEW, VIEW, OnlineStoreConformance, Opener
 from tests.featurestore.redis_database import emptied
 from tests.servers import Server, start_redis
@@ -346,7 +346,7 @@ def test_a_wrong_password_is_one_line_without_it(redis_server: Server) -> None:
     ],
 )
 def test_a_url_that_names_no_server_is_one_line_without_its_password(url: str) -> None:
-    with pytest.raises(SettingsInvalid, match="redis\\[s\\]://") as raised:
+    with pytest.raises(SettingInvalid, match="redis\\[s\\]://") as raised:
         RedisStore.at(url, "mmga")
     assert "same" not in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -14,13 +14,18 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from featurestore.errors import FormatTooNew, SettingsInvalid, StoreBusy, StoreUnavailable
+from featurestore.errors import (
+    FormatTooNew,
+    StoreBusy,
+    StoreUnavailable,
+)
 from featurestore.online import sqlite_file
 from featurestore.online.open import open_online_store
 from featurestore.online.sqlite_rows import feast_seconds, from_feast_seconds
 from featurestore.online.sqlite_store import SqliteStore
 from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
+from foundation.errors import SettingInvalid
 from tests.featurestore.conformance import VIEW, OnlineStoreConformance, Opener
 
 
@@ -74,7 +79,7 @@ def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 def test_an_unknown_scheme_is_refused_without_its_password(tmp_path: Path) -> None:
     url = "mysql://me:secret@host/db"
-    with pytest.raises(SettingsInvalid, match="mysql://host/db") as raised:
+    with pytest.raises(SettingInvalid, match="mysql://host/db") as raised:
         open_online_store(FeatureStoreSettings.at(tmp_path, online_store_url=url))
     assert "secret" not in str(raised.value)
 

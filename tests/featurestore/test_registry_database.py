@@ -11,13 +11,13 @@ from featurestore.definitions import USER_ACTIVITY, representation_name
 from featurestore.errors import (
     RegistryUnavailable,
     RegistryUnreachable,
-    SettingsInvalid,
     StoreBusy,
 )
 from featurestore.feast_adapter import registry_database
 from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.feast_adapter.registry_database import LOCK_KEY, applying_alone, sqlalchemy_url
 from featurestore.settings import FeatureStoreSettings
+from foundation.errors import SettingInvalid
 
 DIMS = {"graph": 2, "image": 2, "text": 2}
 
@@ -92,7 +92,7 @@ def test_a_registry_that_refuses_is_no_outage(postgres_settings: FeatureStoreSet
 
 def test_an_unknown_scheme_is_refused_without_its_password(settings: FeatureStoreSettings) -> None:
     url = "mysql://me:sesame@host/db"
-    with pytest.raises(SettingsInvalid, match="mysql://host/db") as raised:
+    with pytest.raises(SettingInvalid, match="mysql://host/db") as raised:
         FeatureRegistry(replace(settings, registry_url=url)).apply_generation("g1", DIMS)
     assert "sesame" not in str(raised.value)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from featurestore.definitions import representation_view
-from featurestore.errors import FeatureInvalid, SettingsInvalid
+from featurestore.errors import FeatureInvalid
 from featurestore.settings import FeatureStoreSettings, sqlite_path
+from foundation.errors import SettingInvalid
 
 
 def test_nothing_said_is_embedded_in_the_home(tmp_path: Path) -> None:
@@ -34,12 +35,12 @@ def test_the_environment_wins_and_secrets_may_stand_in_files(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("project", ["_x", "a-b", "x" * 65, "a b"])
 def test_a_project_is_a_name(project: str) -> None:
-    with pytest.raises(SettingsInvalid, match="is not a name"):
+    with pytest.raises(SettingInvalid, match="give a name of up to 64"):
         FeatureStoreSettings.from_environ({"MMGA_PROJECT": project})
 
 
 def test_a_secret_that_cannot_be_read_is_one_line() -> None:
-    with pytest.raises(SettingsInvalid, match="MMGA_REGISTRY_URL_FILE=/nowhere"):
+    with pytest.raises(SettingInvalid, match="MMGA_REGISTRY_URL_FILE=/nowhere"):
         FeatureStoreSettings.from_environ({"MMGA_REGISTRY_URL_FILE": "/nowhere"})
 
 

@@ -24,7 +24,6 @@ from graphdb.facts import Batch, FollowColumns
 from graphdb.neo4j.address import Address
 from graphdb.neo4j.schema import SCHEMA
 from graphdb.snapshot.snapshot import take_snapshot
-from graphdb.url import without_user_info
 from tests.graphdb.made_facts import (
     batch_of,
     engagement,
@@ -67,14 +66,6 @@ def test_a_url_that_names_no_database_is_one_line_without_its_secret(url: str) -
         open_graph(url)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_what_is_shown_of_a_url_holds_no_user_info() -> None:
-    assert without_user_info("neo4j://user:secret@host:7687/db") == "neo4j://host:7687/db"
-    assert without_user_info("neo4j://user:se@cret@host/db") == "neo4j://host/db"
-    assert without_user_info("neo4j://user:sec/ret@host/db") == "neo4j://host/db"
-    assert without_user_info("neo4j://host/db") == "neo4j://host/db"
-    assert without_user_info("sqlite:////home/@me/graph.db") == "sqlite:////home/@me/graph.db"
 
 
 def test_an_absent_server_is_one_line_and_soon(caplog: pytest.LogCaptureFixture) -> None:

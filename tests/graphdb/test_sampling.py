@@ -281,7 +281,7 @@ def lowest_hash_by_sorting(adjacency: Adjacency, node: int, count: int, salt: by
     """The neighbours of a node with the smallest hashes, ascending; by plain integers."""
 
     def mixed(word: int) -> int:
-        return int(one_hop._mixed(np.array([word], dtype=np.uint64))[0])
+        return int(one_hop.mixed(np.array([word], dtype=np.uint64))[0])
 
     word = int.from_bytes(blake2b(salt, digest_size=8).digest(), "little")
     keys = [int(key) for key in adjacency.user_keys]
@@ -297,12 +297,12 @@ def clumped(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return ~(words % np.uint64(3))
 
 
-@pytest.mark.parametrize("hash_function", [one_hop._mixed, clumped])
+@pytest.mark.parametrize("hash_function", [one_hop.mixed, clumped])
 @pytest.mark.parametrize("max_edges_at_once", [4, 1 << 22])
 def test_those_with_the_lowest_hashes_are_taken(
     monkeypatch: pytest.MonkeyPatch, hash_function: object, max_edges_at_once: int
 ) -> None:
-    monkeypatch.setattr(one_hop, "_mixed", hash_function)
+    monkeypatch.setattr(one_hop, "mixed", hash_function)
     monkeypatch.setattr(one_hop, "_MAX_EDGES_AT_ONCE", max_edges_at_once)
     rng = np.random.default_rng(4)
     edges = {(int(u), int(v)) for u, v in rng.integers(0, 60, (900, 2))}

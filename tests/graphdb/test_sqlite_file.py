@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from foundation.errors import SettingInvalid
 from graphdb import open_graph
 from graphdb.errors import FormatTooNew, GraphBusy, GraphUnavailable
 from graphdb.facts import Batch, FollowColumns
@@ -242,7 +243,7 @@ def test_the_url_comes_from_the_environment(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("sqlite:///elsewhere.db\n")
     secret = GraphSettings.from_environ({"MMGA_GRAPH_URL_FILE": str(tmp_path / "url")})
     assert secret.graph_url == "sqlite:///elsewhere.db"
-    with pytest.raises(GraphUnavailable, match="MMGA_GRAPH_URL_FILE"):
+    with pytest.raises(SettingInvalid, match="MMGA_GRAPH_URL_FILE"):
         GraphSettings.from_environ({"MMGA_GRAPH_URL_FILE": str(tmp_path / "absent")})
 
 

@@ -71,7 +71,8 @@ class Moments:
     def _before(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def heard(file: Any, *arguments: Any, **options: Any) -> Any:
             path = Path(f"/proc/self/fd/{file}").readlink() if isinstance(file, int) else Path(file)
-            self.hear("disk", f"{name} {re.sub('[0-9a-f]{8,}|[0-9]+', '?', path.name)}")
+            what = "folder" if path.is_dir() else re.sub("[0-9a-f]{8,}|[0-9]+", "?", path.name)
+            self.hear("disk", f"{name} {what}")
             return function(file, *arguments, **options)
 
         return heard

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from training.engine.files import write_text
+from foundation.durable_files import write_text
 from training.engine.step_log import StepRecord
 from training.mmga import worker
 from training.mmga.trainer import Trainer

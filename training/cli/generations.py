@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from foundation.text_table import text_table
+
 if TYPE_CHECKING:
     from featurestore.generations.generation import Generation, Generations
 
@@ -92,11 +94,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     columns = ("id", "status", "recipe", "seed", "num_users", "graph_version", "created_at")
     cells = [("", *(column.replace("_", " ") for column in columns))]
     cells += [("*" if row["is_active"] else "", *(str(row[c]) for c in columns)) for row in rows]
-    widths = [max(len(line[place]) for line in cells) for place in range(len(columns) + 1)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    ] + (["* active"] if any(row["is_active"] for row in rows) else [])
+    return text_table(cells) + (["* active"] if any(row["is_active"] for row in rows) else [])
 
 
 def evaluation(generation: "Generation") -> Any:
@@ -112,8 +110,7 @@ def lines(manifest: Mapping[str, Any]) -> list[str]:
         for key, value in manifest.items()
         if key not in {"evaluation", "checksums", "sound", "losses"}
     }
-    width = max(len(key) for key in plain)
-    shown = [f"{key.ljust(width)}  {in_words(value)}" for key, value in sorted(plain.items())]
+    shown = text_table([(key, in_words(value)) for key, value in sorted(plain.items())])
     reasons = (manifest.get("sound") or {}).get("reasons") or []
     shown += [f"not sound: {reason}" for reason in reasons]
     figures = (manifest.get("evaluation") or {}).get("figures") or []

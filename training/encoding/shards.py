@@ -23,10 +23,11 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foundation.durable_files import write_whole
 from graphdb.snapshot.snapshot import open_snapshot
 from training.encoding.all_users import best_device
 from training.encoding.vectors_file import load_vectors, save_rows, save_vectors
-from training.engine.files import load_tensors, write_whole
+from training.engine.files import load_tensors
 from training.inputs.post_inputs import open_post_inputs
 from training.mmga.config import RunConfig
 from training.mmga.model import MMGA, blank

@@ -8,18 +8,17 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from training.engine.files import write_whole
+from foundation.durable_files import write_whole
+from foundation.safetensors_file import LENGTH_BYTES, TYPES, mapped_tensors
 from training.mmga.user_vectors import PostVectors
 
 PARTS = ("graph", "image", "text", "has_image", "has_text")
-TYPES = {"F32": np.dtype("<f4"), "BOOL": np.dtype(np.bool_)}
-LENGTH_BYTES = 8
 
 Vectors = TypeVar("Vectors", bound=PostVectors)
 
@@ -59,20 +58,6 @@ def save_rows(
 
 
 def load_vectors(path: Path, kind: type[Vectors]) -> Vectors:
-    """The vectors of the file, memory-mapped."""
-    with path.open("rb") as file:
-        header, start = read_header(file)
-    arrays = {}
-    for name in (field.name for field in fields(kind)):
-        entry = header[name]
-        dtype, shape = TYPES[entry["dtype"]], tuple(entry["shape"])
-        offset = start + entry["data_offsets"][0]
-        # Copy on write: no reader can change the file.
-        arrays[name] = np.asarray(np.memmap(path, dtype, mode="c", offset=offset, shape=shape))
-    return kind(**arrays)
-
-
-def read_header(file: BinaryIO) -> tuple[dict[str, dict[str, Any]], int]:
-    """Names, types and places of the tensors, and where their data begins."""
-    length = int.from_bytes(file.read(LENGTH_BYTES), "little")
-    return json.loads(file.read(length)), LENGTH_BYTES + length
+    """The vectors of the file, memory-mapped. Raises TensorsUnreadable."""
+    tensors = mapped_tensors(path, mode="c")
+    return kind(**{field.name: np.asarray(tensors[field.name]) for field in fields(kind)})

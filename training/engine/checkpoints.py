@@ -17,7 +17,8 @@ from typing import Any
 
 from torch import Tensor
 
-from training.engine.files import save_tensors, write_text
+from foundation.durable_files import write_text
+from training.engine.files import save_tensors
 
 NUM_KEPT = 2
 

@@ -5,8 +5,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundation.durable_files import PARTIAL, write_text
 from training import errors
-from training.engine.files import PARTIAL, write_text
 from training.errors import TrainingError
 
 

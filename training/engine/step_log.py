@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from training.engine.files import write_text
+from foundation.durable_files import write_text
 from training.errors import NotFinite
 
 TAIL_BYTES = 1 << 16

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from foundation.text_table import text_table
 from training.evaluation.evaluator import ALONE, COSINE, WITH_COUNTS, Figure, Scores
 
 
@@ -136,7 +137,7 @@ def render_summary(evaluation: Evaluation) -> str:
         if first.setdefault(figure.task, figure.metric) == figure.metric:
             best = "" if each.baseline is None else f"{each.baseline:.3f} {each.baseline_name}"
             rows.append([name(each), f"{each.trained:.3f}", f"{each.initial:.3f}", best])
-    return "\n".join(aligned(rows))
+    return "\n".join(text_table(rows))
 
 
 def render_evaluation(evaluation: Evaluation) -> str:
@@ -185,7 +186,8 @@ def task_table(evaluation: Evaluation, task: str) -> list[str]:
         [f"baseline: {name}", *(f"{found[m]:.3f}" for m in metrics)]
         for name, found in baselines.items()
     ]
-    return aligned(rows)
+    lines = text_table(rows, right_from=1)
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 def verdicts(evaluation: Evaluation) -> list[str]:
@@ -220,18 +222,3 @@ def name(each: ComparedFigure) -> str:
 def spread(mean: float, deviation_over_seeds: float) -> str:
     """A mean with its deviation, where there is one."""
     return f"{mean:.3f} ± {deviation_over_seeds:.3f}" if deviation_over_seeds else f"{mean:.3f}"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with aligned columns, a rule under the first."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]

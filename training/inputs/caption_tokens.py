@@ -4,9 +4,7 @@ P posts in the order of the snapshot, T tokens a post.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,13 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.durable import sync
+from foundation.durable_files import whole_folder
 from graphdb.store import GraphStore, Post
 from training.networks.tokenizer import tokenizer_digest
 
 PAGE = 4096
-PART = ".part"
-"""Ends the name of a folder that is not whole yet."""
 
 
 class PostsOfSnapshot(Protocol):
@@ -64,7 +60,7 @@ def prepare_tokens(
     name = f"{snapshot.graph_id}-{snapshot.version}"
     path = folder / f"{tokenizer_digest(tokenizer)}-{max_tokens}" / name
     if not path.exists():
-        with appearing_whole(path) as staging:
+        with whole_folder(path) as staging:
             write_tokens(store, snapshot, staging, tokenizer, max_tokens, progress)
     return path
 
@@ -117,16 +113,3 @@ def create(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArr
         np.save(path, np.zeros(shape, dtype))
         return np.zeros(shape, dtype)
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-
-
-@contextmanager
-def appearing_whole(path: Path) -> Iterator[Path]:
-    """A staging folder that becomes `path` in one step when the block has filled it."""
-    staging = path.with_name(f"{path.name}{PART}")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    yield staging
-    for file in staging.iterdir():
-        sync(file)
-    staging.rename(path)
-    sync(path.parent)

@@ -23,12 +23,11 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from foundation.durable_files import PARTIAL, whole_folder
 from graphdb.store import GraphStore
 from training.errors import PostInputsUnusable
 from training.inputs.caption_tokens import (
-    PART,
     PostsOfSnapshot,
-    appearing_whole,
     pages,
     prepare_tokens,
 )
@@ -228,7 +227,7 @@ def write_view(
     name = blake2b(json.dumps(view).encode() + rows_P.tobytes(), digest_size=8).hexdigest()
     path = folder / "views" / name
     if not path.exists():
-        with appearing_whole(path) as staging:
+        with whole_folder(path) as staging:
             np.save(staging / "pixel_rows.npy", rows_P)
             np.save(staging / "image_hashes.npy", hashes_P)
             (staging / "view.json").write_text(json.dumps(view))
@@ -254,7 +253,7 @@ def drop_old_folders(folder: Path, *, keep: Path) -> None:
     Every run trains a tokenizer of its own; a process that has mapped dropped files keeps them.
     """
     tokens = sorted((folder / "tokens").glob("*/*"), key=modified, reverse=True)
-    whole = [path for path in tokens if path.suffix != PART and path != keep]
+    whole = [path for path in tokens if path.suffix != PARTIAL and path != keep]
     for path in set(tokens) - set(whole[: KEPT_TOKEN_FOLDERS - 1]) - {keep}:
         shutil.rmtree(path)
     for path in (folder / "views").iterdir():

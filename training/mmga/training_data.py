@@ -9,14 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.splitmix64 import GOLDEN_GAMMA, splitmix64
 from training.sampling.config import Edges
 from training.sampling.snapshot_source import GraphOfUsers, SnapshotSource
 from training.sampling.source import GraphSource
 
 NUM_ENDS = 2
 """[CLS] and [SEP]: a caption of no more tokens is empty."""
-
-WORD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class PostArrays(Protocol):
@@ -123,14 +122,7 @@ def signatures(user_keys: NDArray[np.uint64], width: int) -> NDArray[np.float32]
     Vectors of different users are nearly orthogonal, so a sum of them remembers its members.
     """
     with np.errstate(over="ignore"):
-        words = np.arange(1, -(-width // 64) + 1, dtype=np.uint64) * WORD
-        mixed = _splitmix64(user_keys[:, None] ^ _splitmix64(words)[None, :])
+        words = np.arange(1, -(-width // 64) + 1, dtype=np.uint64) * GOLDEN_GAMMA
+        mixed = splitmix64(user_keys[:, None] ^ splitmix64(words)[None, :])
     bits = np.unpackbits(np.ascontiguousarray(mixed).view(np.uint8), axis=1)[:, :width]
     return bits.astype(np.float32) * 2.0 - 1.0
-
-
-def _splitmix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    x = x + WORD
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))

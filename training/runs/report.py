@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.settings import FeatureStoreSettings
+from foundation.durable_files import write_text
 from graphdb.store import GraphStore
-from training.engine.files import write_json, write_text
+from training.engine.files import write_json
 from training.engine.progress import Reporter
 from training.engine.step_log import losses_of, read_losses
 from training.errors import EvaluationImpossible

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast
 
+import foundation
 import graphdb
 import training
+from foundation.durable_files import write_text
 from graphdb.errors import ChangesTrimmed
 from graphdb.snapshot.snapshot import Snapshot, open_snapshot, take_snapshot
 from graphdb.store import GraphStore
-from training.engine.files import write_text
 from training.engine.progress import Reporter
 from training.errors import NothingToTrain
 from training.inputs.caption_tokens import read_captions
@@ -233,8 +234,8 @@ def run_inputs(
 def code_version() -> str:
     """The package's version and a digest of the source that a run depends on."""
     digest = hashlib.blake2b(digest_size=6)
-    for package in (Path(training.__file__).parent, Path(graphdb.__file__).parent):
-        for path in sorted(package.rglob("*.py")):
+    for package in (training, graphdb, foundation):
+        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             digest.update(path.read_bytes())
     return f"{version('mmga')}+{digest.hexdigest()}"
 

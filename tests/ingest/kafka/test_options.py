@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.errors import SettingInvalid
+from foundation.errors import SettingInvalid
 from ingest.kafka.connection import KafkaConnection
 from ingest.kafka.options import client_options
 from ingest.settings import IngestSettings

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from foundation.durable_files import write_text
 from graphdb.errors import ChangesTrimmed
 from graphdb.store import Change, GraphStore
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config
 from training.encoding.all_users import UserVectors
 from training.encoding.vectors_file import load_vectors, save_vectors
-from training.engine.files import load_tensors, write_text
+from training.engine.files import load_tensors
 from training.engine.progress import ConsoleReporter
 from training.engine.seed_files import SeedFiles
 from training.engine.step_log import append_losses, read_losses

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphdb.url import without_user_info
+from foundation.url import without_secrets
 from training.engine.tracking.tracker import Line, curves
 
 MAX_PARAMETERS, MAX_METRICS = 100, 1_000
@@ -48,7 +48,7 @@ class MLflow:
     @property
     def name(self) -> str:
         """The server, without user and password."""
-        return f"MLflow at {without_user_info(self.uri)}"
+        return f"MLflow at {without_secrets(self.uri)}"
 
     def open(self) -> None:
         """Find the run that an interrupted attempt made, or make one."""

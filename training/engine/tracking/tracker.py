@@ -7,18 +7,17 @@ warning; it never fails the run.
 """
 
 import math
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from foundation.url import without_user_info
 from training.engine.step_log import LossTail, losses_of
 
 POLL_SECONDS = 2.0
 MAX_REASON = 200
-USER_INFO = re.compile(r"://\S*@")
 
 Line = Mapping[str, Any]
 
@@ -87,7 +86,7 @@ class Follower:
 
 def reason(error: Exception) -> str:
     """What an error says, on one line, without the user and password of any address in it."""
-    lines = USER_INFO.sub("://", str(error)).splitlines()
+    lines = without_user_info(str(error)).splitlines()
     return ": ".join([type(error).__name__, *(line.strip()[:MAX_REASON] for line in lines[:1])])
 
 

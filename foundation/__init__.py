@@ -1,0 +1,1 @@
+"""Leaves that every package may import and that import none of ours."""

@@ -1,0 +1,143 @@
+"""The variables of the environment: each is declared once, with its type, default and check.
+
+An empty variable is one that is not set. A secret may stand in a file that `NAME_FILE` names.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from foundation.errors import SettingInvalid
+
+FILE = "_FILE"
+PROJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,63}")
+BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable(Generic[T]):
+    """One variable: `parse` reads its text and raises ValueError for one that is not `expected`."""
+
+    name: str
+    default: T
+    parse: Callable[[str], T]
+    expected: str = "a text"
+    is_secret: bool = False
+
+    def read(self, environ: Mapping[str, str]) -> T:
+        """The value in an environment, else the default. Raises SettingInvalid."""
+        text = secret(environ, self.name) if self.is_secret else environ.get(self.name)
+        return self.checked(text) if text else self.default
+
+    def checked(self, text: str) -> T:
+        """The value that a text stands for. Raises SettingInvalid."""
+        try:
+            return self.parse(text)
+        except ValueError:
+            shown = "" if self.is_secret else f"={text}"
+            raise SettingInvalid(
+                f"{self.name}{shown} cannot be used: give {self.expected}"
+            ) from None
+
+
+def secret(environ: Mapping[str, str], name: str) -> str | None:
+    """The value of `NAME`, or the stripped content of the file that `NAME_FILE` names.
+
+    Raises SettingInvalid when both are set, and for a file that is empty or cannot be read.
+    """
+    text, path = environ.get(name), environ.get(f"{name}{FILE}")
+    if not path:
+        return text or None
+    if text:
+        raise SettingInvalid(f"{name} and {name}{FILE}={path} are both set: unset one of them")
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingInvalid(
+            f"{name}{FILE}={path} cannot be read ({reason}): name a readable text file"
+        ) from error
+    if not text:
+        raise SettingInvalid(f"{name}{FILE}={path} is empty: write the value to it, or unset it")
+    return text
+
+
+def secrets_with_prefix(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """All secrets whose names begin with a prefix, by the rest of their names in lower case."""
+    names = {name.removesuffix(FILE) for name in environ if name.startswith(prefix)}
+    found = {name: secret(environ, name) for name in sorted(names)}
+    return {name.removeprefix(prefix).lower(): text for name, text in found.items() if text}
+
+
+def boolean(text: str) -> bool:
+    """Whether a text says yes. Raises ValueError."""
+    if text.lower() not in BOOLEANS:
+        raise ValueError(text)
+    return BOOLEANS[text.lower()]
+
+
+def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Reads an integer from `low` to `high`, both included; raises ValueError for others."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if number < low or (high is not None and number > high):
+            raise ValueError(text)
+        return number
+
+    return parse
+
+
+def project_name(text: str) -> str:
+    """A name that may prefix topics, keys and names of tables. Raises ValueError."""
+    if not PROJECT_NAME.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _url(name: str) -> Variable[str | None]:
+    return Variable(name=name, default=None, parse=str, is_secret=True)
+
+
+PORT_NUMBER, PORT_EXPECTED = whole_number(0, 65_535), "the number of a port, 0 to 65535"
+
+HOME = Variable(name="MMGA_HOME", default=Path(".mmga"), parse=Path)
+PROJECT = Variable(
+    name="MMGA_PROJECT",
+    default="mmga",
+    parse=project_name,
+    expected="a name of up to 64 letters, digits and underscores, no underscore first",
+)
+EVENTS_URL = _url("MMGA_EVENTS_URL")
+GRAPH_URL = _url("MMGA_GRAPH_URL")
+ONLINE_STORE_URL = _url("MMGA_ONLINE_STORE_URL")
+REGISTRY_URL = _url("MMGA_REGISTRY_URL")
+ARTIFACTS_URL = _url("MMGA_ARTIFACTS_URL")
+MEDIA_ROOT: Variable[Path | None] = Variable(name="MMGA_MEDIA_ROOT", default=None, parse=Path)
+FETCH_REMOTE_IMAGES = Variable(
+    name="MMGA_FETCH_REMOTE_IMAGES",
+    default=False,
+    parse=boolean,
+    expected=f"one of {', '.join(BOOLEANS)}",
+)
+THREADS = Variable(
+    name="MMGA_THREADS",
+    default=2,
+    parse=whole_number(1),
+    expected="a whole number of at least 1",
+)
+METRICS_HOST = Variable(name="MMGA_METRICS_HOST", default="127.0.0.1", parse=str)
+METRICS_PORT: Variable[int | None] = Variable(
+    name="MMGA_METRICS_PORT", default=None, parse=PORT_NUMBER, expected=PORT_EXPECTED
+)
+HOST = Variable(name="MMGA_HOST", default="127.0.0.1", parse=str)
+PORT = Variable(name="MMGA_PORT", default=8_000, parse=PORT_NUMBER, expected=PORT_EXPECTED)
+MLFLOW_TRACKING_URI = _url("MLFLOW_TRACKING_URI")
+MLFLOW_EXPERIMENT_NAME = Variable(name="MLFLOW_EXPERIMENT_NAME", default="mmga", parse=str)
+
+KAFKA_PREFIX = "MMGA_KAFKA_"
+"""Begins the names of the settings of Kafka's client, any of which may be a secret."""
