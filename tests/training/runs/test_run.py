@@ -102,7 +102,7 @@ def start(
     config = replace(small_config(), sampler=sampler)
     request = RunRequest(config=config, seeds=(0,), workers=1, **asked)
     with ConsoleReporter(Console(file=stream, width=400)) as reporter:
-        run, _ = start_or_resume(settings, store, request, reporter)
+        run, *_ = start_or_resume(settings, store, request, reporter)
     return run, stream.getvalue().splitlines()
 
 
