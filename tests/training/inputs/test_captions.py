@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphdb.facts import Batch, PostDeletion, UserDeletion
@@ -112,6 +112,7 @@ def test_texts_are_those_of_the_graph_in_the_order_of_the_snapshot(
     assert biographies == {"bob": "paints\n", "ann": "", "zoë": ""}
 
 
+@settings(max_examples=20)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))))
 def test_any_text_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
