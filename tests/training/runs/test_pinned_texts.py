@@ -23,7 +23,7 @@ from training.runs.report import RunReport, train_and_publish
 from training.runs.run import RunRequest
 from training.settings import TrainingSettings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NUM_USERS, POSTS_PER_USER = 45, 4
 SEED_FILES = ("model", "initial", "trained", "published")
