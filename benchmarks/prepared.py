@@ -15,7 +15,7 @@ from pathlib import Path
 from graphdb import open_graph
 from graphdb.snapshot.snapshot import Snapshot, take_snapshot
 from training.evaluation.user_texts import UserTexts, read_user_texts
-from training.inputs.caption_tokens import read_captions
+from training.inputs.captions import pin_texts
 from training.inputs.post_inputs import PostInputs, prepare_post_inputs
 from training.mmga.config import RunConfig
 from training.networks.tokenizer import train_tokenizer
@@ -49,16 +49,15 @@ def prepare(home: Path, config: RunConfig, events: Path) -> Prepared:
         ready.touch()
     with closing(open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)) as store:
         snapshot = take_snapshot(store, home / "snapshots")
-        captions = read_captions(store, snapshot)
-        inputs = prepare_post_inputs(
-            store,
-            snapshot,
-            TrainingSettings(home=home),
-            train_tokenizer(captions, vocabulary_size=config.text.vocabulary_size),
-            image_size=config.image.image_size,
-            max_tokens=config.text.max_tokens,
-        )
-        return Prepared(snapshot=snapshot, texts=read_user_texts(store, snapshot), inputs=inputs)
+        texts = pin_texts(store, snapshot)
+    inputs = prepare_post_inputs(
+        texts,
+        TrainingSettings(home=home),
+        train_tokenizer(texts.captions, vocabulary_size=config.text.vocabulary_size),
+        image_size=config.image.image_size,
+        max_tokens=config.text.max_tokens,
+    )
+    return Prepared(snapshot=snapshot, texts=read_user_texts(snapshot, texts), inputs=inputs)
 
 
 def ingest(home: Path, events: Path) -> None:

@@ -4,7 +4,7 @@
     ├── ConfigInvalid        no such recipe or option, or values that a config cannot have
     ├── WeightsUnusable      pretrained weights cannot be had, or have other sizes than the run
     ├── NothingToTrain       the graph has too few users, posts or follows for a run
-    ├── PostInputsUnusable   the caches of tokens or pixels cannot be written or read
+    ├── PostInputsUnusable   pinned texts, or caches of tokens or pixels, cannot be written or read
     ├── EvaluationImpossible held-out follows or labels are too few to judge on
     ├── NotFinite            a loss stopped being a number
     ├── ClusterUnreachable   the Ray cluster that RAY_ADDRESS names does not answer
@@ -33,7 +33,7 @@ class NothingToTrain(TrainingError):
 
 
 class PostInputsUnusable(TrainingError):
-    """The caches of tokens or pixels cannot be written or read."""
+    """Pinned texts, or caches of tokens or pixels, cannot be written or read."""
 
 
 class EvaluationImpossible(TrainingError):

@@ -7,6 +7,7 @@ from graphdb.snapshot.snapshot import take_snapshot
 from tests.graphdb.made_facts import label, post, profile
 from tests.graphdb.oracle import GraphOracle, Memory
 from training.evaluation.user_texts import read_user_texts
+from training.inputs.captions import pin_texts
 
 NUM_USERS = 140
 WORDS = (["boat", "lake", "fish", "water"], ["peak", "snow", "rope", "climb"])
@@ -50,4 +51,4 @@ def village(folder, seed=0):
     profiles = [profile(name, 1, biography=f"b{quarter(n)} x") for n, name in enumerate(names)]
     store.apply(Batch(profiles=profiles, posts=posts, follows=columns, labels=labels))
     snapshot = take_snapshot(store, folder)
-    return snapshot, read_user_texts(store, snapshot)
+    return snapshot, read_user_texts(snapshot, pin_texts(store, snapshot))

@@ -6,16 +6,14 @@ N users, P posts.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice
 from typing import Any
 
+import numpy as np
 from scipy.sparse import csr_matrix, spmatrix
 
 from graphdb.snapshot.snapshot import Snapshot
-from graphdb.store import GraphStore
-from training.inputs.caption_tokens import read_captions
-
-PAGE = 4096
+from training.inputs.captions import PinnedTexts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +34,13 @@ class UserTexts:
         return tfidf(self.biographies)
 
 
-def read_user_texts(store: GraphStore, snapshot: Snapshot) -> UserTexts:
-    """Read captions and biographies of the users of a snapshot, as they are now."""
-    captions = read_captions(store, snapshot)
-    starts = snapshot.post_indptr.tolist()
-    biographies: dict[str, str] = {}
-    for start in range(0, snapshot.num_users, PAGE):
-        for profile in store.profiles(snapshot.user_ids[start : start + PAGE]):
-            biographies[profile.user_id] = profile.biography or ""
+def read_user_texts(snapshot: Snapshot, texts: PinnedTexts) -> UserTexts:
+    """Read the pinned captions and biographies of the users of a snapshot."""
+    captions = iter(texts.captions)
+    num_posts_N = np.diff(snapshot.post_indptr).tolist()
     return UserTexts(
-        posts=["\n".join(captions[start:stop]) for start, stop in pairwise(starts)],
-        biographies=[biographies.get(user_id, "") for user_id in snapshot.user_ids],
+        posts=["\n".join(islice(captions, num_posts)) for num_posts in num_posts_N],
+        biographies=list(texts.biographies),
     )
 
 

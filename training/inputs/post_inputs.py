@@ -4,7 +4,7 @@ P posts in the order of the snapshot, T tokens a post, I images in the cache, S 
 
     images/          each image as it was read once: bounded JPEGs and an index of outcomes
     pixels/S-N/      resized pixels of the kept images, append-only, shared by all snapshots
-    tokens/DIGEST-T/GRAPH-VERSION/   tokens of one snapshot under one tokenizer
+    tokens/DIGEST-T/DIGEST/   tokens of the captions of a snapshot under one tokenizer
     views/DIGEST/    which pixels belong to which post: what `open_post_inputs` opens
 
 A post without a picture or without words is normal: its row says so.
@@ -24,13 +24,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from foundation.durable_files import PARTIAL, whole_folder
-from graphdb.store import GraphStore
 from training.errors import PostInputsUnusable
-from training.inputs.caption_tokens import (
-    PostsOfSnapshot,
-    pages,
-    prepare_tokens,
-)
+from training.inputs.caption_tokens import prepare_tokens
+from training.inputs.captions import PinnedTexts
 from training.inputs.image_decoding import ImageLimits, square_pixels
 from training.inputs.image_sources import WEB_SCHEMES, ImageSources
 from training.inputs.image_store import ImageReport, ImageStore, KeptImage, open_image_store
@@ -83,8 +79,7 @@ class PostInputs:
 
 
 def prepare_post_inputs(
-    store: GraphStore,
-    snapshot: PostsOfSnapshot,
+    texts: PinnedTexts,
     settings: TrainingSettings,
     tokenizer: Any,
     *,
@@ -92,18 +87,17 @@ def prepare_post_inputs(
     max_tokens: int,
     progress: Progress | None = None,
 ) -> PostInputs:
-    """Read the images that were not read yet, bring the caches up to the snapshot, open them.
+    """Read the images that were not read yet, bring the caches up to the texts, open them.
 
     Whatever an earlier run, also a killed one, has prepared is used again. An image that cannot be
     had costs nothing but itself, and is counted in `PostInputs.images`. Raises PostInputsUnusable.
     """
     folder = settings.home / "post_inputs"
-    num_posts = len(snapshot.post_ids)
     with writing(folder):
         tokens = prepare_tokens(
-            store, snapshot, folder / "tokens", tokenizer, max_tokens, step(progress, "tokens")
+            texts, folder / "tokens", tokenizer, max_tokens, step(progress, "tokens")
         )
-        references = read_references(store, snapshot)
+        references = {row: image for row, image in enumerate(texts.images) if image}
         with open_image_store(folder / "images") as images:
             report, kept = prepare_images(images, references, settings, step(progress, "images"))
             pixels = RowFile(
@@ -111,7 +105,7 @@ def prepare_post_inputs(
                 shape=(3, image_size, image_size),
             )
             resize(images, kept, pixels, step(progress, "pixels"))
-        rows_P, hashes_P = pixel_rows(kept, pixels, num_posts)
+        rows_P, hashes_P = pixel_rows(kept, pixels, len(texts.images))
         view = write_view(folder, tokens, pixels, rows_P, hashes_P, report)
         drop_old_folders(folder, keep=tokens)
     return replace(open_post_inputs(view), images=report)
@@ -139,12 +133,6 @@ def open_post_inputs(path: Path) -> PostInputs:
         raise PostInputsUnusable(
             f"post inputs {path} are not complete ({error.filename} is gone): prepare them again"
         ) from error
-
-
-def read_references(store: GraphStore, snapshot: PostsOfSnapshot) -> dict[int, str]:
-    """Image reference by post row, for the posts that have one."""
-    posts = (post for page in pages(store, snapshot) for post in page)
-    return {row: post.image for row, post in enumerate(posts) if post and post.image}
 
 
 def prepare_images(

@@ -9,7 +9,7 @@ Before a pretrained tokenizer the two words are `link` and `someone`, which its 
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
@@ -29,7 +29,7 @@ MAX_ALPHABET = 1_000
 """Characters beyond the most frequent ones are unknown: emoji would else fill a vocabulary."""
 
 
-def train_tokenizer(captions: Sequence[str], *, vocabulary_size: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(captions: Collection[str], *, vocabulary_size: int) -> PreTrainedTokenizerFast:
     """Learn a WordPiece vocabulary; the same captions, in any order, give the same bytes.
 
     The library's trainer numbers pieces in the order of a randomly seeded hash map, and breaks
@@ -124,7 +124,7 @@ def replacements(*, url: str, handle: str) -> list[normalizers.Normalizer]:
     return [normalizers.Replace(URL, f" {url} "), normalizers.Replace(HANDLE, f" {handle} ")]
 
 
-def most_frequent_characters(captions: Sequence[str], tokenizer: Tokenizer) -> list[str]:
+def most_frequent_characters(captions: Collection[str], tokenizer: Tokenizer) -> list[str]:
     """Up to MAX_ALPHABET characters by descending count, then by code point."""
     counts: Counter[str] = Counter()
     for caption in captions:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.representation import fit_scales, representation
-from graphdb.store import GraphStore
 from training.encoding.all_users import UserVectors
 from training.engine.progress import Reporter
 from training.evaluation.comparison import Evaluation, compare
@@ -29,10 +28,10 @@ class RunEvaluation:
     trained: tuple[Scores, ...]
 
 
-def evaluate_run(trained: TrainedRun, store: GraphStore, reporter: Reporter) -> RunEvaluation:
+def evaluate_run(trained: TrainedRun, reporter: Reporter) -> RunEvaluation:
     """Evaluate the run on follows and labels that it never saw. Raises EvaluationImpossible."""
     reporter.say("evaluation: counts round held-out follows, and the baselines")
-    texts = read_user_texts(store, trained.snapshot)
+    texts = read_user_texts(trained.snapshot, trained.texts)
     evaluator = prepare_evaluator(trained.snapshot, texts, seed=EVALUATION_SEED)
     baselines = evaluator.baselines()
     fusion = trained.run.config.users.fusion

@@ -8,6 +8,7 @@ import hashlib
 import os
 import platform
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from graphdb.snapshot.snapshot import Snapshot, open_snapshot, take_snapshot
 from graphdb.store import GraphStore
 from training.engine.progress import Reporter
 from training.errors import NothingToTrain
-from training.inputs.caption_tokens import read_captions
+from training.inputs.captions import PinnedTexts, TextColumn, open_texts, pin_texts, texts_folder
 from training.inputs.post_inputs import PostInputs, prepare_post_inputs
 from training.mmga.config import RunConfig
 from training.mmga.preconditions import check_weights
@@ -60,6 +61,7 @@ class TrainedRun:
 
     run: Run
     snapshot: Snapshot
+    texts: PinnedTexts
     inputs: PostInputs
     tokenizer: PreTrainedTokenizerFast
     vectors: tuple[SeedVectors, ...]
@@ -72,9 +74,9 @@ def train_run(
 
     The stage lock is held by the caller. Raises NothingToTrain, RunFailed.
     """
-    run, snapshot = start_or_resume(settings, store, request, reporter)
-    tokenizer = run_tokenizer(run, store, snapshot, reporter)
-    inputs = run_inputs(settings, store, run, snapshot, tokenizer, reporter)
+    run, snapshot, texts = start_or_resume(settings, store, request, reporter)
+    tokenizer = run_tokenizer(run, texts.captions, reporter)
+    inputs = run_inputs(settings, run, texts, tokenizer, reporter)
     data = training_data(snapshot, inputs, run.config.graph.edges)
     train_seeds(settings, run, inputs.path, reporter)
     torch.set_num_threads(settings.num_threads)
@@ -91,26 +93,32 @@ def train_run(
         for seed in run.seeds
     )
     return TrainedRun(
-        run=run, snapshot=snapshot, inputs=inputs, tokenizer=tokenizer, vectors=vectors
+        run=run,
+        snapshot=snapshot,
+        texts=texts,
+        inputs=inputs,
+        tokenizer=tokenizer,
+        vectors=vectors,
     )
 
 
 def start_or_resume(
     settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
-) -> tuple[Run, Snapshot]:
-    """The interrupted run of the same request with its snapshot, or a new one.
+) -> tuple[Run, Snapshot, PinnedTexts]:
+    """The interrupted run of the same request with its snapshot and texts, or a new one.
 
     Raises ConfigInvalid, WeightsUnusable before anything is written.
     """
     found = None if request.fresh else resumable(settings, store, request, reporter)
     if found is not None:
         reporter.say(f"run {found.run_id} goes on where it was interrupted")
-        return found, open_snapshot(found.snapshot)
+        snapshot = open_snapshot(found.snapshot)
+        return found, snapshot, open_texts(snapshot)
     check_weights(request.config)
     check_text(request.config.text)
     check_image(request.config.image)
     snapshot = take_snapshot(
-        store, settings.snapshots, progress=lambda done, total: count(reporter, done, total)
+        store, settings.snapshots, progress=partial(reporter.counting, "snapshot")
     )
     if not snapshot.num_users:
         raise NothingToTrain("the graph has no users; run `mmga ingest --events …` first")
@@ -118,6 +126,7 @@ def start_or_resume(
         f"snapshot of version {snapshot.version}: {snapshot.num_users:,} users, "
         f"{snapshot.num_posts:,} posts, {snapshot.followees.num_edges:,} follows"
     )
+    texts = pin_texts(store, snapshot, progress=partial(reporter.counting, "texts"))
     drop_old(settings.runs)  # also where no run ever ends
     run = begin(
         settings.runs,
@@ -130,7 +139,7 @@ def start_or_resume(
         code_version=code_version(),
         environment=environment(),
     )
-    return run, snapshot
+    return run, snapshot, texts
 
 
 def resumable(
@@ -160,6 +169,8 @@ def obstacle_of(run: Run, store: GraphStore, request: RunRequest) -> str | None:
     """
     if run.code_version != code_version():
         return f"was begun by other code ({run.code_version});"
+    if not texts_folder(run.snapshot).is_dir():
+        return "can no longer go on: the texts of its snapshot are gone;"
     if lacks_changes(run, store):
         return "can no longer go on: the feed no longer reaches back to its snapshot;"
     if run.workers != request.workers:
@@ -181,14 +192,7 @@ def lacks_changes(run: Run, store: GraphStore) -> bool:
     return False
 
 
-def count(reporter: Reporter, done: int, total: int) -> None:
-    """Progress of the snapshot."""
-    reporter.counting("snapshot", done, total)
-
-
-def run_tokenizer(
-    run: Run, store: GraphStore, snapshot: Snapshot, reporter: Reporter
-) -> PreTrainedTokenizerFast:
+def run_tokenizer(run: Run, captions: TextColumn, reporter: Reporter) -> PreTrainedTokenizerFast:
     """The vocabulary of the pretrained text encoder, or one learned from the captions.
 
     Kept in the run's folder from the first time on. Raises WeightsUnusable.
@@ -200,7 +204,6 @@ def run_tokenizer(
         tokenizer = pretrained_tokenizer(text)
     else:
         reporter.say("learning the vocabulary of the captions")
-        captions = read_captions(store, snapshot)
         tokenizer = train_tokenizer(captions, vocabulary_size=text.vocabulary_size)
     write_text(run.tokenizer, tokenizer_json(tokenizer))
     return load_tokenizer(run.tokenizer)
@@ -208,16 +211,14 @@ def run_tokenizer(
 
 def run_inputs(
     settings: TrainingSettings,
-    store: GraphStore,
     run: Run,
-    snapshot: Snapshot,
+    texts: PinnedTexts,
     tokenizer: PreTrainedTokenizerFast,
     reporter: Reporter,
 ) -> PostInputs:
     """Tokens and pixels of the snapshot's posts."""
     inputs = prepare_post_inputs(
-        store,
-        snapshot,
+        texts,
         settings,
         tokenizer,
         image_size=run.config.image.image_size,

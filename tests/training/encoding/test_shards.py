@@ -47,9 +47,9 @@ def encoder(folder: Path) -> SeedEncoder:
     settings = small_home(folder)
     request = RunRequest(config=config(), seeds=(0,), workers=1)
     with closing(open_store(settings.home)) as store, ConsoleReporter() as reporter:
-        run, snapshot = start_or_resume(settings, store, request, reporter)
-        tokenizer = run_tokenizer(run, store, snapshot, reporter)
-        inputs = run_inputs(settings, store, run, snapshot, tokenizer, reporter)
+        run, snapshot, texts = start_or_resume(settings, store, request, reporter)
+        tokenizer = run_tokenizer(run, texts.captions, reporter)
+        inputs = run_inputs(settings, run, texts, tokenizer, reporter)
     data = training_data(snapshot, inputs, "follows")
     save_tensors(run.model(0), initial_model(config(), data, seed=7).state_dict())
     torch.set_num_threads(1)

@@ -13,6 +13,7 @@ from graphdb.snapshot.snapshot import take_snapshot
 from training.evaluation.evaluator import COUNTS, WITH_COUNTS, Figure, prepare_evaluator
 from training.evaluation.truncated_svd import factors
 from training.evaluation.user_texts import read_user_texts
+from training.inputs.captions import pin_texts
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data]
 
@@ -42,7 +43,8 @@ def made(congress_events, tmp_path_factory):
         subprocess.run(command, env=environment, check=True, capture_output=True)
     store = open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)
     snapshot = take_snapshot(store, home / "snapshots")
-    judge = prepare_evaluator(snapshot, read_user_texts(store, snapshot), seed=0)
+    texts = read_user_texts(snapshot, pin_texts(store, snapshot))
+    judge = prepare_evaluator(snapshot, texts, seed=0)
     yield snapshot, judge, judge.baselines().figures
     store.close()
 

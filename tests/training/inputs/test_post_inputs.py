@@ -14,7 +14,7 @@ from tests.graphdb.made_facts import post, profile
 from tests.graphdb.oracle import GraphOracle, Memory
 from tests.training.pictures import picture
 from training.errors import PostInputsUnusable
-from training.inputs.caption_tokens import read_captions
+from training.inputs.captions import pin_texts
 from training.inputs.post_inputs import open_post_inputs, prepare_post_inputs
 from training.networks.tokenizer import train_tokenizer
 from training.settings import TrainingSettings
@@ -66,7 +66,8 @@ def tokenizer():
 
 def prepare(store, settings, tokenizer, **options):
     snapshot = take_snapshot(store, settings.home / "snapshots")
-    inputs = prepare_post_inputs(store, snapshot, settings, tokenizer, **SIZES | options)
+    texts = pin_texts(store, snapshot)
+    inputs = prepare_post_inputs(texts, settings, tokenizer, **SIZES | options)
     return {post_id: row for row, post_id in enumerate(snapshot.post_ids)}, inputs
 
 
@@ -163,8 +164,7 @@ def test_a_post_deleted_since_the_snapshot_is_empty(store, settings, tokenizer):
     snapshot = take_snapshot(store, settings.home / "snapshots")
     store.apply(Batch(post_deletions=[PostDeletion(post_id="p0", time=99)]))
     row = list(snapshot.post_ids).index("p0")
-    assert read_captions(store, snapshot)[row] == ""
-    inputs = prepare_post_inputs(store, snapshot, settings, tokenizer, **SIZES)
+    inputs = prepare_post_inputs(pin_texts(store, snapshot), settings, tokenizer, **SIZES)
     assert not inputs.has_text[row]
     assert not inputs.has_image[row]
 
@@ -231,12 +231,12 @@ def killed_at(moment, work):
 
 def test_killed_at_any_durable_step_it_ends_as_if_undisturbed(store, settings, tokenizer, tmp_path):
     _, undisturbed = prepare(store, settings, tokenizer)
-    snapshot = take_snapshot(store, tmp_path / "snapshots")
+    texts = pin_texts(store, take_snapshot(store, tmp_path / "snapshots"))
     home = tmp_path / "killed"
 
     def work():
         there = replace(settings, home=home)
-        return prepare_post_inputs(store, snapshot, there, tokenizer, **SIZES)
+        return prepare_post_inputs(texts, there, tokenizer, **SIZES)
 
     moment = 1
     while killed_at(moment, work):

@@ -1,4 +1,5 @@
 import io
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from training.engine.progress import ConsoleReporter
 from training.engine.seed_files import SeedFiles
 from training.engine.step_log import append_losses, read_losses
 from training.errors import RunUnreadable
+from training.inputs.captions import texts_folder
 from training.mmga.config import RunConfig
 from training.mmga.recipes import paper_literal
 from training.runs.run import RunRequest, code_version, environment, start_or_resume
@@ -103,7 +105,7 @@ def start(
     config = replace(small_config(), sampler=sampler)
     request = RunRequest(config=config, seeds=(0,), workers=1, **asked)
     with ConsoleReporter(Console(file=stream, width=400)) as reporter:
-        run, _ = start_or_resume(settings, store, request, reporter)
+        run, *_ = start_or_resume(settings, store, request, reporter)
     return run, stream.getvalue().splitlines()
 
 
@@ -130,6 +132,20 @@ def test_what_other_code_began_does_not_go_on(
     assert second.run_id != first.run_id
     assert said[0] == (
         f"run {first.run_id} was begun by other code ({first.code_version}); a new run begins"
+    )
+
+
+def test_a_run_whose_texts_are_gone_does_not_go_on(tmp_path: Path) -> None:
+    settings = small_home(tmp_path)
+    with closing(open_store(settings.home)) as store:
+        first, _ = start(settings, store)
+        shutil.rmtree(texts_folder(first.snapshot))
+        second, said = start(settings, store)
+        assert start(settings, store)[0] == second
+    assert second.run_id != first.run_id
+    assert said[0] == (
+        f"run {first.run_id} can no longer go on: the texts of its snapshot are gone; "
+        "a new run begins"
     )
 
 
