@@ -1,11 +1,15 @@
-"""What all tests share: Hypothesis profiles, and the real data sets where they are present.
+"""What all tests share: Hypothesis profiles, one random state at the start of each test, and the
+real data sets where they are present.
 
 Real data are looked for in MMGA_DATA_DIR, by default `../shared/data` beside the repository.
 """
 
 import os
+import random
+import sys
 from pathlib import Path
 
+import numpy as np
 import prometheus_client  # noqa: F401  before Feast, which would have it count in shared files
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +24,15 @@ DATA_DIR = Path(
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "dev"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin each test, and the fixtures that it is the first to use, with the same random state."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,6 +28,7 @@ def test_training_tells_of_each_phase_what_it_costs_beside_its_encoders() -> Non
         assert step.ratio == pytest.approx(step.ours / step.rival)
     assert rows["training: smoke, graph, step"].rival is None
     shares = [row.ours for name, row in rows.items() if name.endswith("waiting for batches")]
+    assert len(shares) == 4
     assert all(0 <= share < 100 for share in shares)
 
 

@@ -28,6 +28,7 @@ class Tested:
     is_required: bool = True
 
 
+PROPERTY = "server"
 TESTED = {
     neo4j.NAME: Tested("neo4j_server"),
     neo4j.CALENDAR_NAME: Tested("neo4j_calendar_server"),
@@ -59,22 +60,33 @@ def _fixtures(item: pytest.Item) -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Count tests that ran, and those that were left out."""
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
+    """Write into the report which servers the test is for, and the version that each named."""
     report = yield
     names = {name for mark in item.iter_markers("servers") for name in mark.args}
-    for name in names:
-        if report.skipped:
-            TESTED[name].num_skipped += 1
-        elif report.when == "call":
-            TESTED[name].num_run += 1
+    report.user_properties += [(PROPERTY, (name, TESTED[name].version)) for name in sorted(names)]
     return report
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count tests that ran, and those that were left out.
+
+    Reports of several processes (pytest-xdist) come to the one that prints the summary.
+    """
+    for name, version in (value for key, value in report.user_properties if key == PROPERTY):
+        tested = TESTED[name]
+        tested.version = tested.version or version
+        if report.skipped:
+            tested.num_skipped += 1
+        elif report.when == "call":
+            tested.num_run += 1
+
+
 def _is_whole(config: pytest.Config) -> bool:
-    """Whether all tests were asked for."""
+    """Whether all tests were asked for, and this process sees the reports of all."""
     chosen = config.option.keyword or config.option.markexpr or config.option.collectonly
-    return not chosen and config.args == config.getini("testpaths")
+    is_part = hasattr(config, "workerinput")
+    return not (chosen or is_part) and config.args == config.getini("testpaths")
 
 
 @pytest.hookimpl(trylast=True)

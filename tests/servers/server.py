@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, cycle, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,10 @@ START_SECONDS = 180.0
 STOP_SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
 LOOPBACK = "127.0.0.1"
+SERVER_PORTS = range(20_000, 32_000)
+FIRST_PORT = os.getpid() * 251 % len(SERVER_PORTS)
+"""Apart from those of a process beside this one, which looks for ports at the same time."""
+PORTS = cycle([*SERVER_PORTS[FIRST_PORT:], *SERVER_PORTS[:FIRST_PORT]])
 
 
 class ServerMissing(Exception):
@@ -154,16 +159,19 @@ class Server:
 
 
 def free_port(preferred: int = 0) -> int:
-    """A loopback port that nobody listens on: the preferred one if it is free."""
-    for port in (preferred, 0):
+    """A loopback port that nobody listens on: the preferred one if it is free.
+
+    No port is returned twice by a process, and none is of the range that the kernel gives to
+    clients: a client could hold it before its server is up.
+    """
+    for port in chain([preferred] if preferred else [], islice(PORTS, len(SERVER_PORTS))):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))
             except OSError:
                 continue
-            number: int = probe.getsockname()[1]
-            return number
+            return port
     raise ServerMissing("no loopback port is free")
 
 

@@ -13,7 +13,6 @@ from kafka.errors import KafkaTimeoutError
 
 from graphdb.facts import Batch
 from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceChanged
-from ingest.kafka.connection import ANSWER_MS
 from ingest.kafka.source import KafkaSource, open_kafka_source
 from ingest.sources.source import Records, SourceSettings
 from ingest.synthetic import write_synthetic_network
@@ -198,7 +197,6 @@ def test_without_topics_there_is_nothing_to_read(stream: Stream, run: Run) -> No
 def test_a_broker_that_is_not_there_is_one_line_within_seconds(
     home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ANSWER_MS < 10_000
     monkeypatch.setenv("MMGA_KAFKA_BOOTSTRAP_TIMEOUT_MS", "1000")
     started = time.monotonic()
     outcome = run("ingest", "--events", "kafka://127.0.0.1:1")

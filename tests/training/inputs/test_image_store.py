@@ -118,8 +118,8 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import training.inputs.image_store as image_store
-from training.image_sources import ImageSources
-from training.images import ImageLimits
+from training.inputs.image_sources import ImageSources
+from training.inputs.image_decoding import ImageLimits
 
 folder, media, stop_at = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 image_store.COMMIT_EVERY = 2

@@ -22,8 +22,8 @@ CAPTIONS = [
 
 CHILD = """
 import sys
-from tests.training.test_tokens import CAPTIONS
-from training.tokens import tokenizer_json, train_tokenizer
+from tests.training.networks.test_tokenizer import CAPTIONS
+from training.networks.tokenizer import tokenizer_json, train_tokenizer
 sys.stdout.write(tokenizer_json(train_tokenizer(CAPTIONS, vocabulary_size=120)))
 """
 

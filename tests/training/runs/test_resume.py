@@ -1,13 +1,13 @@
 """A run goes on from its last checkpoint, whoever was killed, and ends as if nothing had been."""
 
 import dataclasses
-import random
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import psutil
 import pytest
@@ -73,7 +73,7 @@ def alone(settings: TrainingSettings, trained: TrainedRun) -> bytes:
     return path.read_bytes()
 
 
-def random_step(first: int, last: int) -> int:
+def random_step(random: Random, first: int, last: int) -> int:
     """A step that is not the last before a checkpoint, so that work is lost with it."""
     return random.choice([step for step in range(first, last) if (step + 1) % EVERY])
 
@@ -121,7 +121,8 @@ def tear_newest(settings: TrainingSettings) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_deaths_of_worker_driver_and_machine_leave_no_trace(tmp_path: Path, workers: int) -> None:
     settings = small_home(tmp_path)
-    first, second, third = random_step(10, 30), random_step(40, 60), random_step(70, 90)
+    random = Random(workers)
+    first, second, third = (random_step(random, each, each + 20) for each in (10, 40, 70))
     rank = random.randrange(workers)
     print(f"deaths at steps {first}, {second}, {third} by rank {rank}")
     left = set()

@@ -3,10 +3,18 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
-from tests.compose.composefile import COMPOSE, ROOT, env_example, raw_document, variables_of
+from tests.compose.compose_file import (
+    ROOT,
+    VARIABLE,
+    env_example,
+    raw_document,
+    text,
+    variables_of,
+)
 
 PACKAGES = ("foundation", "graphdb", "featurestore", "ingest", "training", "serving")
 DEPLOYMENT = ROOT / "docs" / "deployment.md"
@@ -18,6 +26,7 @@ NOT_IN_THE_STACK = {
 }
 
 
+@cache
 def names_in_code() -> set[str]:
     """Every variable that the code names, by whole strings; a prefix ends in `…`."""
     return set(_names())
@@ -65,8 +74,11 @@ def test_the_example_explains_each_variable_with_its_default() -> None:
 
 @pytest.mark.parametrize("name", sorted(env_example().defaults))
 def test_a_default_is_one_everywhere(name: str) -> None:
-    text = COMPOSE.read_text(encoding="utf-8")
-    assert len(set(re.findall(rf"\$\{{{name}:-([^}}]*)\}}", text))) == 1
+    assert len({each["text"] for each in VARIABLE.finditer(text()) if each["name"] == name}) == 1
+
+
+def test_a_variable_has_a_default_or_is_required() -> None:
+    assert "$" not in VARIABLE.sub("", text())
 
 
 class TestDocument:

@@ -16,7 +16,7 @@ from ingest.pipeline import BatchReport
 from ingest.sources.source import Extent
 from serving.app import create_app
 from serving.services import open_services
-from tests.compose.composefile import ROOT, raw_document
+from tests.compose.compose_file import ROOT, raw_document
 from tests.serving.conftest import USERS
 from tests.serving.published import Home, random_vectors
 

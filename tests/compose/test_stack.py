@@ -7,6 +7,7 @@ its own. The commands are those of docs/deployment.md.
 
 import json
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,21 +25,21 @@ import pytest
 from ingest.events.decoding import decode
 from ingest.kafka.publisher import route
 from ingest.synthetic import write_synthetic_network
-from tests.compose.composefile import document, env_example
-from tests.compose.engine import Engine, Places
-from tests.compose.walkthrough import Person, start_commands
+from tests.compose.compose_file import ROOT, document, env_example
+from tests.compose.services import Services
+from tests.compose.test_monitoring import exported, queries
 from tests.graphdb.neo4j_database import TestDatabase
 from tests.servers.server import Server, free_port
-from tests.test_compose_monitoring import exported, queries
 from training.mmga.recipes import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 READ_SECONDS = 120.0
 INGEST, SERVING = "127.0.0.1:9464", "127.0.0.1:8000"
+STATUS = ["mmga", "status", "--json"]
 PRINT_ADDRESS = """
 import ray
-from training.ray_train import ray_session
+from training.engine.ray_cluster import ray_session
 with ray_session(1):
     print(ray.get_runtime_context().gcs_address)
 """
@@ -48,7 +49,7 @@ with ray_session(1):
 class Walk:
     """What the commands printed, by their word, and the state when all events were read."""
 
-    engine: Engine
+    services: Services
     events: list[bytes]
     printed: dict[str, str] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
@@ -76,13 +77,13 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def engine(
+def services(
     folder: Path,
     neo4j_server: Server,
     kafka_server: Server,
     redis_server: Server,
     postgres_server: Server,
-) -> Iterator[Engine]:
+) -> Iterator[Services]:
     servers = {
         "NEO4J_PASSWORD": neo4j_server,
         "REDIS_PASSWORD": redis_server,
@@ -93,28 +94,26 @@ def engine(
     secrets |= {name: urlsplit(s.url).password or "trust" for name, s in servers.items()}
     project = {"MMGA_PROJECT": f"compose_{uuid4().hex[:8]}"}
     TestDatabase(neo4j_server.url).empty()
-    engine = Engine(
-        document=document({**example.values, **secrets, **project}),
-        places=Places(
-            addresses={
-                "kafka:9092": f"{kafka_server.host}:{kafka_server.port}",
-                "neo4j:7687": f"{neo4j_server.host}:{neo4j_server.port}",
-                "redis:6379": f"{redis_server.host}:{redis_server.port}",
-                "postgres:5432": f"{postgres_server.host}:{postgres_server.port}",
-            },
-            ports={9464: free_port(), 8000: free_port(), 6380: free_port()},
-            mounts={"/tmp": folder / "tmp", "state": folder / "state"},
-        ),
+    services = Services(
+        services=document({**example.values, **secrets, **project})["services"],
+        addresses={
+            "kafka:9092": f"{kafka_server.host}:{kafka_server.port}",
+            "neo4j:7687": f"{neo4j_server.host}:{neo4j_server.port}",
+            "redis:6379": f"{redis_server.host}:{redis_server.port}",
+            "postgres:5432": f"{postgres_server.host}:{postgres_server.port}",
+        },
+        ports={9464: free_port(), 8000: free_port(), 6380: free_port()},
+        mounts={"/tmp": folder / "tmp", "state": folder / "state"},
         folder=folder,
     )
-    for path in engine.places.mounts.values():
+    for path in services.mounts.values():
         path.mkdir()
-    yield engine
-    engine.stop()
+    yield services
+    services.stop()
 
 
 @pytest.fixture(scope="module")
-def walk(engine: Engine, folder: Path) -> Walk:
+def walk(services: Services, folder: Path) -> Walk:
     """All commands of `Start`, in their order."""
     network = write_synthetic_network(
         folder / "media", num_users=60, num_topics=2, posts_per_user=2.0
@@ -122,36 +121,59 @@ def walk(engine: Engine, folder: Path) -> Walk:
     # Those that can be sent, valid or not: bad events of other kinds have tests of their own.
     events = [line for line in network.events.read_bytes().splitlines() if route(line)]
     (folder / "events.jsonl").write_bytes(b"\n".join(events) + b"\n")
-    walk, person = Walk(engine=engine, events=events), Person(engine=engine)
+    walk = Walk(services=services, events=events)
     for words in start_commands():
-        if words[0] == "cp":
-            continue  # the engine's document was made of it
         name = next(word for word in ("publish", "status", "train", *words) if word in words)
-        walk.printed[name] = person.give(words)
+        walk.printed[name] = given(services, words)
         if name == "publish":
-            walk.status = wait_until_read(engine)
+            walk.status = wait_until_read(services)
     return walk
 
 
-def wait_until_read(engine: Engine) -> dict[str, Any]:
+def start_commands() -> list[list[str]]:
+    """The words of each command under `Start` of docs/deployment.md."""
+    text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    block = re.search(r"^## Start\n.*?^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert block
+    return [shlex.split(line, comments=True) for line in block[1].splitlines()]
+
+
+def given(services: Services, words: list[str]) -> str:
+    """What a command prints that is given to the services."""
+    match words:
+        case ["cp", ".env.example", ".env"]:  # the services were made of it
+            return ""
+        case ["docker", "compose", "up", "--detach", "--wait"]:
+            services.up()
+            return ""
+        case ["docker", "compose", "run", "--rm", "--volume", volume, name, *command]:
+            return services.run(name, command, [volume])
+        case ["docker", "compose", "exec", name, *command]:
+            return services.execute(name, command)
+        case ["curl", url]:
+            return httpx.get(services.here(url)).raise_for_status().text
+    raise AssertionError(f"this command is not known here: {shlex.join(words)}")
+
+
+def wait_until_read(services: Services) -> dict[str, Any]:
     """The status once nothing is left to be read, and the statistics have followed.
 
     Neo4j shows a commit piece by piece while it is applied: counts lag positions for a moment.
     """
     end = time.monotonic() + READ_SECONDS
     while True:
-        status: dict[str, Any] = json.loads(engine.execute("ingest", ["mmga", "status", "--json"]))
+        status: dict[str, Any] = json.loads(services.execute("ingest", STATUS))
         stages = status["stages"]
         if stages["ingest"]["lag_messages"] == 0 and (
             stages["statistics"]["watermark"] == status["graph"]["version"] > 0
         ):
             return status
-        assert time.monotonic() < end, (status, engine.containers["ingest"].printed)
+        assert time.monotonic() < end, (status, services.printed("ingest"))
 
 
-def scraped(engine: Engine, address: str) -> str:
+def scraped(services: Services, address: str) -> str:
     """What a container exports."""
-    return httpx.get(engine.here(f"http://{address}/metrics")).text
+    return httpx.get(services.here(f"http://{address}/metrics")).text
 
 
 class TestStart:
@@ -164,7 +186,7 @@ class TestStart:
     def test_those_that_are_not_valid_are_dead_letters(self, walk: Walk) -> None:
         number = len(decode(walk.events, time.time_ns() // 1_000).rejected)
         assert walk.status["dead_letters"] == number > 5
-        listed = walk.engine.execute("ingest", ["mmga", "dead-letters", "list"])
+        listed = walk.services.execute("ingest", ["mmga", "dead-letters", "list"])
         assert f"{number} dead letters" in listed
 
     def test_a_vector_of_the_new_generation_is_read_over_http(self, walk: Walk) -> None:
@@ -179,50 +201,49 @@ class TestStart:
         assert walk.user()["statistics"]["num_posts"] >= 0
 
     def test_training_ran_on_the_ray_head(self, walk: Walk) -> None:
-        (run,) = walk.engine.places.mounts["state"].glob("checkpoints/*/run.json")
+        (run,) = walk.services.mounts["state"].glob("checkpoints/*/run.json")
         assert walk.generation.removeprefix("g") in run.parent.name
-        sessions = list((walk.engine.places.mounts["/tmp"] / "ray").glob("session_2*"))
+        sessions = list((walk.services.mounts["/tmp"] / "ray").glob("session_2*"))
         assert len(sessions) == 1  # the head's own, and none of the command's
 
     def test_the_dashboard_finds_its_metrics(self, walk: Walk) -> None:
-        found = exported(scraped(walk.engine, INGEST) + scraped(walk.engine, SERVING))
+        found = exported(scraped(walk.services, INGEST) + scraped(walk.services, SERVING))
         assert set(re.findall(r"\bmmga_\w+", " ".join(queries()))) <= set(found)
 
     def test_ingest_counted_each_event_once(self, walk: Walk) -> None:
-        metrics = scraped(walk.engine, INGEST)
+        metrics = scraped(walk.services, INGEST)
         counted = re.findall(r"^mmga_ingest_events_total\{.*\} (\S+)$", metrics, re.MULTILINE)
         assert sum(map(float, counted)) == len(walk.events)
         assert "\nmmga_ingest_lag 0.0\n" in metrics
 
     def test_a_wrong_token_may_not_train(self, walk: Walk) -> None:
-        environment = walk.engine.document["services"]["trainer"]["environment"]
+        environment = walk.services.services["trainer"]["environment"]
         given = environment["RAY_AUTH_TOKEN"]
-        assert walk.engine.healthy("trainer")
+        assert walk.services.is_healthy("trainer")
         environment["RAY_AUTH_TOKEN"] = uuid4().hex
         try:
-            assert not walk.engine.healthy("trainer")
+            assert not walk.services.is_healthy("trainer")
         finally:
             environment["RAY_AUTH_TOKEN"] = given
 
     def test_without_an_address_a_ray_of_its_own_is_started(self, walk: Walk) -> None:
-        environment = walk.engine.document["services"]["trainer"]["environment"]
+        environment = walk.services.services["trainer"]["environment"]
         head = environment.pop("RAY_ADDRESS")
         try:
-            address = walk.engine.execute("trainer", ["python", "-c", PRINT_ADDRESS])
+            address = walk.services.execute("trainer", ["python", "-c", PRINT_ADDRESS])
         finally:
             environment["RAY_ADDRESS"] = head
-        port = walk.engine.places.ports[int(head.rpartition(":")[2])]
+        port = walk.services.ports[int(head.rpartition(":")[2])]
         assert int(address.rpartition(":")[2]) != port
 
     def test_topics_are_made_once(self, walk: Walk) -> None:
-        again = walk.engine.run("topics", ["topics", "--partitions", "3"])
+        again = walk.services.run("topics", ["topics", "--partitions", "3"])
         assert again.count("was there") == 3
-        assert "was there" not in walk.engine.containers["topics"].printed
+        assert "was there" not in walk.services.printed("topics")
 
     def test_nothing_shows_a_password(self, walk: Walk) -> None:
-        services = json.dumps(walk.engine.document["services"])
-        logins = re.findall(r"://[^/@]*:[^/@]+@", services)
-        shown = [*(each.printed for each in walk.engine.containers.values())]
+        logins = re.findall(r"://[^/@]*:[^/@]+@", json.dumps(walk.services.services))
+        shown = list(map(walk.services.printed, walk.services.processes))
         shown += walk.printed.values()
         assert logins
         assert not [login for login in logins for text in shown if login in text]
@@ -232,6 +253,6 @@ class TestEnd:
     """The last tests of this module: the services end here."""
 
     def test_all_end_in_time_when_told(self, walk: Walk) -> None:
-        statuses = walk.engine.stop()
+        statuses = walk.services.stop()
         assert statuses.pop("trainer") in {0, 1}  # Ray's own, which tells of the signal
         assert statuses == {"ingest": 0, "serving": 0}
