@@ -16,6 +16,7 @@ from graphdb.store import Post, Profile
 from tests.graphdb.made_facts import post, profile
 from tests.graphdb.oracle import GraphOracle, Memory
 from training.errors import PostInputsUnusable
+from training.inputs import captions
 from training.inputs.captions import PinnedTexts, open_texts, pin_texts, texts_folder
 
 HOSTILE = [
