@@ -1,0 +1,104 @@
+"""`python -m benchmarks unchanged COMMIT`: does this working tree compute what COMMIT computes?
+
+Both are run on this machine, since bits differ between processors, with the same ids, the same wall
+clock and one thread: a generated network, ingest, and trainings with one worker, with two, with
+neighbours out of the database, and one that is killed and resumed. Each file that they leave is
+compared value by value, as are the pairs and batches that are drawn. The exit status is 1 where
+anything differs. What COMMIT left is kept, so that the next comparison with it runs this side only.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+from benchmarks.unchanged.comparing import Comparison, compare
+from benchmarks.unchanged.side import FULL, HERE, KILLED, QUICK, Outcome, Side, Size
+
+REPOSITORY = HERE.parents[1]
+VALUES = "values.json"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compare, and print one line for each group, more where it differs."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks unchanged", description=__doc__)
+    parser.add_argument("commit", metavar="COMMIT", help="what to compare with")
+    parser.add_argument("--quick", action="store_true", help="a small network, a few steps")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="where COMMIT's outcome is kept, or found"
+    )
+    given = parser.parse_args(arguments)
+    size = QUICK if given.quick else FULL
+    commit = git("rev-parse", "--verify", f"{given.commit}^{{commit}}").decode().strip()
+    kept = given.keep or Path(tempfile.gettempdir()) / f"mmga-unchanged-{commit}-{size.name}"
+    kept = kept / key(commit, size)
+    old = outcome_of_commit(commit, size, kept)
+    with tempfile.TemporaryDirectory(prefix="mmga-unchanged-") as folder:
+        print("this working tree", file=sys.stderr)
+        arrays = Path(folder) / "arrays"
+        new = Side(REPOSITORY, Path(folder) / "work", arrays, size).outcome()
+        found = [
+            compare(group, old.get(group, {}), new.get(group, {}), arrays=(kept / "arrays", arrays))
+            for group in [*old, *(group for group in new if group not in old)]
+        ]
+        found.append(resumed(new, arrays))
+    for each in found:
+        print(each)
+    return 1 if any(each.differences for each in found) else 0
+
+
+def resumed(outcome: Outcome, arrays: Path) -> Comparison:
+    """A training that was killed and resumed beside the undisturbed one of the same side."""
+    group = f"{KILLED} beside undisturbed, here"
+    return compare(group, outcome["one worker"], outcome[KILLED], arrays=(arrays, arrays))
+
+
+def outcome_of_commit(commit: str, size: Size, kept: Path) -> Outcome:
+    """What is kept of it, or what its code leaves now, which is kept then."""
+    if (kept / VALUES).exists():
+        print(f"{commit[:12]}, as kept in {kept}", file=sys.stderr)
+        found: Outcome = json.loads((kept / VALUES).read_text(encoding="utf-8"))
+        return found
+    print(f"{commit[:12]}, to be kept in {kept}", file=sys.stderr)
+    shutil.rmtree(kept, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="mmga-unchanged-") as folder:
+        checkout = Path(folder) / "checkout"
+        with tarfile.open(fileobj=BytesIO(git("archive", commit))) as archive:
+            archive.extractall(checkout, filter="data")
+        found = Side(checkout, Path(folder) / "work", kept / "arrays", size).outcome()
+    draft = kept / f"{VALUES}.partial"
+    draft.write_text(json.dumps(found), encoding="utf-8")
+    draft.replace(kept / VALUES)
+    return found
+
+
+def key(commit: str, size: Size) -> str:
+    """What an outcome depends on beside the code: commit, size, how it is read, the machine."""
+    content = hashlib.blake2b(f"{commit} {size} {sys.version} {processor()}".encode())
+    for path in sorted(HERE.rglob("*.py")):
+        if path.name not in {"comparing.py", "command.py"}:
+            content.update(path.read_bytes())
+    return content.hexdigest()[:16]
+
+
+def processor() -> str:
+    """What this machine computes with."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    told = {line for line in lines if line.startswith(("model name", "flags"))}
+    return f"{platform.machine()} {os.cpu_count()} {sorted(told)}"
+
+
+def git(*arguments: str) -> bytes:
+    """What git answers about this repository."""
+    command = ["git", "-C", str(REPOSITORY), *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
