@@ -22,10 +22,22 @@ from io import BytesIO
 from pathlib import Path
 
 from benchmarks.unchanged.comparing import Comparison, compare
-from benchmarks.unchanged.side import FULL, HERE, KILLED, QUICK, Outcome, Side, Size
+from benchmarks.unchanged.side import (
+    ALONE,
+    CHOICES,
+    FULL,
+    HERE,
+    KILLED,
+    QUICK,
+    Outcome,
+    Side,
+    Size,
+)
 
 REPOSITORY = HERE.parents[1]
 VALUES = "values.json"
+NOT_KEPT = {"command.py", "comparing.py", "renamed.py"}
+"""Of our own files those on which an outcome does not depend."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,6 +48,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="where COMMIT's outcome is kept, or found"
     )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=CHOICES,
+        help="compare no more than network, graph, one worker and this; may be given several times",
+    )
     given = parser.parse_args(arguments)
     size = QUICK if given.quick else FULL
     commit = git("rev-parse", "--verify", f"{given.commit}^{{commit}}").decode().strip()
@@ -45,12 +63,13 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="mmga-unchanged-") as folder:
         print("this working tree", file=sys.stderr)
         arrays = Path(folder) / "arrays"
-        new = Side(REPOSITORY, Path(folder) / "work", arrays, size).outcome()
+        new = Side(REPOSITORY, Path(folder) / "work", arrays, size).outcome(given.only or CHOICES)
         found = [
-            compare(group, old.get(group, {}), new.get(group, {}), arrays=(kept / "arrays", arrays))
-            for group in [*old, *(group for group in new if group not in old)]
+            compare(group, old[group], values, arrays=(kept / "arrays", arrays))
+            for group, values in new.items()
         ]
-        found.append(resumed(new, arrays))
+        if KILLED in new:
+            found.append(resumed(new, arrays))
     for each in found:
         print(each)
     return 1 if any(each.differences for each in found) else 0
@@ -59,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
 def resumed(outcome: Outcome, arrays: Path) -> Comparison:
     """A training that was killed and resumed beside the undisturbed one of the same side."""
     group = f"{KILLED} beside undisturbed, here"
-    return compare(group, outcome["one worker"], outcome[KILLED], arrays=(arrays, arrays))
+    return compare(group, outcome[ALONE], outcome[KILLED], arrays=(arrays, arrays))
 
 
 def outcome_of_commit(commit: str, size: Size, kept: Path) -> Outcome:
@@ -85,7 +104,7 @@ def key(commit: str, size: Size) -> str:
     """What an outcome depends on beside the code: commit, size, how it is read, the machine."""
     content = hashlib.blake2b(f"{commit} {size} {sys.version} {processor()}".encode())
     for path in sorted(HERE.rglob("*.py")):
-        if path.name not in {"comparing.py", "command.py"}:
+        if path.name not in NOT_KEPT:
             content.update(path.read_bytes())
     return content.hexdigest()[:16]
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from benchmarks.unchanged import renamed
 from benchmarks.unchanged.reading import Values
 
 NUM_SHOWN = 10
+MASK = "masked"
 NO_ARRAYS = Path("/nonexistent")
 
 Table = Sequence[tuple[str, str]]
@@ -30,12 +32,19 @@ class Names:
         tables = self.parameters if path.endswith(".safetensors") else self.keys
         return f"{replaced(path, self.files)}{colon}{replaced(key, tables)}"
 
-    def renamed(self, values: Values) -> Values:
-        """Values by the names of now. Raises ValueError where two would have the same."""
+    def comparable(self, values: Values) -> Values:
+        """Values by the names of now, without what may differ.
+
+        Raises ValueError where two would have the same name.
+        """
         found = {self.new(name): text for name, text in values.items()}
         if len(found) < len(values):
             raise ValueError("a table of renamed names gives two values the same name")
-        return found
+        return {
+            name: MASK if matches(name, renamed.MASKED) else text
+            for name, text in found.items()
+            if not matches(name.partition(":")[0], renamed.LEFT_OUT)
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +74,7 @@ def compare(
 ) -> Comparison:
     """One group of both sides; `arrays` are the folders where each has kept its own."""
     names = names or Names()
-    old, new = names.renamed(old), names.renamed(new)
+    old, new = names.comparable(old), names.comparable(new)
     together = [*old, *(name for name in new if name not in old)]
     lines = [
         f"{name}: {difference(old.get(name), new.get(name), arrays)}"
@@ -106,6 +115,11 @@ def arrays_apart(old: str, new: str, arrays: tuple[Path, Path]) -> float | None:
         return None
     apart = np.abs(pair[0].astype(np.float64) - pair[1].astype(np.float64))
     return float(apart.max(initial=0.0))
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name is one of these."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def replaced(name: str, table: Table) -> str:

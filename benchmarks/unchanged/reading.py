@@ -9,7 +9,6 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
-
-from benchmarks.unchanged.renamed import LEFT_OUT, MASKED
 
 Values = dict[str, str]
 Entries = Iterator[tuple[str, Any]]
@@ -45,9 +42,7 @@ class Reader:
         """All files of a folder."""
         found: Values = {}
         for path in sorted(each for each in root.rglob("*") if each.is_file()):
-            name = path.relative_to(root).as_posix()
-            if not any(fnmatch(name, pattern) for pattern in LEFT_OUT):
-                found |= self.file(path, name)
+            found |= self.file(path, path.relative_to(root).as_posix())
         return found
 
     def whole_files(self, root: Path) -> Values:
@@ -58,12 +53,10 @@ class Reader:
     def file(self, path: Path, name: str) -> Values:
         """One file, by its suffix."""
         entries = READERS.get(path.suffix, read_bytes)(path, self.clean)
-        return {f"{name}:{key}": self.text(f"{name}:{key}", value) for key, value in entries}
+        return {f"{name}:{key}": self.text(value) for key, value in entries}
 
-    def text(self, name: str, value: Any) -> str:
+    def text(self, value: Any) -> str:
         """What is compared of a value."""
-        if any(fnmatch(name, pattern) for pattern in MASKED):
-            return "masked"
         if isinstance(value, np.ndarray):
             return self.kept(value)
         return self.clean(json.dumps(value, ensure_ascii=False))

@@ -1,7 +1,9 @@
-"""What was given another name since COMMIT; extend these tables as things are renamed.
+"""What was given another name since COMMIT, and what may differ; extend these tables.
+
+They are read when outcomes are compared, so an outcome that is kept stays good.
 
 The first three are regular expressions with what each match becomes, one after the other, on both
-sides: a name that is new already matches none of them. An entry may stay for good.
+sides: a name that is new already must match none of them. An entry may stay for good.
 """
 
 FILES: tuple[tuple[str, str], ...] = ()
@@ -42,14 +44,14 @@ MASKED = (
     "generations/*/manifest.json:checksums.*",  # of files whose content is compared
     "checkpoint.json:digest",
 )
-"""Names whose values are not compared; that they are there is."""
+"""Names, after renaming, whose values are not compared; that they are there is."""
 
 LEFT_OUT = (
-    "*.lock",
+    "*.lock",  # who holds it
     "*.db-shm",
     "*.db-wal",
     "*/attempt",  # fences an older process out: each start has its own
     "*/tensorboard/*",  # the curves of losses.jsonl, and when they were written
     "registry.db",  # Feast's, with its own clock
 )
-"""Files below a home that are not read."""
+"""Files below a home, after renaming, that are not compared."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +31,18 @@ ENVIRONMENT = {
 OTHERS = ("MMGA_", "RAY_", "PYTHON", "MLFLOW_")
 """Variables that begin so are not passed on: they say how somebody else runs the commands."""
 
+ALONE = "one worker"
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "one worker": (),
+    ALONE: (),
     "two workers": ("--workers", "2"),
     "database sampler": ("--sampler", "database"),
 }
 KILLED = "killed and resumed"
+CHECKPOINT = "a checkpoint"
+DRAWS = "draws"
+CHOICES = (*VARIANTS, KILLED, DRAWS)
+"""Groups that can be left out, but for the first of them."""
+
 POLL_SECONDS = 0.02
 
 Outcome = dict[str, Values]
@@ -82,28 +88,31 @@ class Side:
         self.arrays = arrays
         self.work.mkdir(parents=True)
 
-    def outcome(self) -> Outcome:
-        """All that is compared, a line on stderr for each group."""
+    def outcome(self, only: Collection[str] = CHOICES) -> Outcome:
+        """All that is compared, or no more than these choices; a line on stderr for each group."""
         found: Outcome = {}
         started = time.monotonic()
-        for name, values in self.groups():
+        for name, values in self.groups(only):
             found[name] = values
             seconds, started = time.monotonic() - started, time.monotonic()
             print(f"  {name}: {len(values):,} values, {seconds:.0f} s", file=sys.stderr)
         return found
 
-    def groups(self) -> Iterator[tuple[str, Values]]:
+    def groups(self, only: Collection[str]) -> Iterator[tuple[str, Values]]:
         """Group by group."""
         network, ingested = self.work / "network", self.work / "ingested"
         self.probe("network", folder=str(network), num_users=self.size.num_users)
         yield "network", self.reader(network).whole_files(network)
         yield "graph", self.ingest(network, ingested)
         for name, options in VARIANTS.items():
-            yield name, self.train(self.home(ingested, name), options)
-        home = self.home(ingested, KILLED)
-        yield "a checkpoint", self.kill(home)
-        yield KILLED, self.train(home, (), start=1)
-        yield "draws", self.draws(self.work / "one worker")
+            if name in {ALONE, *only}:
+                yield name, self.train(self.home(ingested, name), options)
+        if KILLED in only:
+            home = self.home(ingested, KILLED)
+            yield CHECKPOINT, self.kill(home)
+            yield KILLED, self.train(home, (), start=1)
+        if DRAWS in only:
+            yield DRAWS, self.draws(self.work / ALONE)
 
     def reader(self, home: Path) -> Reader:
         """Reads what lies in a home."""
@@ -145,8 +154,9 @@ class Side:
                 stderr=log,
             )
         number = f"{self.size.kill_after_step:08d}"
+        patterns = [f"{folder}/{number}.json" for folder in CHECKPOINTS]
         try:
-            while not any(home.glob(f"{each}/{number}.json") for each in CHECKPOINTS):
+            while not any(True for each in patterns for _ in home.glob(each)):
                 if process.poll() is not None:
                     raise RuntimeError(f"training ended before step {number}: {self.tail(home)}")
                 time.sleep(POLL_SECONDS)
