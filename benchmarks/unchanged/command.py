@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from io import BytesIO
 from pathlib import Path
 
@@ -59,11 +59,13 @@ def main(arguments: Sequence[str]) -> int:
     commit = git("rev-parse", "--verify", f"{given.commit}^{{commit}}").decode().strip()
     kept = given.keep or Path(tempfile.gettempdir()) / f"mmga-unchanged-{commit}-{size.name}"
     kept = kept / key(commit, size)
-    old = outcome_of_commit(commit, size, kept)
+    wanted = {ALONE, *(given.only or CHOICES)}
+    old = outcome_of_commit(commit, size, kept, wanted)
     with tempfile.TemporaryDirectory(prefix="mmga-unchanged-") as folder:
         print("this working tree", file=sys.stderr)
-        arrays = Path(folder) / "arrays"
-        new = Side(REPOSITORY, Path(folder) / "work", arrays, size).outcome(given.only or CHOICES)
+        checkout, arrays = Path(folder) / "checkout", Path(folder) / "arrays"
+        copy_working_tree(checkout)
+        new = Side(checkout, Path(folder) / "work", arrays, size).outcome(wanted)
         found = [
             compare(group, old[group], values, arrays=(kept / "arrays", arrays))
             for group, values in new.items()
@@ -81,23 +83,34 @@ def resumed(outcome: Outcome, arrays: Path) -> Comparison:
     return compare(group, outcome[ALONE], outcome[KILLED], arrays=(arrays, arrays))
 
 
-def outcome_of_commit(commit: str, size: Size, kept: Path) -> Outcome:
+def outcome_of_commit(commit: str, size: Size, kept: Path, wanted: Set[str]) -> Outcome:
     """What is kept of it, or what its code leaves now, which is kept then."""
-    if (kept / VALUES).exists():
+    values = kept / VALUES
+    found: Outcome = json.loads(values.read_text(encoding="utf-8")) if values.exists() else {}
+    if wanted <= found.keys():
         print(f"{commit[:12]}, as kept in {kept}", file=sys.stderr)
-        found: Outcome = json.loads((kept / VALUES).read_text(encoding="utf-8"))
         return found
     print(f"{commit[:12]}, to be kept in {kept}", file=sys.stderr)
-    shutil.rmtree(kept, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="mmga-unchanged-") as folder:
         checkout = Path(folder) / "checkout"
         with tarfile.open(fileobj=BytesIO(git("archive", commit))) as archive:
             archive.extractall(checkout, filter="data")
-        found = Side(checkout, Path(folder) / "work", kept / "arrays", size).outcome()
+        side = Side(checkout, Path(folder) / "work", kept / "arrays", size)
+        found |= side.outcome(wanted)
     draft = kept / f"{VALUES}.partial"
     draft.write_text(json.dumps(found), encoding="utf-8")
     draft.replace(kept / VALUES)
     return found
+
+
+def copy_working_tree(folder: Path) -> None:
+    """All files that git does not ignore, as they are now: work may go on while we compare."""
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard").decode()
+    for name in sorted({*listed.split("\0")} - {""}):
+        source, place = REPOSITORY / name, folder / name
+        if source.is_file():  # not one that is deleted and still tracked
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place)
 
 
 def key(commit: str, size: Size) -> str:
