@@ -1,7 +1,8 @@
 """Run the benchmarks and print one table: `python -m benchmarks [NAME…] [--quick]`.
 
 Those that need a server start one of their own; where that cannot be had they are left out with a
-line, and the exit status is 1.
+line, and the exit status is 1. `python -m benchmarks unchanged COMMIT` measures nothing: it says
+whether this working tree computes what COMMIT computes.
 """
 
 import argparse
@@ -36,6 +37,8 @@ LONG = ("options",)
 
 def main() -> int:
     """Run those asked for, all by default, and print the table as Markdown-free text."""
+    if sys.argv[1:2] == ["unchanged"]:
+        return int(importlib.import_module("benchmarks.unchanged.command").main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS, *LONG], metavar="NAME")
     parser.add_argument(

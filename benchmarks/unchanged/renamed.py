@@ -1,0 +1,57 @@
+"""What was given another name since COMMIT, and what may differ; extend these tables.
+
+They are read when outcomes are compared, so an outcome that is kept stays good.
+
+The first three are regular expressions with what each match becomes, one after the other, on both
+sides: a name that is new already must match none of them. An entry may stay for good.
+"""
+
+FILES: tuple[tuple[str, str], ...] = ()
+"""Paths below a home, such as `(r"/trained\\.safetensors$", "/after.safetensors")`."""
+
+KEYS: tuple[tuple[str, str], ...] = ()
+"""Dotted keys of JSON documents and of JSON lines, columns of tables, fields of batches."""
+
+PARAMETERS: tuple[tuple[str, str], ...] = ()
+"""Tensors in safetensors files, such as `(r"^image_encoder\\.", "encoders.image.")`."""
+
+PLACES: dict[str, tuple[str, ...]] = {
+    "write_synthetic_network": ("ingest.synthetic:write_synthetic_network",),
+    "open_graph": ("graphdb:open_graph",),
+    "open_snapshot": ("graphdb.snapshot:open_snapshot",),
+    "open_run": ("training.run_files:open_run",),
+    "open_post_inputs": ("training.post_inputs:open_post_inputs",),
+    "training_data": ("training.training_data:training_data",),
+    "Trainer": ("training.trainer:Trainer",),
+    "plan": ("training.schedule:plan",),
+    "read_user_texts": ("training.user_texts:read_user_texts",),
+    "prepare_judge": ("training.judge:prepare_judge",),
+    "content_seed": ("training.negatives:content_seed",),
+    "pair_universe": ("training.negatives:pair_universe",),
+}
+"""Where the probe finds what it calls: MODULE:NAME, the first that is there. Add the new place."""
+
+CHECKPOINTS = ("checkpoints/r*/seed-0/checkpoints",)
+"""Folders, below a home, where training leaves STEP.json and STEP.safetensors."""
+
+RUNS = ("checkpoints/r*/run.json",)
+"""The files, below a home, that tell of a run."""
+
+MASKED = (
+    "*:*seconds",  # how long something took
+    "checkpoints/*/run.json:code_version",  # a digest of the source
+    "generations/*/manifest.json:code_version",
+    "generations/*/manifest.json:checksums.*",  # of files whose content is compared
+    "checkpoint.json:digest",
+)
+"""Names, after renaming, whose values are not compared; that they are there is."""
+
+LEFT_OUT = (
+    "*.lock",  # who holds it
+    "*.db-shm",
+    "*.db-wal",
+    "*/attempt",  # fences an older process out: each start has its own
+    "*/tensorboard/*",  # the curves of losses.jsonl, and when they were written
+    "registry.db",  # Feast's, with its own clock
+)
+"""Files below a home, after renaming, that are not compared."""
