@@ -3,7 +3,7 @@ FROM python:3.11.13-slim-bookworm AS build
 ARG ROLE=serving
 WORKDIR /source
 RUN pip install --no-cache-dir "uv>=0.9,<1" && uv venv /opt/mmga
-COPY pyproject.toml requirements.lock README.md mmga.py mmga_demo.py ./
+COPY pyproject.toml requirements.lock README.md LICENSE mmga.py mmga_demo.py ./
 COPY foundation foundation
 COPY graphdb graphdb
 COPY featurestore featurestore
