@@ -16,7 +16,8 @@ from graphdb import open_graph
 from graphdb.snapshot.snapshot import Snapshot, take_snapshot
 from training.evaluation.user_texts import UserTexts, read_user_texts
 from training.inputs.captions import pin_texts
-from training.inputs.post_inputs import PostInputs, prepare_post_inputs
+from training.inputs.post_inputs import PostInputs
+from training.inputs.preparation import prepare_post_inputs
 from training.mmga.config import RunConfig
 from training.networks.tokenizer import train_tokenizer
 from training.settings import TrainingSettings

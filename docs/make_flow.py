@@ -62,7 +62,11 @@ def arrow(start: str, end: str, label: str) -> str:
         return f'<path d="M {x} {ends[0]} L {x} {ends[1]}"/>'
     left, right = x1 + BOX_WIDTH, x2 - 4
     middle, a, b = (left + right) // 2, y1 + BOX_HEIGHT // 2, y2 + BOX_HEIGHT // 2
-    text = f'<text x="{middle - 16}" y="{b - 10 if b < a else b + 14}">{escape(label)}</text>' if label else ""
+    text = (
+        f'<text x="{middle - 16}" y="{b - 10 if b < a else b + 14}">{escape(label)}</text>'
+        if label
+        else ""
+    )
     return f'<path d="M {left} {a} C {middle} {a}, {middle} {b}, {right} {b}"/>{text}'
 
 

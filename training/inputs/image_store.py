@@ -21,6 +21,7 @@ from typing import Literal
 from training.errors import PostInputsUnusable
 from training.inputs.image_decoding import ImageLimits, bounded_jpeg
 from training.inputs.image_errors import ImageRefused, ImageUnavailable
+from training.inputs.image_report import ImageReport
 from training.inputs.image_sources import ImageSources
 
 FORMAT_VERSION = 1
@@ -67,16 +68,6 @@ class KeptImage:
 
     content_id: int
     content_hash: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageReport:
-    """How many distinct images are ok, missing and pending, why, and how many were read now."""
-
-    num_ok: int
-    missing: dict[str, int]
-    pending: dict[str, int]
-    num_read: int
 
 
 class ImageStore:

@@ -26,7 +26,8 @@ from graphdb.store import GraphStore
 from training.engine.progress import Reporter
 from training.errors import NothingToTrain
 from training.inputs.captions import PinnedTexts, TextColumn, open_texts, pin_texts, texts_folder
-from training.inputs.post_inputs import PostInputs, prepare_post_inputs
+from training.inputs.post_inputs import PostInputs
+from training.inputs.preparation import prepare_post_inputs
 from training.mmga.config import RunConfig
 from training.mmga.preconditions import check_weights
 from training.mmga.training_data import training_data

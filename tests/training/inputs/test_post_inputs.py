@@ -15,7 +15,8 @@ from tests.graphdb.oracle import GraphOracle, Memory
 from tests.training.pictures import picture
 from training.errors import PostInputsUnusable
 from training.inputs.captions import pin_texts
-from training.inputs.post_inputs import open_post_inputs, prepare_post_inputs
+from training.inputs.post_inputs import open_post_inputs
+from training.inputs.preparation import prepare_post_inputs
 from training.networks.tokenizer import train_tokenizer
 from training.settings import TrainingSettings
 
@@ -112,7 +113,7 @@ def test_a_second_run_reads_decodes_and_tokenises_nothing(store, settings, token
         "training.inputs.image_store.bounded_jpeg", counting("bounded_jpeg", decoded)
     )
     monkeypatch.setattr(
-        "training.inputs.post_inputs.square_pixels", counting("square_pixels", resized)
+        "training.inputs.preparation.square_pixels", counting("square_pixels", resized)
     )
     monkeypatch.setattr(type(tokenizer), "__call__", counting_call(type(tokenizer), tokenised))
     _, first = prepare(store, settings, tokenizer)
