@@ -32,11 +32,7 @@ COMMANDS = {
 
 
 PACKAGES = frozenset({"featurestore", "foundation", "graphdb", "ingest", "serving", "training"})
-"""Ours: messages of their errors name the thing, the value and the remedy."""
-
-
-PACKAGES = frozenset({"featurestore", "foundation", "graphdb", "ingest", "serving", "training"})
-"""Ours: messages of their errors name the thing, the value and the remedy."""
+"""Packages of this project: messages of their errors name the thing, the value and the remedy."""
 
 
 class LazyGroup(click.Group):

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 GAP = "  "
 
 
-def text_table(rows: Sequence[Sequence[str]], *, right_from: int | None = None) -> list[str]:
+def text_table(
+    rows: Sequence[Sequence[str]], *, right_from: int | None = None, rule: bool = False
+) -> list[str]:
     """Rows of cells as lines whose columns are aligned; a row may end early.
 
-    Columns from `right_from` on are aligned at their right.
+    Columns from `right_from` on are aligned at their right. `rule` draws a line under the first
+    row.
     """
     num_columns = max((len(row) for row in rows), default=0)
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(num_columns)]
@@ -21,4 +24,7 @@ def text_table(rows: Sequence[Sequence[str]], *, right_from: int | None = None) 
         ]
         return GAP.join(cells).rstrip()
 
-    return [line(row) for row in rows]
+    lines = [line(row) for row in rows]
+    if rule and lines:
+        lines.insert(1, "-" * (sum(widths) + len(GAP) * (num_columns - 1)))
+    return lines

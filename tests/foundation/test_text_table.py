@@ -11,7 +11,8 @@ CELLS = st.text("ab é", max_size=5)
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
     rows = [("name", "value"), ("a", "1"), ("longer", "20")]
     assert text_table(rows) == ["name    value", "a       1", "longer  20"]
-    assert text_table(rows, right_from=1) == ["name    value", "a           1", "longer     20"]
+    right = text_table(rows, right_from=1, rule=True)
+    assert right == ["name    value", "-------------", "a           1", "longer     20"]
 
 
 def test_a_row_may_end_early_and_a_table_may_be_empty() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from foundation.durable_files import write_text
+from foundation.durable_files import flush, write_text
 from training.errors import NotFinite
 
 TAIL_BYTES = 1 << 16
@@ -46,8 +46,7 @@ def append_losses(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     if continues(path, first):
         with path.open("a", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+            flush(file)
         return
     kept = [json.dumps(line, sort_keys=True) for line in read_losses(path) if line["step"] < first]
     write_text(path, "\n".join([*kept, *lines]) + "\n")

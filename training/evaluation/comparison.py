@@ -137,7 +137,7 @@ def render_summary(evaluation: Evaluation) -> str:
         if first.setdefault(figure.task, figure.metric) == figure.metric:
             best = "" if each.baseline is None else f"{each.baseline:.3f} {each.baseline_name}"
             rows.append([name(each), f"{each.trained:.3f}", f"{each.initial:.3f}", best])
-    return "\n".join(text_table(rows))
+    return "\n".join(text_table(rows, right_from=1, rule=True))
 
 
 def render_evaluation(evaluation: Evaluation) -> str:
@@ -186,8 +186,7 @@ def task_table(evaluation: Evaluation, task: str) -> list[str]:
         [f"baseline: {name}", *(f"{found[m]:.3f}" for m in metrics)]
         for name, found in baselines.items()
     ]
-    lines = text_table(rows, right_from=1)
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+    return text_table(rows, right_from=1, rule=True)
 
 
 def verdicts(evaluation: Evaluation) -> list[str]:
