@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from benchmarks.unchanged.comparing import Comparison, compare
 from benchmarks.unchanged.side import (
     ALONE,
     CHOICES,
+    ENVIRONMENT,
     FULL,
     HERE,
     KILLED,
@@ -61,11 +63,11 @@ def main(arguments: Sequence[str]) -> int:
     kept = kept / key(commit, size)
     wanted = {ALONE, *(given.only or CHOICES)}
     old = outcome_of_commit(commit, size, kept, wanted)
-    with tempfile.TemporaryDirectory(prefix="mmga-unchanged-") as folder:
+    with temporary_folder() as folder:
         print("this working tree", file=sys.stderr)
-        checkout, arrays = Path(folder) / "checkout", Path(folder) / "arrays"
+        checkout, arrays = folder / "checkout", folder / "arrays"
         copy_working_tree(checkout)
-        new = Side(checkout, Path(folder) / "work", arrays, size).outcome(wanted)
+        new = Side(checkout, folder / "work", arrays, size).outcome(wanted)
         found = [
             compare(group, old[group], values, arrays=(kept / "arrays", arrays))
             for group, values in new.items()
@@ -91,16 +93,28 @@ def outcome_of_commit(commit: str, size: Size, kept: Path, wanted: Set[str]) -> 
         print(f"{commit[:12]}, as kept in {kept}", file=sys.stderr)
         return found
     print(f"{commit[:12]}, to be kept in {kept}", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="mmga-unchanged-") as folder:
-        checkout = Path(folder) / "checkout"
+    with temporary_folder() as folder:
+        checkout = folder / "checkout"
         with tarfile.open(fileobj=BytesIO(git("archive", commit))) as archive:
             archive.extractall(checkout, filter="data")
-        side = Side(checkout, Path(folder) / "work", kept / "arrays", size)
+        side = Side(checkout, folder / "work", kept / "arrays", size)
         found |= side.outcome(wanted)
     draft = kept / f"{VALUES}.partial"
     draft.write_text(json.dumps(found), encoding="utf-8")
     draft.replace(kept / VALUES)
     return found
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that goes with the block, and with it what Python has compiled of it elsewhere."""
+    with tempfile.TemporaryDirectory(prefix="mmga-unchanged-") as name:
+        folder = Path(name).resolve()
+        try:
+            yield folder
+        finally:
+            compiled = Path(ENVIRONMENT["PYTHONPYCACHEPREFIX"]) / folder.relative_to("/")
+            shutil.rmtree(compiled, ignore_errors=True)
 
 
 def copy_working_tree(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Two outcomes, name by name: what is missing, what differs, and by how much."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -49,19 +50,21 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One group: how many values were compared, and a line for each that differs."""
+    """One group: how many values were compared, and by name how those differ that do."""
 
     group: str
     num_values: int
-    differences: Sequence[str] = field(default_factory=tuple)
+    differences: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if not self.differences:
             return f"same: {self.num_values:,} values of {self.group}"
         lines = [f"DIFFERENT: {len(self.differences):,} of {self.num_values:,} of {self.group}"]
-        lines += [f"  {each}" for each in self.differences[:NUM_SHOWN]]
-        more = len(self.differences) - NUM_SHOWN
-        return "\n".join([*lines, *([f"  … and {more:,} more"] if more > 0 else [])])
+        lines += [f"  {name}: {how}" for name, how in self.differences.items()][:NUM_SHOWN]
+        if len(self.differences) > NUM_SHOWN:
+            files = Counter(name.partition(":")[0] for name in self.differences)
+            lines += [f"  all of them, by file: {told(files)}"]
+        return "\n".join(lines)
 
 
 def compare(
@@ -76,12 +79,12 @@ def compare(
     names = names or Names()
     old, new = names.comparable(old), names.comparable(new)
     together = [*old, *(name for name in new if name not in old)]
-    lines = [
-        f"{name}: {difference(old.get(name), new.get(name), arrays)}"
+    found = {
+        name: difference(old.get(name), new.get(name), arrays)
         for name in together
         if old.get(name) != new.get(name)
-    ]
-    return Comparison(group=group, num_values=len(together), differences=lines)
+    }
+    return Comparison(group=group, num_values=len(together), differences=found)
 
 
 def difference(old: str | None, new: str | None, arrays: tuple[Path, Path]) -> str:
@@ -127,6 +130,11 @@ def replaced(name: str, table: Table) -> str:
     for pattern, replacement in table:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def told(files: Mapping[str, int]) -> str:
+    """How many values differ in each file."""
+    return ", ".join(f"{name} {number:,}" for name, number in files.items())
 
 
 def shortened(text: str) -> str:

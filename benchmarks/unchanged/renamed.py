@@ -43,6 +43,8 @@ MASKED = (
     "generations/*/manifest.json:code_version",
     "generations/*/manifest.json:checksums.*",  # of files whose content is compared
     "checkpoint.json:digest",
+    "post_inputs/images/images.db:images.image_key",  # a digest of where the image lies
+    "post_inputs/images/images.db:images.content_id",  # in the order of these keys
 )
 """Names, after renaming, whose values are not compared; that they are there is."""
 

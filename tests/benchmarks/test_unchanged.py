@@ -49,9 +49,10 @@ def test_the_same_is_one_line(tmp_path: Path) -> None:
 
 def test_a_changed_tensor_is_named_with_its_distance(tmp_path: Path) -> None:
     found = compared(tmp_path, (weights(), {}), (weights(3.5), {}))
-    [line] = found.differences
-    assert line.startswith("model.safetensors:layer.weight: float32 3 ")
-    assert line.endswith("(by at most 0.5)")
+    [(name, how)] = found.differences.items()
+    assert name == "model.safetensors:layer.weight"
+    assert how.startswith("float32 3 ")
+    assert how.endswith("(by at most 0.5)")
 
 
 def test_a_tensor_that_differs_in_the_sign_of_a_zero_differs(tmp_path: Path) -> None:
@@ -66,17 +67,19 @@ def test_a_tensor_of_another_type_or_shape_differs(tmp_path: Path) -> None:
 def test_a_figure_that_differs_in_its_last_bit_differs(tmp_path: Path) -> None:
     figure = 0.6527884857646763
     old, new = ({"task": [{"auc": value}]} for value in (figure, np.nextafter(figure, 1)))
-    [line] = compared(tmp_path, (weights(), old), (weights(), new)).differences
-    assert line.startswith("evaluation.json:task.0.auc: 0.6527884857646763 -> 0.6527884857646764")
-    assert line.endswith("(by at most 1.11e-16)")
+    found = compared(tmp_path, (weights(), old), (weights(), new)).differences
+    assert found == {
+        "evaluation.json:task.0.auc": "0.6527884857646763 -> 0.6527884857646764 "
+        "(by at most 1.11e-16)"
+    }
 
 
 def test_a_name_that_is_missing_is_told_from_either_side(tmp_path: Path) -> None:
     found = compared(tmp_path, (weights(), {"auc": 1, "ap": 2}), (weights(), {"auc": 1, "mrr": 2}))
-    assert found.differences == [
-        "evaluation.json:ap: only there",
-        "evaluation.json:mrr: only here",
-    ]
+    assert found.differences == {
+        "evaluation.json:ap": "only there",
+        "evaluation.json:mrr": "only here",
+    }
 
 
 def test_a_renamed_parameter_is_the_same_by_its_table(tmp_path: Path) -> None:
@@ -102,11 +105,12 @@ def test_a_table_that_makes_one_name_of_two_is_refused() -> None:
         compare("all", {"a:x": "1", "a:y": "2"}, {}, names=Names(keys=((r"[xy]", "z"),)))
 
 
-def test_no_more_than_ten_are_shown() -> None:
-    old = {f"value {number}": "1" for number in range(NUM_SHOWN + 3)}
+def test_no_more_than_ten_are_shown_and_all_counted_by_file() -> None:
+    old = {f"{'ab'[number % 2]}.json:{number}": "1" for number in range(NUM_SHOWN + 3)}
     lines = str(compare("all", old, {})).splitlines()
     assert len(lines) == 1 + NUM_SHOWN + 1
-    assert lines[-1] == "  … and 3 more"
+    assert lines[1] == "  a.json:0: only there"
+    assert lines[-1] == "  all of them, by file: a.json 7, b.json 6"
 
 
 def test_times_are_masked_and_places_taken_out(tmp_path: Path) -> None:
@@ -134,7 +138,7 @@ def test_one_byte_of_a_table_is_seen(tmp_path: Path) -> None:
             connection.executemany("INSERT INTO rows VALUES (?, ?)", [("a", value), ("b", b"")])
         texts.append(Reader(tmp_path / "arrays", {}).folder(tmp_path / name))
     found = compare("all", *texts).differences
-    assert [line.split(": ")[0] for line in found] == ["online.db:rows.value"]
+    assert [*found] == ["online.db:rows.value"]
 
 
 def test_arrays_have_the_digest_of_their_bits() -> None:
