@@ -17,21 +17,21 @@ from benchmarks.machine import machine
 from benchmarks.measure import Row
 from tests.servers import ServerMissing
 
-BENCHMARKS = (
-    "ingest",
-    "sampling",
-    "features",
-    "training",
-    "resume",
-    "scale",
-    "gpu",
-    "serving",
-    "redis",
-    "streaming",
-    "workers",
-    "outage",
-)
-LONG = ("options",)
+BENCHMARKS = {
+    "ingest": "stream.from_file",
+    "sampling": "graph.sampling",
+    "features": "online.features",
+    "training": "network.steps",
+    "resume": "runs.resume",
+    "scale": "network.scale",
+    "gpu": "network.gpu",
+    "serving": "online.lookups",
+    "redis": "online.redis_store",
+    "streaming": "stream.from_kafka",
+    "workers": "stream.workers",
+    "outage": "stream.outage",
+}
+LONG = {"options": "runs.options"}
 """Hours each: measured only when they are named."""
 
 
@@ -50,7 +50,7 @@ def main() -> int:
     missing = 0
     for name in arguments.names or BENCHMARKS:
         progress.print(f"running {name} …")
-        module = importlib.import_module(f"benchmarks.{name}")
+        module = importlib.import_module(f"benchmarks.{(BENCHMARKS | LONG)[name]}")
         try:
             rows += module.run(**getattr(module, "QUICK", {}) if arguments.quick else {})
         except ServerMissing as error:

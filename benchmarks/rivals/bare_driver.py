@@ -17,9 +17,9 @@ from typing import Any
 
 import neo4j
 
-from benchmarks import ingest_worker
-from benchmarks.follow_stream import driver_of
-from benchmarks.turn import begin, committed
+from benchmarks.stream import ingest_worker
+from benchmarks.stream.follow_stream import driver_of
+from benchmarks.stream.turn import begin, committed
 
 Statement = tuple[str, dict[str, Any]]
 Transaction = tuple[int, list[Statement]]

@@ -6,9 +6,9 @@ python -m benchmarks.rivals.event_by_event KAFKA_URL NEO4J_URL TOPIC EVENTS
 import json
 import sys
 
-from benchmarks.follow_stream import driver_of
 from benchmarks.rivals.kafka_maps import open_consumer
-from benchmarks.turn import begin, committed
+from benchmarks.stream.follow_stream import driver_of
+from benchmarks.stream.turn import begin, committed
 
 MERGE = """
 MERGE (a:User {user_id: $follower})

@@ -14,8 +14,8 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from neo4j import ManagedTransaction
 
-from benchmarks.follow_stream import driver_of
-from benchmarks.turn import begin, committed
+from benchmarks.stream.follow_stream import driver_of
+from benchmarks.stream.turn import begin, committed
 
 MERGE = """
 UNWIND $events AS event

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from neo4j import ManagedTransaction
 
-from benchmarks.follow_stream import driver_of
-from benchmarks.turn import begin, committed
+from benchmarks.stream.follow_stream import driver_of
+from benchmarks.stream.turn import begin, committed
 
 MERGE = """
 UNWIND range(0, size($followers) - 1) AS i

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import validation
-from benchmarks.option_results import DEFAULT, Result, read, table, write
-from benchmarks.options import LITERAL, VARIANTS, Study, changed
-from benchmarks.validation import validation_evaluator
+from benchmarks.runs import validation
+from benchmarks.runs.option_results import DEFAULT, Result, read, table, write
+from benchmarks.runs.options import LITERAL, VARIANTS, Study, changed
+from benchmarks.runs.validation import validation_evaluator
 from graphdb.folds import VALIDATION_FOLDS
 from graphdb.snapshot.snapshot import Snapshot
 from tests.training.village import NUM_USERS, quarter, village
@@ -97,7 +97,7 @@ def test_an_attempt_that_was_not_evaluated_goes_on_there(
         return UserVectors(graph=rows, image=rows, text=rows, has_image=known, has_text=known)
 
     monkeypatch.setattr(Study, "network", lambda self: None)
-    monkeypatch.setattr("benchmarks.options.trained", train)
+    monkeypatch.setattr("benchmarks.runs.options.trained", train)
     monkeypatch.setattr(Study, "evaluator", lambda self: None)
     with pytest.raises(AttributeError, match="figures"):  # there is no evaluator yet
         study.result(DEFAULT, 3)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.sampling import heavy_tailed_follows
+from benchmarks.graph.sampling import heavy_tailed_follows
 from graphdb.adjacency import Adjacency, graph_of_follows
 from graphdb.folds import folds_of_pairs
 from graphdb.snapshot.files import seal, write_array, write_json

@@ -10,13 +10,14 @@ from importlib import import_module
 import pytest
 import torch
 
+from benchmarks.__main__ import BENCHMARKS
 from benchmarks.measure import Row
-from benchmarks.prepared import REPOSITORY
+from benchmarks.runs.prepared import REPOSITORY
 from tests.servers import ServerMissing
 
 
 def quick_rows(name: str) -> dict[str, Row]:
-    module = import_module(f"benchmarks.{name}")
+    module = import_module(f"benchmarks.{BENCHMARKS[name]}")
     return {row.name: row for row in module.run(**module.QUICK)}
 
 
@@ -69,7 +70,7 @@ def test_gpu_tells_speed_share_of_peak_and_waiting_on_a_machine_with_the_network
     program = (
         "import json, sys\n"
         f"sys.modules.update(dict.fromkeys('{absent}'.split()))\n"
-        "from benchmarks import gpu\n"
+        "from benchmarks.network import gpu\n"
         "print(json.dumps({row.name: row.ours for row in gpu.run(**gpu.QUICK)}))\n"
     )
     command = [sys.executable, "-c", program]
@@ -89,4 +90,4 @@ def test_gpu_tells_speed_share_of_peak_and_waiting_on_a_machine_with_the_network
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_gpu_is_left_out_where_there_is_none() -> None:
     with pytest.raises(ServerMissing, match="no CUDA GPU"):
-        import_module("benchmarks.gpu").run()
+        import_module("benchmarks.network.gpu").run()

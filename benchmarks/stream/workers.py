@@ -1,7 +1,7 @@
 """Follows a second from Kafka to one Neo4j by 1, 2 and 4 ingest workers.
 
-Input and turns as in `benchmarks.streaming`; the workers have shared out the 12 partitions before
-the clock starts. Every commit first advances the version of the graph, which makes them take
+Input and turns as in `benchmarks.stream.from_kafka`; the workers have shared out the 12 partitions
+before the clock starts. Every commit first advances the version of the graph, which makes them take
 turns: what is asked for is order without deadlock or conflict, at the rate of one worker. On
 machines where decoding and deciding, and not the server, are the bottleneck, more workers gain.
 """
@@ -10,8 +10,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.follow_stream import CLEAN, NUM_EVENTS, follow_stream
 from benchmarks.measure import Row, compare, take_turns
+from benchmarks.stream.follow_stream import CLEAN, NUM_EVENTS, follow_stream
 
 NUMBERS = (1, 2, 4)
 ROUNDS = 3

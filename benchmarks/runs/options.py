@@ -1,13 +1,13 @@
 """What the options that the paper leaves open are worth, one at a time changed from the default.
 
-Each variant trains the recipe `tiny` with one change on real accounts (see `benchmarks.prepared`;
-left out with a line where they are not) and is evaluated on the validation folds: AUC of fans by
-the representation alone, with counts, and by the cosines of text and of images alone; accuracy and
-macro F1 of labelled users by cross-validation. All variants and the default share seeds, posts,
-negatives and examples, so differences are taken seed by seed.
+Each variant trains the recipe `tiny` with one change on real accounts (see
+`benchmarks.runs.prepared`; left out with a line where they are not) and is evaluated on the
+validation folds: AUC of fans by the representation alone, with counts, and by the cosines of text
+and of images alone; accuracy and macro F1 of labelled users by cross-validation. All variants and
+the default share seeds, posts, negatives and examples, so differences are taken seed by seed.
 
     python -m benchmarks options [--quick]              all variants, and the table
-    python -m benchmarks.options [VARIANT…] [--seeds N] some of them, or more seeds
+    python -m benchmarks.runs.options [VARIANT…] [--seeds N] some of them, or more seeds
 
 A result is a file below MMGA_HOME/options; what is there is not measured again. A variant that
 training refuses is told with its reason, one whose vectors are the default's as without effect.
@@ -26,9 +26,9 @@ from pathlib import Path
 
 from benchmarks.machine import commit
 from benchmarks.measure import Row
-from benchmarks.option_results import DEFAULT, Result, read, table, write
-from benchmarks.prepared import Prepared, congress, prepare
-from benchmarks.validation import ValidationEvaluator, validation_evaluator
+from benchmarks.runs.option_results import DEFAULT, Result, read, table, write
+from benchmarks.runs.prepared import Prepared, congress, prepare
+from benchmarks.runs.validation import ValidationEvaluator, validation_evaluator
 from ingest.synthetic import write_synthetic_network
 from training.encoding.all_users import UserVectors, encode_users
 from training.encoding.vectors_file import load_vectors, save_vectors
@@ -104,7 +104,7 @@ def run(*, quick: bool = False) -> list[Row]:
 
 def main() -> int:
     """Measure the variants that are named, all by default, and print the table of all results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.options", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.runs.options", description=__doc__)
     parser.add_argument("variants", nargs="*", choices=[[], *VARIANTS], metavar="VARIANT")
     parser.add_argument("--seeds", type=int, default=NUM_SEEDS, help="seeds of each variant")
     parser.add_argument("--table", action="store_true", help="measure nothing, print what is there")

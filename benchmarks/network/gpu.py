@@ -3,16 +3,17 @@
     python -m benchmarks gpu
 
 Any machine with a CUDA GPU runs it, and it needs nothing from the network: encoders have random
-weights, which are as fast as pretrained ones. Input: a network that `benchmarks.made_network`
-writes, 2,000 users with 10,000 posts, captions up to 64 tokens, 2,048 different images of 224
-pixels, 40,000 follows. Where the GPU has less than 80 GB, batches are halved until they fit, and
-the row says so. Phases `encoders` and `joint` (all objectives at once), one process, bf16.
+weights, which are as fast as pretrained ones. Input: a network that
+`benchmarks.network.made_network` writes, 2,000 users with 10,000 posts, captions up to 64 tokens,
+2,048 different images of 224 pixels, 40,000 follows. Where the GPU has less than 80 GB, batches are
+halved until they fit, and the row says so. Phases `encoders` and `joint` (all objectives at once),
+one process, bf16.
 
 posts/s counts encoded captions and images, two a post. MFU is the FLOPs of all matrix products and
 attentions of a step, padding included, over its time and the dense bf16 peak of the GPU; where that
 is not in the table here, a product of large matrices is measured instead. `waiting` is the share of
 the time for which the host waited for batches, so the GPU waited no longer. What the encoders alone
-are is told in `benchmarks.encoder_passes`.
+are is told in `benchmarks.network.encoder_passes`.
 """
 
 import tempfile
@@ -23,15 +24,15 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.encoder_passes import (
+from benchmarks.measure import Row
+from benchmarks.network.encoder_passes import (
     NUM_WARM_UP_STEPS,
     TimedSteps,
     encoder_batches,
     now,
     timed_phase,
 )
-from benchmarks.made_network import Size, write_network
-from benchmarks.measure import Row
+from benchmarks.network.made_network import Size, write_network
 from graphdb.snapshot.snapshot import open_snapshot
 from tests.servers import ServerMissing
 from training.inputs.post_inputs import open_post_inputs

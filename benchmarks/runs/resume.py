@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.measure import Row
-from benchmarks.prepared import REPOSITORY, ingest
+from benchmarks.runs.prepared import REPOSITORY, ingest
 from ingest.synthetic import write_synthetic_network
 from training.engine.checkpoints import numbers
 from training.engine.seed_files import SeedFiles

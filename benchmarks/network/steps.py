@@ -1,11 +1,11 @@
 """Time of a training step by phase on the CPU, beside the same passes of the encoders alone.
 
-Input: a network that `benchmarks.made_network` writes, 400 users with 4,000 posts (each with a
-caption and an image) and 12,000 follows. Recipes `tiny`, and `minilm` with all objectives at once
-(`joint`) as well: a step of `joint` is what the bar of 1.15 is about, the whole of MMGA against
-its encoders. One worker, seed 0, as many threads as cores. 3 steps warm up; 25 follow, of which
-one measures the gradient of each term, as in every run. What the encoders alone are is told in
-`benchmarks.encoder_passes`.
+Input: a network that `benchmarks.network.made_network` writes, 400 users with 4,000 posts (each
+with a caption and an image) and 12,000 follows. Recipes `tiny`, and `minilm` with all objectives at
+once (`joint`) as well: a step of `joint` is what the bar of 1.15 is about, the whole of MMGA
+against its encoders. One worker, seed 0, as many threads as cores. 3 steps warm up; 25 follow, of
+which one measures the gradient of each term, as in every run. What the encoders alone are is told
+in `benchmarks.network.encoder_passes`.
 """
 
 import tempfile
@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.encoder_passes import NUM_WARM_UP_STEPS, TimedSteps, timed_phase
-from benchmarks.made_network import Size, write_network
 from benchmarks.measure import Row
+from benchmarks.network.encoder_passes import NUM_WARM_UP_STEPS, TimedSteps, timed_phase
+from benchmarks.network.made_network import Size, write_network
 from graphdb.snapshot.snapshot import open_snapshot
 from training.inputs.post_inputs import open_post_inputs
 from training.mmga.config import RunConfig

@@ -1,13 +1,13 @@
 """Memory, disk and time of training at the paper's scale, and whether they grow with the graph.
 
-Input: networks that `benchmarks.made_network` writes as snapshot and post inputs. First that of
-the paper, 60,000 users with 2,000,000 posts (each with a caption and a 32-pixel image of its own)
-and a million mutual follows; then the same posts among 1,000,000 users. Recipe `tiny` with images
-of 32 pixels, fan-outs (15, 10) and 256 edges to hide, which takes what a CPU can do: 200 steps of
-its three phases, batches loaded ahead. Then one shard of 2,000 users is encoded as for publishing;
-the refreshes of the bank before phases encode a tenth of it alone. What a whole run would take is
-extrapolated from these: its steps at the median of their phase, and all shards at the seconds
-of this one, at each refresh of the bank and once at the end.
+Input: networks that `benchmarks.network.made_network` writes as snapshot and post inputs. First
+that of the paper, 60,000 users with 2,000,000 posts (each with a caption and a 32-pixel image of
+its own) and a million mutual follows; then the same posts among 1,000,000 users. Recipe `tiny` with
+images of 32 pixels, fan-outs (15, 10) and 256 edges to hide, which takes what a CPU can do: 200
+steps of its three phases, batches loaded ahead. Then one shard of 2,000 users is encoded as for
+publishing; the refreshes of the bank before phases encode a tenth of it alone. What a whole run
+would take is extrapolated from these: its steps at the median of their phase, and all shards at the
+seconds of this one, at each refresh of the bank and once at the end.
 
 Then the same step on 10,000 users with 100,000 follows and 50,000 posts, and on a hundred times as
 much of each: its time and the memory that it takes beyond the opened data and the bank should not
@@ -33,9 +33,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.made_network import MadeNetwork, Size, write_network
 from benchmarks.measure import Row
-from benchmarks.memory import give_back, memory, watched
+from benchmarks.network.made_network import MadeNetwork, Size, write_network
+from benchmarks.network.memory import give_back, memory, watched
 from graphdb.snapshot.snapshot import open_snapshot
 from training.inputs.post_inputs import open_post_inputs
 from training.mmga.config import RunConfig

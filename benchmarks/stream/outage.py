@@ -1,7 +1,7 @@
 """Follows a second after two minutes without the Neo4j server, against a run that had none.
 
-Input and worker as in `benchmarks.streaming`, with twice as many events. When a third of them is
-committed the server is stopped in good order, and started again after 120 s
+Input and worker as in `benchmarks.stream.from_kafka`, with twice as many events. When a third of
+them is committed the server is stopped in good order, and started again after 120 s
 (MMGA_BENCH_OUTAGE_SECONDS); the one worker is never touched. At the end the graph holds the same
 pairs as without an outage, and there is no dead letter: a connector that retries for a minute has
 lost valid events to its dead letters by then.
@@ -21,9 +21,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.follow_stream import CLEAN, NUM_EVENTS, OURS, FollowStream, follow_stream
 from benchmarks.measure import Row, compare
-from benchmarks.turn import Timeline, turn
+from benchmarks.stream.follow_stream import CLEAN, NUM_EVENTS, OURS, FollowStream, follow_stream
+from benchmarks.stream.turn import Timeline, turn
 from graphdb import open_graph
 from ingest.dead_letters.open import open_dead_letters
 from ingest.settings import IngestSettings

@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.turn import Command, Timeline, timed
+from benchmarks.stream.turn import Command, Timeline, timed
 from graphdb import open_graph
 from ingest.synthetic import write_follow_events
 from ingest.synthetic.bad_events import bad_lines
@@ -25,7 +25,7 @@ NUM_EVENTS = 200_000
 NUM_USERS = 50_000
 NUM_PARTITIONS = 12
 NUM_BAD = 20
-OURS = "benchmarks.ingest_worker"
+OURS = "benchmarks.stream.ingest_worker"
 CLEAN, MIXED, WITH_BAD = "clean", "mixed", "bad"
 EMPTY = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS"
 SELECT_PAIRS = """

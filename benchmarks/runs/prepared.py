@@ -22,7 +22,7 @@ from training.mmga.config import RunConfig
 from training.networks.tokenizer import train_tokenizer
 from training.settings import TrainingSettings
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,8 @@ from unittest.mock import patch
 import numpy as np
 from redis import Redis
 
-from benchmarks.features import NUM_USERS, VIEW, WIDTH, milliseconds
 from benchmarks.measure import Row, compare, take_turns
+from benchmarks.online.features import NUM_USERS, VIEW, WIDTH, milliseconds
 from benchmarks.rivals import feast_online, raw_redis
 from featurestore.online import redis_server as redis_server_module
 from featurestore.online.open import open_online_store

@@ -23,7 +23,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.follow_stream import (
+from benchmarks.measure import Row, compare, take_turns
+from benchmarks.stream.follow_stream import (
     CLEAN,
     MIXED,
     NUM_BAD,
@@ -33,8 +34,7 @@ from benchmarks.follow_stream import (
     FollowStream,
     follow_stream,
 )
-from benchmarks.measure import Row, compare, take_turns
-from benchmarks.turn import Command
+from benchmarks.stream.turn import Command
 from graphdb import open_graph
 from ingest.dead_letters.open import open_dead_letters
 from ingest.kafka.topics import topic_name

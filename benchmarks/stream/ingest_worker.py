@@ -1,6 +1,6 @@
 """Our pipeline in a process of its own, as `mmga ingest --follow` runs it, telling its commits.
 
-    python -m benchmarks.ingest_worker
+    python -m benchmarks.stream.ingest_worker
 
 All settings come from the environment, as those of `mmga` do; statistics are not projected.
 """
@@ -8,7 +8,7 @@ All settings come from the environment, as those of `mmga` do; statistics are no
 import os
 from contextlib import closing
 
-from benchmarks.turn import begin, committed
+from benchmarks.stream.turn import begin, committed
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
 from ingest.dead_letters.open import open_dead_letters

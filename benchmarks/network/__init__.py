@@ -1,0 +1,1 @@
+"""Steps of training: time, memory, size, on CPU and GPU."""

@@ -1,0 +1,1 @@
+"""Online features: the stores, and lookups over HTTP."""

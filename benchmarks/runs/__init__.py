@@ -1,0 +1,1 @@
+"""Whole runs: resumed after kills, and with other options."""

@@ -1,0 +1,1 @@
+"""Events into the graph: from files and from Kafka, beside bare loops and other ways."""
