@@ -19,7 +19,19 @@ from typing import Any
 NUM_STEPS = 3
 """Steps of each stage whose batches are drawn."""
 
-JUDGE_SEED = 0
+SEED = 0
+DRAWN = (
+    ("test", "judging"),
+    ("validation", "choosing"),
+    ("examples",),
+    ("counts_head",),
+    ("is_cold",),
+    ("topics",),
+)
+"""Parts of the evaluator by their names, those of today first."""
+
+NOT_DRAWN = {"slices", "svd_products"}
+"""Fields that one side alone has: the SVD was made later, by the slice of a pair."""
 
 
 class Places:
@@ -49,20 +61,30 @@ def write_draws(ours: Places, arguments: Mapping[str, Any]) -> None:
     """Digests of what is drawn, as a JSON object."""
     home, run = Path(arguments["home"]), ours.open_run(Path(arguments["run"]))
     snapshot = ours.open_snapshot(Path(run.snapshot))
-    found = dict(judge_draws(ours, home, snapshot)) | dict(batches(ours, home, snapshot, run))
+    found = dict(evaluation_draws(ours, home, snapshot)) | dict(batches(ours, home, snapshot, run))
     Path(arguments["output"]).write_text(json.dumps(found), encoding="utf-8")
 
 
-def judge_draws(ours: Places, home: Path, snapshot: Any) -> Iterator[tuple[str, str]]:
-    """Universe, judged pairs, pair examples, and the heads over counts that follow from them."""
-    seed = ours.content_seed(snapshot.graph, JUDGE_SEED, "universe")
+def evaluation_draws(ours: Places, home: Path, snapshot: Any) -> Iterator[tuple[str, str]]:
+    """Universe, link pairs, pair examples, and the heads over counts that follow from them."""
+    seed = ours.content_seed(snapshot.graph, SEED, "universe")
     universe = ours.pair_universe(snapshot.graph, snapshot.user_ids, seed)
     yield from digests("universe", universe)
-    with closing(ours.open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)) as store:
-        texts = ours.read_user_texts(store, snapshot)
-    judge = ours.prepare_judge(snapshot, texts, seed=JUDGE_SEED)
-    for name in ("judging", "choosing", "examples", "counts_head", "is_cold", "topics"):
-        yield from digests(f"judge.{name}", getattr(judge, name))
+    evaluator = ours.prepare_evaluator(snapshot, user_texts(ours, home, snapshot), seed=SEED)
+    for name, *earlier in DRAWN:
+        drawn = next(
+            getattr(evaluator, each) for each in (name, *earlier) if hasattr(evaluator, each)
+        )
+        yield from digests(f"evaluator.{name}", drawn)
+
+
+def user_texts(ours: Places, home: Path, snapshot: Any) -> Any:
+    """The words of each user: pinned beside the snapshot, or as the graph has them."""
+    try:
+        return ours.read_user_texts(snapshot, ours.open_texts(snapshot))
+    except LookupError:
+        with closing(ours.open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)) as store:
+            return ours.read_user_texts(store, snapshot)
 
 
 def batches(ours: Places, home: Path, snapshot: Any, run: Any) -> Iterator[tuple[str, str]]:
@@ -72,7 +94,8 @@ def batches(ours: Places, home: Path, snapshot: Any, run: Any) -> Iterator[tuple
     data = ours.training_data(snapshot, inputs, run.config.graph.edges)
     trainer = ours.Trainer(run.config, data, seed=0)
     yield from digests("held out posts", trainer.held_out)
-    for stage in ours.plan(run.config.schedule):
+    phases = getattr(run.config, "phases", None) or run.config.schedule
+    for stage in ours.plan(phases):
         for number in range(stage.first, min(stage.first + NUM_STEPS, stage.last + 1)):
             yield from digests(f"batch {number:06d} of {stage.phase}", trainer.draw(number))
 
@@ -81,6 +104,8 @@ def digests(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """The arrays and values below a value, by dotted name."""
     if is_dataclass(value):
         for field in fields(value):
+            if field.name in NOT_DRAWN:
+                continue
             yield from digests(f"{name}.{field.name}", getattr(value, field.name))
     elif isinstance(value, Mapping):
         for key, each in value.items():

@@ -10,13 +10,15 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.unchanged.comparing import replaced
 from benchmarks.unchanged.reading import Reader, Values
-from benchmarks.unchanged.renamed import CHECKPOINTS, PLACES, RUNS
+from benchmarks.unchanged.renamed import CHECKPOINTS, OPTIONS, PLACES, RUNS
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = {
@@ -141,8 +143,21 @@ class Side:
 
     def command(self, options: Sequence[str]) -> list[str]:
         """The arguments of `mmga train`."""
-        settings = [f"--set={each}" for each in self.size.options]
+        settings = [f"--set={self.option(each)}" for each in self.size.options]
         return ["train", "--recipe", "tiny", "--seeds", "1", *settings, *options]
+
+    def option(self, assignment: str) -> str:
+        """The assignment by the name that this side knows."""
+        known = assignment.partition(".")[0] in self.config
+        return assignment if known else replaced(assignment, OPTIONS)
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The recipe's config, as this side shows it."""
+        shown: Mapping[str, Any] = json.loads(
+            self.mmga(self.work / "show", "train", "--recipe", "tiny", "--show")
+        )
+        return shown
 
     def kill(self, home: Path) -> Values:
         """Train, and SIGKILL all of it after a checkpoint, whose values these are.
