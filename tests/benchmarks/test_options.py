@@ -132,7 +132,7 @@ def test_each_follow_of_the_validation_folds_is_in_one_half_and_no_other_follow_
     assert not halves[0] & halves[1]
     held_out = set(map(tuple, snapshot.followees.pairs(VALIDATION_FOLDS).tolist()))
     assert halves[0] | halves[1] <= held_out
-    num_left_out = sum(half.pairs.num_without_strangers for half in evaluator.halves)
+    num_left_out = sum(half.pairs.num_without_negatives for half in evaluator.halves)
     assert len(halves[0] | halves[1]) + num_left_out == len(held_out)
 
 
