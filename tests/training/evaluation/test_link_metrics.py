@@ -52,7 +52,7 @@ def pairs():
     )
 
 
-def test_both_kinds_of_strangers_and_newcomers_are_told_apart():
+def test_both_kinds_of_negatives_and_newcomers_are_told_apart():
     scores = np.array([1.0, 3.0, 2.0, 0.0])
     report = link_report(pairs(), scores, np.array([True, False, False, False]))
     assert report.same_followee.auc == 0.5

@@ -31,7 +31,7 @@ def test_the_universe_is_every_pair_once_with_its_fold(snapshot, universe):
 
 
 @pytest.mark.parametrize("folds", [TEST_FOLDS, VALIDATION_FOLDS])
-def test_follows_and_strangers_are_of_the_same_folds_and_no_stranger_is_a_follow(
+def test_follows_and_negatives_are_of_the_same_folds_and_no_negative_is_a_follow(
     snapshot, universe, folds
 ):
     pairs = judged(snapshot, universe, folds)
@@ -56,7 +56,7 @@ def test_follows_and_strangers_are_of_the_same_folds_and_no_stranger_is_a_follow
     assert (followees == pairs.followees[pairs.follows][:, None]).all()
 
 
-def test_strangers_are_fixed_by_graph_and_seed(snapshot, universe, tmp_path):
+def test_negatives_are_fixed_by_graph_and_seed(snapshot, universe, tmp_path):
     first, again = judged(snapshot, universe), judged(snapshot, universe)
     elsewhere, _ = village(tmp_path / "elsewhere")
     other_home = judged(elsewhere, universe)
@@ -92,6 +92,6 @@ def test_a_followee_whom_all_follow_is_left_out_and_counted(universe):
     assert 7 not in pairs.followees[pairs.follows]
 
 
-def test_different_strangers_where_there_are_enough(universe):
+def test_different_negatives_where_there_are_enough(universe):
     pairs = link_pairs(universe, TEST_FOLDS, np.random.default_rng(0), num_negatives=3)
     assert all(len(set(row)) == 3 for row in pairs.same_followee.tolist())

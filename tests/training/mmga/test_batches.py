@@ -47,7 +47,7 @@ def test_no_held_out_follow_is_an_edge_of_training(edges: Edges) -> None:
 
 
 @pytest.mark.parametrize("edges", EDGES)
-def test_a_stranger_is_no_true_edge_and_of_no_held_out_fold(edges: Edges) -> None:
+def test_a_negative_is_no_true_edge_and_of_no_held_out_fold(edges: Edges) -> None:
     data = data_of(edges)
     whole = small_network()[0].graph.followees
     u, v = all_edges(data)
@@ -61,7 +61,7 @@ def test_a_stranger_is_no_true_edge_and_of_no_held_out_fold(edges: Edges) -> Non
         assert not whole.contains(not_v, not_u).any()
 
 
-def test_half_of_the_strangers_follow_the_degrees() -> None:
+def test_half_of_the_negatives_follow_the_degrees() -> None:
     data = data_of("follows")
     u, v = all_edges(data)
     not_u, not_v = draw_negatives(data.source, u, v, np.random.default_rng(0))
@@ -86,7 +86,7 @@ def test_a_graph_batch_hides_its_targets_from_its_own_messages(edges: Edges) -> 
             assert not targets.intersection(frozenset(pair) for pair in edges_seen)
 
 
-def test_no_follow_back_tells_strangers_from_connected_pairs() -> None:
+def test_no_follow_back_tells_negatives_from_connected_pairs() -> None:
     """A batch of follows: what a negative's v says of u is hidden as what a neighbour's does."""
     config = small_config(edges="follows", fan_outs=(64, 64))
     data = small_data(config)
@@ -110,7 +110,7 @@ def test_no_follow_back_tells_strangers_from_connected_pairs() -> None:
 
 
 @pytest.mark.parametrize("edges", EDGES)
-def test_each_seed_of_a_user_batch_comes_with_a_neighbour_and_true_strangers(edges: Edges) -> None:
+def test_each_seed_of_a_user_batch_comes_with_a_neighbour_and_true_negatives(edges: Edges) -> None:
     config = small_config(edges=edges)
     data = small_data(config)
     whole = small_network()[0].graph.followees
@@ -129,7 +129,7 @@ def test_each_seed_of_a_user_batch_comes_with_a_neighbour_and_true_strangers(edg
 
 
 @pytest.mark.parametrize("edges", EDGES)
-def test_strangers_of_a_user_batch_are_those_of_every_pair_asked_alone(edges: Edges) -> None:
+def test_negatives_of_a_user_batch_are_those_of_every_pair_asked_alone(edges: Edges) -> None:
     config = small_config(edges=edges)
     data = small_data(config)
     batch = user_batch(data, config, np.random.default_rng(0))

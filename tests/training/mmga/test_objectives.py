@@ -104,7 +104,7 @@ def test_pairs_have_no_order_but_in_the_literal_form() -> None:
         assert float(head(u, v, torch.zeros(0, WIDTH), everyone, everyone).detach()) > 0
 
 
-def test_each_seed_takes_a_stranger_that_it_may_have_and_few_the_same() -> None:
+def test_each_seed_takes_a_negative_that_it_may_have_and_few_the_same() -> None:
     allowed = ~torch.eye(6, 9, dtype=torch.bool)
     allowed[2, 3:6] = False
     assert next_negative(allowed).tolist() == [1, 2, 6, 4, 5, 6]

@@ -29,7 +29,7 @@ def sparse_source(edges: str) -> SnapshotSource:
     return SnapshotSource(snapshot, edges)
 
 
-def test_two_hop_strangers_are_neighbours_of_neighbours() -> None:
+def test_two_hop_negatives_are_neighbours_of_neighbours() -> None:
     for edges in ("follows", "mutual"):
         source = sparse_source(edges)
         near, by_degree = (share_within_two_hops(source, hard) for hard in ("two_hop", "degree"))

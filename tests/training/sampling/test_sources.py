@@ -163,7 +163,7 @@ def test_connected_users_are_uniform_and_so_are_their_partners(
 
 
 @pytest.mark.parametrize("edges", KINDS)
-def test_strangers_and_fixed_neighbours_are_the_snapshot_s(pinned: Pinned, edges: Edges) -> None:
+def test_negatives_and_fixed_neighbours_are_the_snapshot_s(pinned: Pinned, edges: Edges) -> None:
     source = pinned.database(edges)
     change(pinned.store)
     now = pinned.later(edges)
