@@ -1,4 +1,4 @@
-"""The commands on generations: list and show write nothing; republish writes vectors online."""
+"""The commands on generations. `list` and `show` only read; `republish` writes vectors online."""
 
 import json
 import os
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 @click.group()
 def generations() -> None:
-    """List and show trained generations."""
+    """List, show and republish generations (published training runs)."""
 
 
 @generations.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_generations(as_json: bool) -> None:
-    """List all generations, oldest first; the active one is marked."""
+    """List all generations, oldest first.
+
+    An asterisk marks the active generation, the one that is served.
+    """
     known = opened()
     active = known.active_id()
     rows = [summary(generation, active) for generation in known.list()]
@@ -38,7 +41,7 @@ def list_generations(as_json: bool) -> None:
 @click.argument("generation_id")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(generation_id: str, as_json: bool) -> None:
-    """Show what GENERATION_ID was trained from, how, and how it was evaluated."""
+    """Show the inputs, configuration and evaluation of GENERATION_ID."""
     known = opened()
     generation = known.get(generation_id)
     active = known.active_id()
@@ -53,7 +56,10 @@ def show(generation_id: str, as_json: bool) -> None:
 @generations.command()
 @click.argument("generation_id")
 def republish(generation_id: str) -> None:
-    """Serve GENERATION_ID again from the history, when the online store has lost its vectors."""
+    """Restore the vectors of GENERATION_ID in the online store and activate it.
+
+    The vectors are read from the feature history. Use this after the online store has lost them.
+    """
     from featurestore.settings import FeatureStoreSettings
     from graphdb import open_graph
     from graphdb.settings import GraphSettings
@@ -67,7 +73,7 @@ def republish(generation_id: str) -> None:
 
 
 def opened() -> "Generations":
-    """The generations of the home that the environment names."""
+    """The generations in the state folder that the environment names."""
     from featurestore.generations.generation import Generations
     from featurestore.settings import FeatureStoreSettings
 
@@ -75,7 +81,7 @@ def opened() -> "Generations":
 
 
 def summary(generation: "Generation", active: str | None) -> dict[str, Any]:
-    """One generation in a few values."""
+    """The columns of one generation in the list."""
     manifest = generation.manifest
     return {
         "id": generation.id,
@@ -98,13 +104,13 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def evaluation(generation: "Generation") -> Any:
-    """The evaluation, where there is one."""
+    """The evaluation, or None."""
     path = generation.path / "evaluation.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def lines(manifest: Mapping[str, Any]) -> list[str]:
-    """A manifest for people: plain values first, then the evaluation's figures."""
+    """A manifest as text: plain values first, then the metrics of the evaluation."""
     plain = {
         key: value
         for key, value in manifest.items()
@@ -128,7 +134,7 @@ def in_words(value: Any) -> str:
 
 
 def figure_in_words(figure: Mapping[str, Any]) -> str:
-    """One figure of an evaluation on one line."""
+    """One metric of an evaluation on one line."""
     baseline = "no baseline"
     if figure["baseline"] is not None:
         baseline = f"{figure['baseline']:.3f} ({figure['baseline_name']})"

@@ -17,13 +17,13 @@ WEIGHTS = ("text.pretrained", "image.pretrained")
 
 
 def choices() -> str:
-    """The options that take one of a few words, for the help."""
+    """The options that take one of a fixed set of values, for the help."""
     listed = [
         f"  {option.name}: {', '.join(option.choices)}"
         for option in options(recipe("tiny")).values()
         if option.choices
     ]
-    return "\b\nOptions of --set that take one of a few words:\n" + "\n".join(listed)
+    return "\b\nOptions of --set with a fixed set of values:\n" + "\n".join(listed)
 
 
 @click.command(epilog=choices())
@@ -32,7 +32,7 @@ def choices() -> str:
     "recipe_name",
     default="tiny",
     show_default=True,
-    help=f"What to train: {', '.join(sorted(RECIPES))}.",
+    help=f"Named configuration to start from: {', '.join(sorted(RECIPES))}.",
 )
 @click.option(
     "--seeds",
@@ -40,46 +40,53 @@ def choices() -> str:
     type=click.IntRange(1, 20),
     default=3,
     show_default=True,
-    help="Networks to train; the first is published, all are evaluated.",
+    help="Number of random seeds. One network is trained and evaluated for each; that of the first "
+    "seed is published.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="Processes that share each training step.",
+    help="Number of Ray Train worker processes. They split each batch between them.",
 )
 @click.option(
     "--set",
     "assignments",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any option of the run, such as objectives.weight_lm=0.5 or graph.edges=mutual; may be "
-    "given several times. --show prints all names.",
+    help="Override an option of the recipe, for example objectives.weight_lm=0.5 or "
+    "graph.edges=mutual. Repeatable. --show prints all options.",
 )
 @click.option(
     "--sampler",
     type=click.Choice(get_args(Sampler)),
-    help="Where neighbours come from: the frozen snapshot, or queries to the graph's database. "
-    "Short for --set sampler=….",
+    help="Source of sampled neighbours: the frozen snapshot in memory, or queries to the graph "
+    "database. Same as --set sampler=….",
 )
 @click.option(
     "--text-encoder",
     metavar="NAME_OR_FOLDER",
-    help="Pretrained BERT to begin at, with its sizes and tokenizer: a folder, "
-    "package:NAME/FOLDER inside an installed package, or a name on the hub.",
+    help="Initialise the text encoder from a pretrained BERT, with its sizes and tokenizer: a "
+    "folder, package:NAME/FOLDER inside an installed package, or a Hugging Face model name.",
 )
 @click.option(
     "--image-encoder",
     metavar="NAME_OR_FOLDER",
-    help="Pretrained ViT to begin at, with its sizes.",
+    help="Initialise the image encoder from a pretrained ViT, with its sizes. Same forms as "
+    "--text-encoder.",
 )
 @click.option(
-    "--new", "fresh", is_flag=True, help="Begin a new run, whatever was interrupted before."
+    "--new", "fresh", is_flag=True, help="Start a new run instead of resuming an interrupted one."
 )
-@click.option("--paper-literal", "literal", is_flag=True, help="Every form as the paper prints it.")
-@click.option("--show", is_flag=True, help="Print the run's options as JSON and train nothing.")
-@click.option("--no-publish", is_flag=True, help="Train and evaluate, and leave it at that.")
+@click.option(
+    "--paper-literal",
+    "literal",
+    is_flag=True,
+    help="Use all equations as printed in arXiv 2210.09946.",
+)
+@click.option("--show", is_flag=True, help="Print the configuration as JSON and exit.")
+@click.option("--no-publish", is_flag=True, help="Train and evaluate only; publish nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON document.")
 def train(
     recipe_name: str,
@@ -97,10 +104,12 @@ def train(
 ) -> None:
     """Train, evaluate and publish user representations.
 
-    A snapshot of the graph is pinned, networks are trained on it without its held-out follows and
-    evaluated on these, beside counting heuristics and the same networks before training. The first
-    seed's vectors, over all follows, become a generation. A run that was interrupted goes on where
-    it was when the same command is given again, without --new.
+    Training reads a frozen snapshot of the graph. Part of the follows is held out: training does
+    not see them, and evaluation measures how well the vectors predict them, compared with simple
+    heuristics and with the untrained networks. The network of the first seed then encodes all
+    users from all follows, and its vectors are published as a new generation.
+
+    To resume an interrupted run, repeat the same command without --new.
     """
     config = recipe(recipe_name)
     config = paper_literal(config) if literal else config
@@ -114,9 +123,9 @@ def train(
 
 
 def with_absolute_weights(assignment: str) -> str:
-    """The assignment, with the whole path where it names a folder of pretrained weights.
+    """The assignment, with an absolute path if it names a folder of pretrained weights.
 
-    Ray gives each worker a current folder of its own.
+    Each Ray worker has its own current directory, so relative paths would not resolve.
     """
     name, separator, value = assignment.partition("=")
     if name.strip() not in WEIGHTS or value.strip().lower() == "none":
@@ -127,7 +136,7 @@ def with_absolute_weights(assignment: str) -> str:
 
 
 def with_encoders(config: RunConfig, text: str | None, image: str | None) -> RunConfig:
-    """The config with these pretrained encoders, where given."""
+    """The config with the given pretrained encoders."""
     if text is None and image is None:
         return config
     from training.mmga.pretrained_sizes import with_image_encoder, with_text_encoder
@@ -145,8 +154,8 @@ def run(
     publishing: bool,
     as_json: bool,
 ) -> None:
-    """Train as the environment's settings say, and print the report."""
-    # Torch, Ray and transformers take seconds to import: not for `--help`, nor for a typing error.
+    """Train with the settings of the environment, and print the report."""
+    # Torch, Ray and transformers take seconds to import: `--help` and usage errors skip that.
     from featurestore.settings import FeatureStoreSettings
     from graphdb import open_graph
     from graphdb.settings import GraphSettings

@@ -119,7 +119,7 @@ class ShardedVectors:
     def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
         """Vectors of these users, for the network."""
         users = users_B.numpy()
-        ranges, places = np.divmod(users, self.job.chunks.num_users)
+        ranges, offsets = np.divmod(users, self.job.chunks.num_users)
         found = {
             name: np.empty((len(users), *rows.shape[1:]), rows.dtype)
             for name, rows in arrays_of(self._files[0]).items()
@@ -127,7 +127,7 @@ class ShardedVectors:
         for number in np.unique(ranges):
             here = ranges == number
             for name, rows in arrays_of(self._files[number]).items():
-                found[name][here] = rows[places[here]]
+                found[name][here] = rows[offsets[here]]
         return PostVectors(**found).tensors()
 
     @cached_property

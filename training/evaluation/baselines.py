@@ -40,14 +40,14 @@ def text_cosine(
     """Cosine (Q,) of the posts' TF-IDF of both ends."""
     matrix = csr_matrix(texts.post_tfidf)
     num_users = matrix.shape[0]
-    keys, places = np.unique(followers * num_users + followees, return_inverse=True)
+    keys, positions = np.unique(followers * num_users + followees, return_inverse=True)
     u, v = np.divmod(keys, max(num_users, 1))
     cosines = np.empty(len(keys))
     for start in range(0, len(keys), BLOCK):
         rows = slice(start, start + BLOCK)
         product = matrix[u[rows]].multiply(matrix[v[rows]])
         cosines[rows] = np.asarray(product.sum(axis=1)).ravel()
-    return cosines[places]
+    return cosines[positions]
 
 
 @one_thread()

@@ -135,6 +135,6 @@ def same_followee(
     drawn = np.full((len(follows), num), -1, np.int64)
     for row, (start, size) in enumerate(zip(starts.tolist(), sizes.tolist(), strict=True)):
         if size:
-            places = rng.permutation(size) if size >= num else rng.integers(0, size, num)
-            drawn[row] = negatives[start + places[:num]]
+            positions = rng.permutation(size) if size >= num else rng.integers(0, size, num)
+            drawn[row] = negatives[start + positions[:num]]
     return drawn

@@ -28,11 +28,11 @@ class Modality:
     ) -> NDArray[np.float32]:
         """Cosines (Q,) of deviations from the mean user; 0 where either has no vector."""
         mean_D = self.vectors.mean(axis=0, where=self.has[:, None])
-        ends, places = np.unique(np.concatenate([followers_Q, followees_Q]), return_inverse=True)
+        ends, positions = np.unique(np.concatenate([followers_Q, followees_Q]), return_inverse=True)
         units_ED = np.where(self.has[ends, None], self.vectors[ends] - mean_D, 0.0)
         lengths_E1 = np.linalg.norm(units_ED, axis=1, keepdims=True)
         units_ED /= np.where(lengths_E1 > 0, lengths_E1, 1.0)
-        u_Q, v_Q = np.split(places, 2)
+        u_Q, v_Q = np.split(positions, 2)
         found = np.empty(len(u_Q), np.float32)
         for start in range(0, len(u_Q), BLOCK):
             rows = slice(start, start + BLOCK)

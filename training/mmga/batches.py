@@ -1,6 +1,6 @@
-"""Batches as functions of (data, step's random numbers): what one step of a phase reads.
+"""The batch of one step: a function of the training data and the step's random numbers.
 
-A batch knows neither the bank nor a device, so batches can be drawn ahead, in any order.
+A batch depends neither on the bank nor on a device, so batches can be drawn ahead, in any order.
 
 Shapes: C captions, M images, T tokens, U users, B connected pairs, K candidates, Q pairs,
 n nodes of a subgraph, F statistics, S signature width, L captions for language modelling,
@@ -47,8 +47,8 @@ class PostBatch:
 class UserBatch:
     """Connected users with some posts of each, and bank users to contrast them with.
 
-    `tokens` are groups of captions of like length, each cut to its longest, to pad little.
-    Owners, sources and partners are positions in `users`. `negatives[i, j]` tells whether candidate
+    `tokens` are groups of captions of similar length, each cut to its longest, to reduce padding.
+    Owners, sources and partners are positions in `users`. `negatives[i, j]` is true if candidate
     j (the partners, then the bank users) is a negative of source i, `negatives_back` the same for
     partner i and the sources.
     """
@@ -119,8 +119,9 @@ class PostPools:
 def split_posts(data: TrainingData, *, held_out_share: float) -> tuple[PostPools, PostPools]:
     """(training, held out) pools. No held-out caption or image stands in a training post.
 
-    A caption is on one side by its hash, so reposts do not straddle. A pair trains when neither
-    its caption nor its image is held out, and is held out when neither stands in a training pair.
+    A hash of the caption selects the pool, so all reposts are in the same one. A post with image
+    is a training pair if neither its caption nor its image is held out, and a held-out pair if
+    neither is in a training pair.
     """
     captions, images = (
         np.asarray(hashes) for hashes in (data.inputs.caption_hashes, data.inputs.image_hashes)
@@ -137,7 +138,7 @@ def split_posts(data: TrainingData, *, held_out_share: float) -> tuple[PostPools
 
 
 def held_out(hashes: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
-    """Which contents are held out: a share of all hashes."""
+    """Which contents are held out: a fixed share of the hash range."""
     out: NDArray[np.bool_] = (hashes >> np.uint64(32)) % np.uint64(1_000) < 1_000 * share
     return out
 
@@ -211,7 +212,7 @@ def graph_batch(
 ) -> GraphBatch:
     """Draw edges and negatives, and sample the neighbourhood of their ends.
 
-    No message passes between the two ends of a pair, whichever it is.
+    No message passes between the two users of a pair, edge or negative.
     """
     source, objectives, share = data.source, config.objectives, share or whole()
     most = max(1, int(objectives.edge_mask_rate * source.num_edges))
@@ -224,7 +225,7 @@ def graph_batch(
         seeds,
         config.graph.fan_outs,
         random_draw(rng),
-        # Of negatives too: a follow back, seen between negatives alone, would tell the label.
+        # Negatives too: a follow back that is visible only between negatives would leak the label.
         hidden_pairs=np.unique(pair_keys(all_u, all_v, data.num_users)),
     )
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -251,7 +252,7 @@ def signature_rows(data: TrainingData, config: RunConfig, users: NDArray[np.int6
 
 
 def blocks_of(around: Neighbourhood) -> list[Block]:
-    """Layers as tensors."""
+    """The layers of a neighbourhood as blocks of tensors."""
     return [
         Block(
             num_targets=layer.num_targets,
@@ -269,7 +270,7 @@ def token_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
 
 
 def token_groups(inputs: PostArrays, posts: NDArray[np.int64]) -> list[Tensor]:
-    """Tokens of these posts, which ascend by length, in order, in up to MAX_GROUPS groups."""
+    """Tokens of these posts, which are sorted by length, in up to MAX_GROUPS groups, in order."""
     num_groups = min(MAX_GROUPS, max(1, len(posts) // MIN_CAPTIONS_OF_GROUP))
     return [token_rows(inputs, group) for group in np.array_split(posts, num_groups)]
 
@@ -280,7 +281,7 @@ def pixel_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
 
 
 def chosen_of(values: NDArray[np.int64]) -> Callable[[int, np.random.Generator], Arrays]:
-    """A draw of distinct values."""
+    """A function that draws distinct values."""
     return lambda limit, rng: (choose(values, limit, rng),)
 
 

@@ -1,7 +1,7 @@
-"""Collapse, named: vectors that no longer tell users apart, and losses that never left chance.
+"""Detects collapse: vectors that are (nearly) equal for all users, and losses at chance level.
 
-The measures and bounds of vectors are those that decide whether a generation is sound
-(`featurestore.generations.soundness`), so a warning here foretells that it will not be sound.
+Vectors are checked by the measures and bounds of `featurestore.generations.soundness`, so a finding
+here predicts that the generation will not be sound.
 Shapes: M vectors, D width.
 """
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from featurestore.generations.soundness import MIN_EFFECTIVE_RANK, MIN_SPREAD, spread_and_rank
 
 MAX_SHARE_OF_CHANCE = 0.99
-"""A loss above this share of what equal vectors would give has learnt nothing."""
+"""A loss above this share of its chance level counts as not learnt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is wrong, the figures that tell it, and what to do."""
+    """A problem, the figures that show it, and the remedy."""
 
     subject: str
     measured: str
@@ -33,10 +33,10 @@ class Finding:
 def findings(
     vectors: Mapping[str, NDArray[Any]], losses: Mapping[str, float], chance: Mapping[str, float]
 ) -> tuple[Finding, ...]:
-    """What is wrong with vectors (M, D) by view, and with losses by term.
+    """Problems of vectors (M, D), by name, and of losses, by term.
 
-    `chance[name]` is the loss that vectors which are all alike would have, such as ln(batch) of a
-    contrast; a term without it is left out.
+    `chance[name]` is the loss of equal vectors, such as ln(batch) for a contrast; terms without one
+    are not checked.
     """
     found = [finding for name, rows in vectors.items() for finding in of_vectors(name, rows)]
     found += [
@@ -84,7 +84,7 @@ def of_vectors(name: str, rows: NDArray[Any]) -> list[Finding]:
 
 
 def of_loss(name: str, loss: float, chance: float) -> list[Finding]:
-    """A finding where the loss is no better than chance; a chance of 0 is that of no pairs."""
+    """A finding if the loss is at chance level; a chance of 0 means that there are no pairs."""
     if not chance or loss <= MAX_SHARE_OF_CHANCE * chance:
         return []
     return [

@@ -1,8 +1,8 @@
 """The configuration of a training run as a frozen value; `training.mmga.recipes` has named ones.
 
-What the paper leaves open is an option: a default, whose reason `docs/mmga.md` gives, and the
-paper's literal form beside it (`paper_literal`). Widths are in floats, `num_` are counts, rates are
-in [0, 1]; the type of each number says its bounds.
+Where the paper leaves a choice open there is an option: `docs/mmga.md` gives the reason for each
+default, and `paper_literal` selects the paper's form. Widths are in floats, `num_` are counts,
+rates are in [0, 1]; the type of each number states its bounds.
 """
 
 from dataclasses import dataclass, field
@@ -37,12 +37,12 @@ class GraphEncoderConfig:
 
     `fan_outs[k]` bounds the neighbours, of each relation, of the k-th hop from a seed.
     `signature_width` adds a fixed pseudo-random vector of each user, a hash of the id, to the
-    node features: summed over neighbours it tells who they are, so that products of two users'
-    vectors can count shared neighbours; 0 leaves it out. `literal_propagation` is eq. 6 as
+    node features: its sum over neighbours identifies them, so that products of two users'
+    vectors can count shared neighbours; 0 disables it. `literal_propagation` is eq. 6 as
     printed, without linear map, LayerNorm and activation; `literal_gate` is eq. 5 as printed, one
-    linear map of the raw inputs. With `per_layer_gates` each layer has a gate of its own; eq. 5
-    has one for all. With `per_relation_gates` the gate has one weight for each relation of a pair,
-    else one for all.
+    linear map of the raw inputs. With `per_layer_gates` each layer has its own gate; eq. 5 has one
+    for all layers. With `per_relation_gates` the gate has one channel for each relation, else one
+    for all relations.
     """
 
     width: Size
@@ -78,12 +78,12 @@ class GraphEncoderConfig:
 
     @property
     def num_layers(self) -> int:
-        """One layer a hop."""
+        """Number of layers: one for each hop."""
         return len(self.fan_outs)
 
     @property
     def is_directed(self) -> bool:
-        """Whether follows keep their direction; else edges are mutual follows."""
+        """Whether edges are directed follows; else they are mutual follows."""
         return self.edges.startswith("follows")
 
     @property
@@ -93,17 +93,17 @@ class GraphEncoderConfig:
 
     @property
     def num_relations(self) -> int:
-        """Edge types that have a linear map and a gate channel of their own."""
+        """Number of relations: edge types with their own linear map and gate channel."""
         return (2 if self.is_directed else 1) + (2 if self.has_mentions else 0)
 
     @property
     def num_gate_channels(self) -> int:
-        """Weights that the gate gives a pair."""
+        """Number of output channels of the gate."""
         return self.num_relations if self.per_relation_gates else 1
 
     @property
     def reverse_relations(self) -> tuple[int, ...]:
-        """For each relation the one whose edges are its own the other way round."""
+        """For each relation, the relation with the reversed edges."""
         follows = (1, 0) if self.is_directed else (0,)
         first = len(follows)
         return follows + ((first + 1, first) if self.has_mentions else ())
@@ -111,10 +111,10 @@ class GraphEncoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserConfig:
-    """How posts become R^I and R^T of a user, and the three views one representation R.
+    """Pooling of posts to R^I and R^T of a user, and fusion of R^G, R^I and R^T to R.
 
-    `modality_dropout` is the chance that training hides a user's R^I, or R^T, from the graph
-    encoder where the user has both.
+    `modality_dropout` is the probability that training hides R^I or R^T of a user who has both from
+    the graph encoder.
     """
 
     post_pooling: PostPooling = "mean"
@@ -127,9 +127,10 @@ class UserConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveConfig:
-    """How the five objectives hide, contrast and weigh.
+    """Masking rates, contrasts, negatives and loss weights of the five objectives.
 
-    `hard_negatives` says how the half of the negatives is drawn that is not uniform.
+    Half of the negatives of graph structure modelling are uniform; `hard_negatives` says how the
+    other half is drawn.
     """
 
     language_modelling: LanguageModelling = "masked"
@@ -161,8 +162,8 @@ class PhasesConfig:
     Phase 0 trains the encoders on language modelling and alignment alone. Then, `alternating`,
     `num_rounds` times: (A) the encoders with the graph contrastive loss, (B) the graph encoder;
     or, `joint`, `num_rounds * num_encoder_steps` steps of all objectives at once. Each step is
-    the mean of `num_microbatches` batches. Encoders that began at pretrained weights move at
-    `pretrained_learning_rate`, the heads on them at the encoders'.
+    the mean of `num_microbatches` batches. Encoders with pretrained weights are trained at
+    `pretrained_learning_rate`, the heads on them at the learning rate of the encoders.
     """
 
     num_phase0_steps: Count

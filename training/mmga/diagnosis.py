@@ -1,6 +1,6 @@
-"""The vectors and losses of a network as `training.mmga.collapse` reads them, on some batches.
+"""Measures vectors and losses of a network on some batches, for `training.mmga.collapse`.
 
-Without dropout and gradient; the bank is read and not written. Shapes: U users, B seeds, D width.
+Dropout and gradients are off; the bank is read and not written. Shapes: U users, B seeds, D width.
 """
 
 import math
@@ -17,7 +17,7 @@ from training.mmga.user_bank import UserBank
 
 
 class Measurements:
-    """Vectors by view, and each term's loss and chance, over the batches that were added."""
+    """Vectors by modality, and loss and chance level of each term, over the added batches."""
 
     def __init__(self, model: MMGA, bank: UserBank) -> None:
         self.model, self.bank = model, bank
@@ -34,7 +34,7 @@ class Measurements:
             self._add_users(part)
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong with all that was added; terms without a weight are left out."""
+        """Findings on all added batches; terms without a weight are left out."""
         weighted = weights(self.model.config.objectives)
         return findings(
             {name: torch.cat(parts).float().cpu().numpy() for name, parts in self.vectors.items()},
@@ -76,7 +76,9 @@ class Measurements:
         losses = model.graph_losses(part, self.bank)
         nodes = model.node_inputs(self.bank.read(part.users), part.statistics, part.signature)
         graph = model.graph(nodes, part.blocks)
-        fused = model.fused(graph, nodes.first(len(graph)))  # what is evaluated and published
+        fused = model.fused(
+            graph, nodes.first(len(graph))
+        )  # the vectors that are evaluated and published
         self.vectors.setdefault("graph", []).append(fused)
         share = part.connected.mean()
         chance = torch.special.entr(share) + torch.special.entr(1 - share)
@@ -89,7 +91,7 @@ class Measurements:
 
 @torch.no_grad()
 def diagnose(model: MMGA, bank: UserBank, batches: Iterable[Batch]) -> tuple[Finding, ...]:
-    """What is wrong with the network, by these batches."""
+    """Findings on the network, measured on these batches."""
     was_training = model.training
     model.eval()
     measured = Measurements(model, bank)

@@ -30,12 +30,14 @@ class Block:
 
 
 class GraphEncoder(nn.Module):
-    """R^G of the seeds (eq. 3): L gated layers over node features and both modalities.
+    """R^G of the seeds (arXiv 2210.09946, eq. 3): L gated layers over X, R^I and R^T.
 
-    Node features are [X | R^I | R^T | signature], each projected and LayerNorm-ed and then added
-    (`X` alone in the literal form). Each layer is eq. 6: h_u + sum over v of a_uv h_v, with a
-    linear map of h_v, LayerNorm after the sum and an activation between layers, unless
-    `literal_propagation`. The same a_uv weighs an edge in every layer, unless `per_layer_gates`.
+        h_u^0 = sum over m of LayerNorm(W_m x_u^m + b_m),  m in {X, R^I, R^T, signature}
+        h^l   = GatedLayer(h^(l-1), a),  a_uv = normalise(MessageGate(u, v)),  R^G = h^L
+
+    `node_features` "X" omits R^I and R^T from h^0. A learned vector replaces the term of a missing
+    modality, and another one replaces h_u^0 of a masked node. All layers share one gate, unless
+    `per_layer_gates`. For `tanh`, a_uv is divided by sqrt(d_u d_v) (see `degree_products`).
     """
 
     def __init__(
@@ -82,10 +84,10 @@ class GraphEncoder(nn.Module):
         blocks: Sequence[Block],
         masked_n: Bool[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "B D"]:
-        """Vectors of the seeds, the targets of the last block.
+        """Vectors of the seeds, which are the targets of the last block.
 
-        Of nodes in `masked_n` neither features nor modalities are read, in no gate either: a
-        learned token stands in their place (node feature modelling).
+        For nodes in `masked_n` (node feature modelling), a learned vector replaces features and
+        modalities, in the gates too.
         """
         if masked_n is None:
             masked_n = torch.zeros_like(nodes.has_text)
@@ -132,9 +134,12 @@ class GraphEncoder(nn.Module):
 
 
 class GatedLayer(nn.Module):
-    """Eq. 6: h_u <- LayerNorm(h_u + sum over relations and v in N(u) of a_uv W h_v).
+    """One layer of message passing (eq. 6), extended by relations r, LayerNorm and GELU.
 
-    The activation after it is left out of the last layer, whose output is R^G.
+        h_u <- Dropout(GELU(LayerNorm(h_u + sum over r and v in N_r(u) of a_uv^r W_r h_v)))
+
+    The last layer has no GELU (`activate=False`). With `literal_propagation` the layer is eq. 6 as
+    printed: h_u <- h_u + sum over r and v in N_r(u) of a_uv^r h_v.
     """
 
     def __init__(self, config: GraphEncoderConfig, *, activate: bool) -> None:
@@ -161,7 +166,7 @@ class GatedLayer(nn.Module):
         block: Block,
         weights: Sequence[Float[Tensor, " E"]],
     ) -> Float[Tensor, "m D"]:
-        """Vectors of the block's m targets, for the weights a_uv of each relation's edges."""
+        """New vectors of the block's m targets; `weights` holds a_uv, one vector a relation."""
         total = h_nD[: block.num_targets]
         for relation, (neighbours, targets) in enumerate(
             zip(block.neighbours, block.targets, strict=True)
@@ -178,14 +183,15 @@ class GatedLayer(nn.Module):
 def degree_products(
     block: Block, outer: Block | None, reverse_relations: Sequence[int]
 ) -> list[Float[Tensor, " E"]]:
-    """d_u d_v of each edge of a block, by relation, counted among the sampled edges.
+    """d_u d_v of each sampled edge (u, v) of a block, one vector a relation.
 
-    Training edges that are hidden and edges beyond a fan-out count nowhere, so a degree is at most
-    the fan-out, tells nothing of what is to be predicted, and depends on no other user of the
-    batch. d_u is the number of edges of the relation at u in this block. d_v is the number of
-    edges of the reverse relation at v in the block before, where v is a target (u follows v:
-    whom u follows against who follows v). In the outermost block, for whose neighbours nothing was
-    drawn, d_u stands for d_v. A v without such edges counts as one with one.
+    d_u is the number of edges of the relation at u in this block. d_v is the number of edges of
+    the reverse relation at v in the previous block, where v is a target; at least 1. The outermost
+    block has no previous block, so d_u replaces d_v there.
+
+    Only sampled edges are counted: hidden training edges and edges beyond the fan-out are not. So
+    a degree is at most the fan-out, does not leak the edges to predict, and is independent of the
+    other users of the batch.
     """
     products = []
     for relation, targets in enumerate(block.targets):

@@ -13,7 +13,7 @@ from training.mmga.phases import Part, Phase
 from training.mmga.user_bank import UserBank
 
 Batch = tuple[EncoderBatch | GraphBatch, ...]
-"""What a step's losses are computed of: one of the two; of `joint` one of each."""
+"""The batches of one step: one batch, or in phase `joint` one of each type."""
 
 TERMS: dict[str, Part] = {
     "language_modelling": "encoders",
@@ -23,7 +23,7 @@ TERMS: dict[str, Part] = {
     "node_feature": "graph",
     "graph_structure": "graph",
 }
-"""Every term of the loss, and whose parameters it moves."""
+"""Every term of the loss, and the part of the network that it trains."""
 
 PHASE_TERMS: dict[Phase, tuple[str, ...]] = {
     "phase0": ("language_modelling", "alignment"),
@@ -47,28 +47,30 @@ def weights(options: ObjectiveConfig) -> dict[str, float]:
 
 
 class FixedWeights(nn.Module):
-    """Each term times its configured weight; a term of weight 0 is left out."""
+    """Fixed weights: loss = sum over terms k of w_k L_k; a term of weight 0 is omitted."""
 
     def __init__(self, options: ObjectiveConfig) -> None:
         super().__init__()
         self.weights = {name: weight for name, weight in weights(options).items() if weight}
 
     def forward(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The terms to sum."""
+        """The weighted terms, by name."""
         return {
             name: self.weights[name] * loss for name, loss in losses.items() if name in self.weights
         }
 
     def parameters_of(self, part: Part) -> list[nn.Parameter]:
-        """None."""
+        """No parameters: the weights are fixed."""
         return []
 
 
 class UncertaintyWeights(nn.Module):
-    """exp(-s) L + s / 2 for each term, with a learned s = log sigma^2 (Kendall, Gal, Cipolla 2018).
+    """Uncertainty weighting (Kendall, Gal, Cipolla 2018), with a learned s_k = log sigma_k^2.
 
-    A term that cannot be learnt well gets a small weight; s / 2 keeps the weights from vanishing.
-    The weights exp(-s) begin at the configured ones; a term of weight 0 is left out.
+        loss = sum over terms k of exp(-s_k) L_k + s_k / 2
+
+    A term with a high loss gets a small weight; s_k / 2 keeps the weights from vanishing. Initially
+    exp(-s_k) is the configured weight w_k; a term of weight 0 is omitted.
     """
 
     def __init__(self, options: ObjectiveConfig) -> None:
@@ -82,10 +84,10 @@ class UncertaintyWeights(nn.Module):
         )
 
     def forward(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The terms to sum."""
+        """The weighted terms, by name."""
         terms = {}
         for name, loss in losses.items():
-            # What has no gradient was not in the batch: its weight would only grow.
+            # A loss without gradient was not in the batch: its weight would only grow.
             if name in self.log_variances and (loss.requires_grad or not torch.is_grad_enabled()):
                 s = self.log_variances[name]
                 terms[name] = torch.exp(-s) * loss + s / 2
@@ -97,7 +99,7 @@ class UncertaintyWeights(nn.Module):
 
 
 class WeightedNetwork(nn.Module):
-    """The network of a run with the weights of its losses, which may be learned beside it."""
+    """The network of a run and the weights of its losses, which may be learned."""
 
     def __init__(self, model: MMGA, config: RunConfig) -> None:
         super().__init__()
@@ -116,12 +118,12 @@ class WeightedNetwork(nn.Module):
         return {name: loss.detach() for name, loss in losses.items()}, self.weighting(losses)
 
     def precision(self, *, encoders: bool) -> torch.autocast:
-        """The encoders' matrix products in bf16 where the run asks for it, all else in float32."""
+        """Autocast to bf16 for the encoders if the run's precision is bf16; else float32."""
         device = self.model.statistics_mean.device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.in_bf16 and encoders)
 
     def parameters_of(self, part: Part) -> list[nn.Parameter]:
-        """What a phase of this part moves, frozen parameters included."""
+        """Parameters that a phase of this part trains, frozen ones included."""
         model = self.model
         own = model.encoder_parameters() if part == "encoders" else model.graph_parameters()
         return [*own, *self.weighting.parameters_of(part)]

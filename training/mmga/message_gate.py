@@ -1,4 +1,4 @@
-"""The M-Gate: how much a neighbour tells about a user, from features and both modalities.
+"""The message gate (M-Gate): the weight of each edge, from features and both modalities.
 
 Shapes: n nodes of a subgraph, E edges, P projected width, H hidden width, K channels, F features,
 D widths.
@@ -18,9 +18,9 @@ from training.mmga.config import GateNormalisation, GraphEncoderConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeInputs:
-    """What the graph encoder reads of n nodes; modalities are detached (no gradient).
+    """Inputs of the graph encoder for n nodes; modalities are detached (no gradient).
 
-    A row of `image` or `text` where the user has none is not read: a learned vector stands there.
+    Rows of `image` and `text` without the modality are ignored: a learned vector replaces them.
     """
 
     statistics: Float[Tensor, "n F"]
@@ -31,18 +31,18 @@ class NodeInputs:
     signature: Float[Tensor, "n S"]
 
     def first(self, num_nodes: int) -> "NodeInputs":
-        """The first of the nodes alone."""
+        """The first `num_nodes` nodes."""
         columns = {each.name: getattr(self, each.name) for each in fields(self)}
         return NodeInputs(**{name: values[:num_nodes] for name, values in columns.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateTerms:
-    """What the gate needs of each node, computed once for all edges and layers.
+    """The terms of the gate that depend on one node, computed once for all edges and layers.
 
     `target` and `neighbour` (n, H) are the node's terms of the first linear map. For `distance`,
-    each modality has its projection (n, P), its unit vector (n, D), zero where it is not known,
-    and whether it is known (n,).
+    `modalities` holds for each modality its projection (n, P), its unit vector (n, D), which is
+    zero where the modality is missing, and whether the node has it (n,).
     """
 
     target: Float[Tensor, "n H"]
@@ -51,13 +51,19 @@ class GateTerms:
 
 
 class MessageGate(nn.Module):
-    """a_uv of each edge and relation (eq. 4, 5).
+    """Scores of edges, from which `normalise` computes the weights a_uv (eq. 4, 5).
 
-    `concat` is eq. 5 on projected and LayerNorm-ed inputs: W [X_u | X_v | R^I_u | R^T_u | R^I_v |
-    R^T_v]. `distance` adds |R_u - R_v| and the cosine of each modality and one hidden layer, since
-    eq. 5 is a term of u plus a term of v and cannot tell closeness (the order of its layers is
-    GATv2's, Brody et al. 2022). `literal` drops projection and LayerNorm. K output channels, one a
-    relation, since the kind of a relationship sets the weight too (section 2.3), or one for all.
+    With p_u = [P_X(X_u) | P_I(R^I_u) | P_T(R^T_u)], where P_m(x) = LayerNorm(W_m x + b_m):
+
+        concat (eq. 5):  s_uv = W_t p_u + W_n p_v + b
+        distance:        s_uv = W_o LeakyReLU(W_t p_u + W_n p_v + b + W_d g_uv) + b_o
+                         g_uv = [|P_m(R^m_u) - P_m(R^m_v)| | cos(R^m_u, R^m_v)],  m in {I, T}
+
+    Eq. 5 is a term of u plus a term of v, so it cannot express similarity; `distance` can, with
+    the order of layers of GATv2 (Brody et al. 2022). g_uv is zero for a modality that u or v lacks,
+    and a learned vector replaces its P_m. `literal_gate` replaces P_m by the identity.
+    s_uv has K channels: one a relation, since the kind of relationship sets the weight too (section
+    2.3), or one for all relations.
     """
 
     def __init__(
@@ -82,7 +88,7 @@ class MessageGate(nn.Module):
             self.output = nn.Linear(width, config.num_gate_channels)
 
     def terms(self, nodes: NodeInputs, hidden_n: Bool[Tensor, " n"]) -> GateTerms:
-        """The nodes' own part of all scores. Of nodes in `hidden_n` nothing is read."""
+        """The terms of the scores that depend on one node; nodes in `hidden_n` are not read."""
         shown_n = ~hidden_n
         known = (shown_n, nodes.has_image & shown_n, nodes.has_text & shown_n)
         values = (nodes.statistics, nodes.image, nodes.text)
@@ -105,7 +111,7 @@ class MessageGate(nn.Module):
     def forward(
         self, terms: GateTerms, neighbours_E: Int[Tensor, " E"], targets_E: Int[Tensor, " E"]
     ) -> Float[Tensor, "E K"]:
-        """Scores, not yet normalised."""
+        """Scores s_uv before `normalise`."""
         score = rows(terms.target, targets_E) + rows(terms.neighbour, neighbours_E)
         if not self.by_distance:
             return score
@@ -131,9 +137,9 @@ class MessageGate(nn.Module):
         return [value * mask.unsqueeze(1) for value, mask in zip(values, known, strict=True)]
 
 
-def rows(values_nD: Float[Tensor, "n D"], places_E: Int[Tensor, " E"]) -> Float[Tensor, "E D"]:
-    """The rows at these places; its gradient is far cheaper than that of `values[places]`."""
-    return values_nD.index_select(0, places_E)
+def rows(values_nD: Float[Tensor, "n D"], indices_E: Int[Tensor, " E"]) -> Float[Tensor, "E D"]:
+    """The rows at these indices; the gradient is far cheaper than that of `values[indices]`."""
+    return values_nD.index_select(0, indices_E)
 
 
 def normalise(
@@ -142,10 +148,15 @@ def normalise(
     num_targets: int,
     how: GateNormalisation,
 ) -> Float[Tensor, " E"]:
-    """Weights from scores: `sigmoid` each alone, `softmax` over N(u) (GAT), `raw` as they are.
+    """Weights a_uv from scores s_uv.
 
-    `tanh`, which may be negative, is each alone too; over sqrt(d_u d_v) it is FAGCN's (Bo et al.
-    2021), and the graph encoder, which knows the degrees, divides.
+        sigmoid:  a_uv = 1 / (1 + exp(-s_uv))
+        softmax:  a_uv = exp(s_uv) / sum over w in N(u) of exp(s_uw)     (GAT)
+        tanh:     a_uv = tanh(s_uv), which may be negative
+        raw:      a_uv = s_uv
+
+    FAGCN (Bo et al. 2021) divides tanh(s_uv) by sqrt(d_u d_v); the graph encoder, which has the
+    degrees, does so.
     """
     if how == "sigmoid":
         return torch.sigmoid(scores_E)
@@ -157,9 +168,10 @@ def normalise(
 
 
 def drop_modalities(nodes: NodeInputs, rate: float) -> NodeInputs:
-    """Hide R^I or R^T, each as often, of a share `rate` of the nodes that have both.
+    """Modality dropout: hide R^I or R^T, with equal chance, of a share `rate` of complete nodes.
 
-    So the graph encoder learns to do without, as it must for users who have one of the two.
+    Nodes that have both are drawn. The graph encoder learns to work with one modality, as it must
+    for users who have only one.
     """
     draw_n = torch.rand(nodes.has_text.shape, device=nodes.has_text.device)
     both_n = nodes.has_image & nodes.has_text

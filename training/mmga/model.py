@@ -29,10 +29,14 @@ GRAPH_PARTS = ("graph", "fusion", "node_feature_modelling", "graph_structure_mod
 
 
 class MMGA(nn.Module):
-    """The network of one run. `forward` gives the losses of a batch, by name.
+    """The network of one run (arXiv 2210.09946). `forward` computes the losses of a batch, by name.
 
-    The statistics are log1p-ed and z-scored with `statistics_mean` and `statistics_scale`, which
-    the run sets once from its own users.
+        R^I, R^T = pool_image(image(pixels)), pool_text(text(tokens))      eq. 1, 2
+        R^G      = graph(X, R^I, R^T)                                      eq. 3
+        R        = R^G, to be concatenated with R^I and R^T, or fusion(R^G, R^I, R^T)
+
+    X = (log1p(statistics) - mean) / deviation, with mean and deviation of the run's users
+    (`fit_statistics`).
     """
 
     statistics_mean: Tensor
@@ -71,14 +75,14 @@ class MMGA(nn.Module):
         self.register_buffer("statistics_scale", torch.ones(num_features))
 
     def fit_statistics(self, statistics_NF: Float[Tensor, "N F"]) -> None:
-        """Take mean and deviation of log1p(X) over the snapshot; a constant has scale 1."""
+        """Set mean and deviation of log1p(statistics); a constant statistic has deviation 1."""
         logs = torch.log1p(statistics_NF.double())
         deviation = logs.std(dim=0, correction=0)
         self.statistics_mean.copy_(logs.mean(dim=0))
         self.statistics_scale.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
 
     def forward(self, batch: EncoderBatch | GraphBatch, bank: UserBank) -> dict[str, Tensor]:
-        """Unweighted losses of the batch's phase."""
+        """Unweighted losses of the batch, by name."""
         if isinstance(batch, GraphBatch):
             return self.graph_losses(batch, bank)
         losses = self.post_losses(batch.posts)
@@ -97,7 +101,7 @@ class MMGA(nn.Module):
         }
 
     def language_modelling_loss(self, batch: PostBatch) -> Tensor:
-        """The masked tokens from all others, or each token from those before it."""
+        """The loss of masked or of causal language modelling."""
         words = self.text.word_embeddings
         if self.config.objectives.language_modelling == "causal":
             hidden = self.text.hidden(batch.lm_tokens, causal=True)
@@ -109,7 +113,7 @@ class MMGA(nn.Module):
         return loss
 
     def contrast_losses(self, batch: UserBatch, bank: UserBank) -> dict[str, Tensor]:
-        """The graph contrastive loss in each modality, over users that have it (eq. 7, 8).
+        """The graph contrastive loss of each modality, over users that have it (eq. 7, 8).
 
         Writes the users' new vectors to the bank.
         """
@@ -121,7 +125,7 @@ class MMGA(nn.Module):
     def contrasts(
         self, vectors: ModalVectors, batch: UserBatch, bank: UserBank
     ) -> dict[str, Tensor]:
-        """The same losses of vectors that are known."""
+        """The graph contrastive loss of each modality, for given vectors of the users."""
         stale = bank.read(batch.bank_users)
         return {
             "contrast_image": contrast_loss(
@@ -143,7 +147,7 @@ class MMGA(nn.Module):
         }
 
     def user_vectors(self, batch: UserBatch) -> ModalVectors:
-        """R^I and R^T of the batch's users, pooled over the posts drawn."""
+        """R^I and R^T of the batch's users, pooled over their sampled posts."""
         num_users = len(batch.users)
         texts = torch.cat([self.text(tokens) for tokens in batch.tokens])
         image, has_image = self.pool_image(self.image(batch.pixels), batch.pixel_owners, num_users)
@@ -151,7 +155,7 @@ class MMGA(nn.Module):
         return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
 
     def graph_losses(self, batch: GraphBatch, bank: UserBank) -> dict[str, Tensor]:
-        """Node feature modelling and graph structure modelling in one pass."""
+        """The losses of node feature and graph structure modelling, from one forward pass."""
         nodes = self.node_inputs(bank.read(batch.users), batch.statistics, batch.signature)
         if self.training and self.config.users.modality_dropout:
             nodes = drop_modalities(nodes, self.config.users.modality_dropout)
@@ -173,9 +177,9 @@ class MMGA(nn.Module):
         seeds: NodeInputs,
         masked_B: Bool[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B D"]:
-        """The fused vectors R of seeds with these R^G; R^G itself where nothing is fused.
+        """R of the seeds with gated fusion, else R^G unchanged.
 
-        Of masked seeds the modalities are not read, as in the graph encoder.
+        The modalities of masked seeds are not read, as in the graph encoder.
         """
         if self.config.users.fusion == "concat":
             return graph_BD
@@ -191,7 +195,7 @@ class MMGA(nn.Module):
         statistics_nF: Float[Tensor, "n F"],
         signature_nS: Float[Tensor, "n S"],
     ) -> NodeInputs:
-        """What the graph encoder reads of n users; raw statistics are log1p-ed and z-scored."""
+        """Inputs of the graph encoder for n users, from raw statistics."""
         return NodeInputs(
             statistics=(torch.log1p(statistics_nF) - self.statistics_mean) / self.statistics_scale,
             image=vectors.image,
@@ -202,7 +206,7 @@ class MMGA(nn.Module):
         )
 
     def graph_parameters(self) -> Iterator[nn.Parameter]:
-        """What phase B moves: graph encoder, gate and the heads of its two objectives."""
+        """Parameters that phase B trains: graph encoder, gate, fusion, heads of its objectives."""
         return (
             parameter
             for name, parameter in self.named_parameters()
@@ -210,7 +214,7 @@ class MMGA(nn.Module):
         )
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
-        """What phases 0 and A move: the encoders but their frozen layers, pooling and heads."""
+        """Parameters that phases 0 and A train: encoders without frozen layers, pooling, heads."""
         return (
             parameter
             for name, parameter in self.named_parameters()
@@ -218,7 +222,7 @@ class MMGA(nn.Module):
         )
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
-        """Those of the encoders, and of the language modelling head, that began so."""
+        """Parameters initialised from pretrained weights: of encoders, of the masked LM head."""
         for encoder in (self.text, self.image):
             if encoder.config.pretrained is not None:
                 yield from encoder.parameters()
@@ -227,7 +231,7 @@ class MMGA(nn.Module):
 
 
 def contrast(config: RunConfig, width: int) -> nn.Module:
-    """The form of the graph contrastive loss that the run asks for."""
+    """The graph contrastive loss that the config names."""
     if config.objectives.contrast == "infonce":
         return NeighbourContrast(config.objectives.contrast_temperature)
     return PairwiseContrast(width, literal=config.objectives.contrast == "paper_literal")
@@ -241,7 +245,7 @@ def contrast_loss(
     bank_has_K: Tensor,
     batch: UserBatch,
 ) -> Tensor:
-    """The loss over the pairs of which both ends have the modality; 0 where there are none."""
+    """The loss over pairs in which both users have the modality; 0 without such pairs."""
     both = has_U[batch.sources] & has_U[batch.partners]
     if not bool(both.any()):
         return 0.0 * vectors_UD.sum()
@@ -263,7 +267,7 @@ def build(config: RunConfig, num_features: int, seed: int) -> MMGA:
     Raises WeightsUnusable.
     """
     model = blank(config, num_features, seed)
-    with torch.random.fork_rng(devices=[]):  # a checkpoint without a head draws one
+    with torch.random.fork_rng(devices=[]):  # loading a checkpoint without a head draws one
         fill_text(model.text)
         fill_image(model.image)
         if config.objectives.language_modelling == "masked":
@@ -273,7 +277,7 @@ def build(config: RunConfig, num_features: int, seed: int) -> MMGA:
 
 
 def blank(config: RunConfig, num_features: int, seed: int = 0) -> MMGA:
-    """The network at random weights alone, for whoever loads all of its weights next."""
+    """The network at random weights, for a caller that loads all weights next."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MMGA(config, num_features)

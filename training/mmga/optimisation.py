@@ -1,4 +1,4 @@
-"""Optimisers, learning rates and the size of gradients."""
+"""Optimisers, learning rates and gradient norms."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from training.mmga.phases import Part, learning_rate_factor
 def optimisers_of(
     network: WeightedNetwork, phases: PhasesConfig
 ) -> dict[Part, torch.optim.Optimizer]:
-    """One for the encoders with the heads on them, one for the graph encoder with its own."""
+    """Two optimisers: of the encoders and their heads, of the graph encoder and its heads."""
     rates: dict[Part, float] = {
         "encoders": phases.encoder_learning_rate,
         "graph": phases.graph_learning_rate,
@@ -34,10 +34,10 @@ def optimisers_of(
 def step_optimisers(
     optimisers: Mapping[Part, torch.optim.Optimizer], phases: PhasesConfig, step: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """Follow the gradient, that of each optimiser cut to the greatest length.
+    """Step the optimisers; the gradient of each is clipped to the maximum norm.
 
-    Returns the length of all of it before the cut, and the learning rates: by part of what began
-    at random, and as `pretrained` of what did not, where there is any.
+    Returns the norm of the whole gradient before clipping, and the learning rates: by part for
+    parameters with random initial weights, under `pretrained` for pretrained ones, if any.
     """
     norms: list[Tensor] = []
     rates: dict[str, float] = {}

@@ -18,7 +18,7 @@ PARTS: dict[Phase, tuple[Part, ...]] = {
     "graph": ("graph",),
     "joint": ("encoders", "graph"),
 }
-"""Whose parameters a phase moves; each of the two has an optimiser of its own."""
+"""The part of the network that a phase trains; each part has its own optimiser."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Stage:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Whose parameters it moves."""
+        """The parts of the network that it trains."""
         return PARTS[self.phase]
 
 
@@ -58,7 +58,7 @@ def plan(phases: PhasesConfig) -> list[Stage]:
 
 
 def num_steps(phases: PhasesConfig) -> int:
-    """Length of the whole run."""
+    """Number of steps of the whole run."""
     return sum(stage.num_steps for stage in plan(phases))
 
 
@@ -71,7 +71,7 @@ def stage_of(phases: PhasesConfig, step: int) -> Stage:
 
 
 def learning_rate_factor(phases: PhasesConfig, part: Part, step: int) -> float:
-    """Linear warm-up, then half a cosine down to a tenth, over the steps of one optimiser."""
+    """Linear warm-up, then cosine decay to one tenth, over the steps of one optimiser."""
     lengths = {stage.first: stage.num_steps for stage in plan(phases) if part in stage.parts}
     total = sum(lengths.values())
     position = sum(min(max(0, step - first), length) for first, length in lengths.items())

@@ -1,4 +1,4 @@
-"""What must hold before a run begins."""
+"""Checks of data and configuration before a run begins."""
 
 from training.errors import ConfigInvalid, NothingToTrain
 from training.mmga.batches import PostPools
@@ -10,7 +10,7 @@ from training.networks.config import ImageEncoderConfig, TextEncoderConfig
 
 
 def check_enough(data: TrainingData, posts: PostPools) -> None:
-    """Raises NothingToTrain when a phase would have nothing to draw from."""
+    """Raises NothingToTrain when a phase has no data."""
     if not data.source.num_edges:
         kind = "follows" if data.source.is_directed else "mutual follows"
         raise NothingToTrain(f"no {kind} are left to train on; ingest follows first")
@@ -19,7 +19,7 @@ def check_enough(data: TrainingData, posts: PostPools) -> None:
 
 
 def check_weights(config: RunConfig) -> None:
-    """Raises ConfigInvalid when all terms of a phase weigh nothing, or have nothing to move."""
+    """Raises ConfigInvalid when all terms of a phase have weight 0 or no trainable parameters."""
     weight = weights(config.objectives)
     for stage in plan(config.phases):
         terms = PHASE_TERMS[stage.phase]
@@ -38,7 +38,7 @@ def check_weights(config: RunConfig) -> None:
 
 
 def moves_anything(config: RunConfig, term: str) -> bool:
-    """Whether a term has parameters that are not frozen; only a contrast may have none."""
+    """Whether a term has trainable parameters; only a contrast may have none."""
     contrasted: dict[str, ImageEncoderConfig | TextEncoderConfig] = {
         "contrast_image": config.image,
         "contrast_text": config.text,

@@ -1,6 +1,6 @@
-"""A run whose encoders begin at pretrained weights, with the sizes that those have.
+"""Sets pretrained encoders in a run config, and the sizes of these encoders.
 
-A recipe names its weights and sizes together; a person names weights alone.
+A recipe states weights and sizes; on the command line a user names the weights only.
 """
 
 from dataclasses import replace
@@ -47,11 +47,11 @@ def with_image_encoder(config: RunConfig, name: str) -> RunConfig:
 
 
 def sizes(found: Any, names: dict[str, str]) -> dict[str, Any]:
-    """The sizes in a description of weights, by the fields of our config."""
+    """The sizes in the config of pretrained weights, by field of our config."""
     own = {name: option.rpartition(".")[2] for name, option in names.items() if option}
     return {field: getattr(found, name) for name, field in own.items()}
 
 
 def renamed(config: RunConfig, part: str, name: str) -> RunConfig:
-    """The config under a recipe's name that tells of the weights."""
+    """The config with a recipe name that includes the name of the weights."""
     return replace(config, recipe=f"{config.recipe}+{part}.pretrained={name}")

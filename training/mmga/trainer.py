@@ -1,8 +1,8 @@
-"""One run's network, optimisers and bank, and what a step does to them.
+"""The training state of a run (network, optimisers, bank) and its training step.
 
-A step is a function of this state and of random numbers that come from (seed, step, rank,
-microbatch) alone, so a run that resumes from a checkpoint repeats exactly what an undisturbed one
-does. Batches are functions of the same numbers, so they are drawn ahead.
+A step is a function of this state and of random numbers seeded by (seed, step, rank, microbatch)
+only, so a run resumed from a checkpoint gives exactly the result of an uninterrupted run. Batches
+depend on the same random numbers only, so they are drawn ahead.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ POST_TERMS = ("language_modelling", "alignment")
 
 
 class Trainer:
-    """The state of a run on one worker, of `num_ranks` that average their gradients."""
+    """The state of a run on one of `num_ranks` workers, which average their gradients."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Trainer:
         self.optimisers = optimisers_of(self.weighted, config.phases)
 
     def steps(self, first: int) -> Iterator[StepRecord]:
-        """Do the plan's steps from `first` to its end, batches drawn ahead."""
+        """Do the steps of the plan from `first` to the last; batches are drawn ahead."""
         each = self.config.phases.num_microbatches
         loader = BatchLoader(
             lambda index: self.draw(*divmod(index, each)),
@@ -175,7 +175,7 @@ class Trainer:
         return None if seen is None else (seen.first, seen.last)
 
     def _findings(self, stage: Stage) -> tuple[str, ...]:
-        """What has collapsed at the end of a stage, by its last batches on rank 0."""
+        """Findings of collapse at the end of a stage, on its last batches on rank 0."""
         if self.rank:
             return ()
         last = range(max(stage.first, stage.last + 1 - NUM_DIAGNOSED_BATCHES), stage.last + 1)
@@ -183,7 +183,7 @@ class Trainer:
         return tuple(str(each) for each in diagnose(self.model, self.bank, batches))
 
     def _forward(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Losses with their total, which alone has a gradient, and the weighted terms."""
+        """The losses with their total, which alone has a gradient, and the weighted terms."""
         losses, terms = self.network(batch, self.bank)
         return losses | {"total": torch.stack(list(terms.values())).sum()}, terms
 
@@ -198,19 +198,19 @@ class Trainer:
         return None
 
     def _share(self, batch: Batch) -> None:
-        """Bring what this rank has encoded to the others' banks, and theirs to this one's."""
+        """Exchange newly encoded vectors between the banks of all ranks."""
         for part in batch:
             if isinstance(part, EncoderBatch) and part.users is not None:
                 share_rows(self.bank, part.users.users, self.num_ranks)
 
     def _wants_fresh_bank(self, stage: Stage) -> bool:
-        """Phase 0 reads no bank; the encoders' phase only for negatives, which may be stale."""
+        """Whether a stage needs a fresh bank: phase 0 reads none, phase A allows stale vectors."""
         if stage.phase == "encoders":
             return self.config.phases.num_bank_negatives > 0 and self.bank.is_empty
         return "graph" in stage.parts
 
     def refresh_bank(self) -> None:
-        """Encode every user fresh, each rank its share."""
+        """Encode all users with the current network; each rank encodes its share."""
         mine = np.arange(self.rank, self.data.num_users, self.num_ranks)
         refill(self.bank, self.model, self.data, users=mine)
         if self.num_ranks > 1:
@@ -218,9 +218,10 @@ class Trainer:
 
     @torch.no_grad()
     def held_out_losses(self) -> dict[str, float]:
-        """Language modelling and alignment on posts that neither trains on, masks fixed.
+        """Losses of language modelling and alignment on held-out posts, with fixed masks.
 
-        Each rank takes its share of the batches; the means are those of one rank, to the bit.
+        Each rank computes its share of the batches; the means are bit-identical to those of one
+        rank.
         """
         self.model.eval()
         values = torch.zeros(len(POST_TERMS), NUM_HELD_OUT_BATCHES, dtype=torch.float64)
@@ -249,7 +250,7 @@ class Trainer:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a state that `state` gave."""
+        """Load a state that `state` returned."""
         self.model.load_state_dict(entries_below(state, "model"))
         self.weighted.weighting.load_state_dict(entries_below(state, "weighting"))
         self.bank.load(entries_below(state, "bank"))
@@ -258,7 +259,7 @@ class Trainer:
 
     @property
     def num_steps(self) -> int:
-        """Length of the run."""
+        """Number of steps of the run."""
         return num_steps(self.config.phases)
 
 
@@ -276,6 +277,6 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 
 
 def is_checkpoint_due(phases: PhasesConfig, number: int) -> bool:
-    """Whether a checkpoint follows this step: every so many, and at the end of each stage."""
+    """Whether a checkpoint follows this step: at a fixed interval and at the end of each stage."""
     last = stage_of(phases, number).last
     return number == last or (number + 1) % phases.num_steps_per_checkpoint == 0

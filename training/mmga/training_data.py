@@ -1,4 +1,4 @@
-"""What a run reads of a snapshot and its post inputs, held-out follows already removed.
+"""The training data of a run: snapshot and post inputs, without held-out follows.
 
 Shapes: N users, F statistics, P posts, S signature width.
 """
@@ -81,7 +81,7 @@ class PostLists:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
-    """A snapshot as training sees it; `source` tells of no held-out follow."""
+    """The snapshot that training reads; `source` contains no held-out follow."""
 
     statistics: NDArray[np.float32]
     user_keys: NDArray[np.uint64]
@@ -99,7 +99,7 @@ class TrainingData:
 def training_data(
     snapshot: SnapshotLike, inputs: PostArrays, edges: Edges, source: GraphSource | None = None
 ) -> TrainingData:
-    """List the posts of each modality; edges are the snapshot's where no source is given."""
+    """List the posts of each modality; without a source, edges come from the snapshot."""
     return TrainingData(
         statistics=np.asarray(snapshot.statistics),
         user_keys=np.asarray(snapshot.user_keys),
@@ -119,7 +119,7 @@ def posts_where(keep_P: NDArray[np.bool_], indptr: NDArray[np.int64]) -> PostLis
 def signatures(user_keys: NDArray[np.uint64], width: int) -> NDArray[np.float32]:
     """A fixed pseudo-random vector (n, S) of -1 and 1 for each user key.
 
-    Vectors of different users are nearly orthogonal, so a sum of them remembers its members.
+    Vectors of different users are nearly orthogonal, so their sum identifies its members.
     """
     with np.errstate(over="ignore"):
         words = np.arange(1, -(-width // 64) + 1, dtype=np.uint64) * GOLDEN_GAMMA

@@ -1,7 +1,7 @@
 """The bank: the newest known image and text vector of every user, without gradient.
 
-Only users with posts of a modality have a row of it, so that a million users of whom a few write
-fit. Every row knows the step that wrote it.
+Only users with posts of a modality have a row, so memory is in proportion to the users who post.
+Every row records the step that wrote it.
 
 Shapes: N users, B users written or read, R rows of a modality, D its width, Di and Dt widths.
 """
@@ -30,11 +30,11 @@ class ModalVectors:
 
 
 class ModalRows:
-    """Vectors (R, D) of the users who have a row, and which step wrote each.
+    """Vectors (R, D) of the users who have a row, and the step that wrote each.
 
-    `written` is 0 where none did, else the step's number and one. One more row takes what is not
-    to be kept, so that no write has to wait for the device to count what it keeps; it is never
-    known.
+    `written` is the step's number plus one, or 0 before the first write. An additional last row
+    receives vectors that are to be discarded, so that a write does not wait for the device to count
+    the others; this row is never marked as written.
     """
 
     def __init__(self, has_row_N: NDArray[np.bool_], width: int, device: torch.device) -> None:
@@ -51,14 +51,14 @@ class ModalRows:
         has_B: Bool[Tensor, " B"],
         step: int,
     ) -> None:
-        """Overwrite the rows of those distinct users whose vector `has` tells to keep."""
+        """Overwrite the rows of these distinct users where `has` is true."""
         rows_B = torch.where(has_B, self.row_of[users_B], self.num_rows)
         self.vectors.index_copy_(0, rows_B, vectors_BD.detach().to(self.vectors.dtype))
         self.written.index_fill_(0, rows_B, step + 1)
         self.written[self.num_rows] = 0
 
     def read(self, users_B: Int[Tensor, " B"]) -> tuple[Float[Tensor, "B D"], Bool[Tensor, " B"]]:
-        """Vectors of these users, zero where none is known, and where one is."""
+        """Vectors of these users, zero if unknown, and whether they are known."""
         rows_B = self.row_of[users_B]
         known_B = self.written[rows_B] > 0
         return self.vectors[rows_B].masked_fill(~known_B.unsqueeze(1), 0.0), known_B
@@ -91,7 +91,7 @@ class UserBank:
         return not bool(self.image.written.any() | self.text.written.any())
 
     def write(self, users_B: Int[Tensor, " B"], vectors: ModalVectors) -> None:
-        """Overwrite what the vectors have; what a user lacks stays as it was."""
+        """Overwrite the modalities that the users have; the others are unchanged."""
         users_B = users_B.to(self.device)
         for rows, values, has in (
             (self.image, vectors.image, vectors.has_image),
@@ -107,9 +107,9 @@ class UserBank:
         return ModalVectors(image=image, text=text, has_image=has_image, has_text=has_text)
 
     def staleness(self, users_B: Int[Tensor, " B"], step: int) -> Float[Tensor, ""]:
-        """How many steps ago, on average, the known vectors of these users were written.
+        """Mean age, in steps, of the known vectors of these users; a scalar on the device.
 
-        NaN where none is known. Stays on the device.
+        NaN if none is known.
         """
         users_B = users_B.to(self.device)
         written = torch.cat(
@@ -132,7 +132,7 @@ class UserBank:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take the tensors that `state` gave."""
+        """Load tensors that `state` returned."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
 
@@ -154,9 +154,9 @@ def has_posts(lists: PostLists) -> NDArray[np.bool_]:
 
 
 def share_rows(bank: UserBank, users: Tensor, num_ranks: int) -> None:
-    """Write to every rank's bank the rows of the users that each rank has just written.
+    """Copy the rows that each rank has just written to the banks of all ranks.
 
-    In the order of the ranks: of a user that two have written, the last one's row stays in all.
+    Ranks are applied in order: if two wrote the same user, all banks keep the row of the last.
     """
     rows = bank.read(users)
     mine = [users, rows.image, rows.text, rows.has_image, rows.has_text]

@@ -26,7 +26,7 @@ from training.sampling.source import GraphSource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunks:
-    """How much is encoded at once; up to rounding, this changes no vector.
+    """Sizes of the chunks in which users are encoded; they change vectors by rounding only.
 
     `num_users` bounds the users whose posts are read together, `num_posts` those that pass an
     encoder together, `num_seeds` the users whose neighbourhoods are read together. The seeds of
@@ -93,9 +93,9 @@ class ModalSource(Protocol):
 def refill(
     bank: UserBank, model: MMGA, data: TrainingData, *, users: NDArray[np.int64] | None = None
 ) -> None:
-    """Empty the bank, then write R^I and R^T of these users (by default all), of the newest posts.
+    """Empty the bank, then write R^I and R^T of these users (default: all) from their newest posts.
 
-    In place: of a million users the bank is what takes most memory.
+    The bank is refilled in place, because it takes most of the memory.
     """
     bank.clear()
     for chunk in DEFAULT.of_users(np.arange(data.num_users) if users is None else users):

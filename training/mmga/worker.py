@@ -1,4 +1,4 @@
-"""What a Ray Train worker does for MMGA: opens its trainer and hands it to the engine."""
+"""The entry point of a Ray Train worker for MMGA: opens its trainer, passes it to the engine."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -22,7 +22,7 @@ def work(arguments: Mapping[str, Any]) -> None:
 
 @contextmanager
 def open_trainer(arguments: Mapping[str, Any], rank: Rank) -> Iterator[Trainer]:
-    """The trainer of this worker, at its initial weights; its source of edges is closed after it.
+    """The trainer of this worker at initial weights; its source of edges is closed on exit.
 
     `arguments`: config (JSON), snapshot and post_inputs (paths), graph_url (of the database that
     the sampler may read), seed.

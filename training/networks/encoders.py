@@ -1,9 +1,9 @@
 """The image encoder (ViT, eq. 1) and the text encoder (BERT, eq. 2).
 
-Both are networks of transformers with torch's scaled dot product attention, at random weights:
-`training.networks.pretrained` fills them. With `compute.precision=bf16` their matrix products are
-bf16, in training and afterwards; their vectors are float32, for what follows sums, normalises and
-stores them.
+Both are networks of the library `transformers` with torch's scaled dot product attention and random
+initial weights; `training.networks.pretrained` loads pretrained ones. With `compute.precision=bf16`
+matrix products are in bf16, in training and in inference. Output vectors are float32, because later
+steps sum, normalise and store them.
 
 Shapes: B posts, T tokens, D width, C channels, S pixels a side.
 """
@@ -22,9 +22,9 @@ ON_ONE_MACHINE = ComputeConfig()
 
 
 class Encoder(nn.Module):
-    """A transformer of which the first layers may be frozen.
+    """A transformer whose first layers may be frozen.
 
-    Frozen parts have no gradient, no place in an optimiser, and no dropout.
+    Frozen parts have no gradient and no dropout, and no optimiser holds their parameters.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Encoder(nn.Module):
         self._in_bf16 = False
 
     def train(self, mode: bool = True) -> "Encoder":
-        """Like every module's, but frozen parts stay in evaluation mode."""
+        """Set the mode as `nn.Module.train` does, but keep frozen parts in evaluation mode."""
         super().train(mode)
         for part in self._frozen:
             part.eval()
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
         if compute.checkpointed:
             network.activation_checkpointing_enable({"use_reentrant": False})
         if compute.compiled:
-            # The gradient of each term alone is measured on a graph that the step walks again.
+            # The gradient norm of each term is measured on a graph that backward() reuses.
             torch._functorch.config.donated_buffer = False
             for layer in layers:  # all layers share what is compiled for the first
                 layer.compile()
@@ -66,7 +66,11 @@ class Encoder(nn.Module):
 
 
 class TextEncoder(Encoder):
-    """A caption as the vector at [CLS] (eq. 2), or the mean over its tokens."""
+    """The text encoder, a BERT (eq. 2).
+
+    r^T = BERT(tokens)_[CLS] for `pooling` "cls"; for "mean", r^T is the mean of BERT(tokens)_t over
+    all tokens t except padding.
+    """
 
     def __init__(self, config: TextEncoderConfig, compute: ComputeConfig = ON_ONE_MACHINE) -> None:
         super().__init__()
@@ -85,8 +89,7 @@ class TextEncoder(Encoder):
     ) -> Float[Tensor, "B T D"]:
         """The last layer's vector of every token; padding is masked.
 
-        With `causal` a token sees itself and what stands before it, as language modelling from
-        left to right needs.
+        With `causal`, a token attends to itself and to the tokens before it.
         """
         mask = tokens_BT != self.config.pad_id
         if causal:
@@ -100,7 +103,7 @@ class TextEncoder(Encoder):
         return states.float()
 
     def forward(self, tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-        """One vector a caption; none for none."""
+        """r^T of every caption; (0, D) for no captions."""
         if not len(tokens_BT):
             return self.word_embeddings.new_zeros(0, self.config.width)
         hidden_BTD = self.hidden(tokens_BT)
@@ -110,7 +113,7 @@ class TextEncoder(Encoder):
 
 
 class ImageEncoder(Encoder):
-    """An image as the vector at [CLS] (eq. 1)."""
+    """The image encoder, a ViT (eq. 1): r^I = ViT(pixels / 127.5 - 1)_[CLS]."""
 
     def __init__(self, config: ImageEncoderConfig, compute: ComputeConfig = ON_ONE_MACHINE) -> None:
         super().__init__()
@@ -119,7 +122,7 @@ class ImageEncoder(Encoder):
         self._prepare(self.vit, self.vit.layers, config.num_trained_layers, compute)
 
     def forward(self, pixels_BCSS: UInt8[Tensor, "B C S S"]) -> Float[Tensor, "B D"]:
-        """One vector an image, none for none; bytes are scaled to [-1, 1]."""
+        """r^I of every image; (0, D) for no images. Bytes are scaled to [-1, 1]."""
         if not len(pixels_BCSS):
             return torch.zeros(0, self.config.width, device=pixels_BCSS.device)
         scaled = pixels_BCSS.to(torch.float32) / 127.5 - 1.0
@@ -129,7 +132,7 @@ class ImageEncoder(Encoder):
 
 
 def bert_config(config: TextEncoderConfig) -> BertConfig:
-    """The text encoder as transformers describes it."""
+    """The config of the text encoder for the library `transformers`."""
     return BertConfig(
         vocab_size=config.vocabulary_size,
         hidden_size=config.width,
@@ -148,7 +151,7 @@ def bert_config(config: TextEncoderConfig) -> BertConfig:
 
 
 def vit_config(config: ImageEncoderConfig) -> ViTConfig:
-    """The image encoder as transformers describes it."""
+    """The config of the image encoder for the library `transformers`."""
     return ViTConfig(
         image_size=config.image_size,
         patch_size=config.patch_size,
@@ -166,9 +169,9 @@ def vit_config(config: ImageEncoderConfig) -> ViTConfig:
 def frozen_parts(
     network: PreTrainedModel, layers: Sequence[nn.Module], num_trained_layers: int | None
 ) -> tuple[nn.Module, ...]:
-    """What training leaves as it is: the embeddings and all but the last layers.
+    """The modules that training does not change: embeddings and all but the last layers.
 
-    Nothing for None, the whole network for 0.
+    No module for None, the whole network for 0.
     """
     if num_trained_layers is None:
         return ()
@@ -180,6 +183,6 @@ def frozen_parts(
 def masked_mean(
     values_BTD: Float[Tensor, "B T D"], mask_BT: Bool[Tensor, "B T"]
 ) -> Float[Tensor, "B D"]:
-    """The mean of the vectors that the mask keeps; zero where it keeps none."""
+    """The mean over tokens in the mask: sum_t m_t h_t / sum_t m_t; zero for an empty mask."""
     weights_BT1 = mask_BT.to(values_BTD.dtype).unsqueeze(-1)
     return (values_BTD * weights_BT1).sum(1) / weights_BT1.sum(1).clamp(min=1.0)

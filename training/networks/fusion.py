@@ -1,7 +1,7 @@
-"""From three views to one user: the fused R, and modalities that training leaves out.
+"""Gated fusion of a user's graph, image and text vectors to one vector R.
 
-The paper concatenates R = [R^G | R^I | R^T] (section 2.2), which needs no parameters; the gated
-unit is an option.
+The paper concatenates R = [R^G | R^I | R^T] (section 2.2), which needs no parameters; gated fusion
+is an option.
 
 Shapes: n users, Dg, Di, Dt widths.
 """
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 
 class GatedFusion(nn.Module):
-    """R = sum over graph, image and text of z_m * tanh(W_m R^m), as wide as R^G.
+    """Gated multimodal unit (Arevalo et al. 2017, arXiv 1702.01992); R has the width of R^G.
 
-    The gated multimodal unit of Arevalo et al. 2017: z_m = sigmoid(V_m [R^G | R^I | R^T]) says, for
-    each user and dimension, how much of a view is taken. Views are LayerNorm-ed first, since each
-    encoder has its own scale. One that a user lacks gives nothing, to no gate either.
+        R   = sum over m in {G, I, T} of z_m * tanh(W_m x_m + b_m),  x_m = LayerNorm(R^m)
+        z_m = sigmoid(V_m [x_G | x_I | x_T] + c_m)
+
+    z_m is the share of each dimension that comes from m. LayerNorm compensates for the different
+    scales of the encoders. A missing image or text has x_m = 0 and adds nothing to R.
     """
 
     def __init__(self, *, graph_width: int, image_width: int, text_width: int) -> None:
@@ -34,17 +36,17 @@ class GatedFusion(nn.Module):
         has_image_n: Bool[Tensor, " n"],
         has_text_n: Bool[Tensor, " n"],
     ) -> Float[Tensor, "n Dg"]:
-        """One vector a user. Rows of an image or a text that a user lacks are not read."""
+        """R of every user. Rows of a missing image or text are ignored."""
         known = (torch.ones_like(has_image_n), has_image_n, has_text_n)
-        views = [
-            torch.where(mask.unsqueeze(1), norm(view), 0.0)
-            for norm, view, mask in zip(
+        inputs = [
+            torch.where(mask.unsqueeze(1), norm(vectors), 0.0)
+            for norm, vectors, mask in zip(
                 self.norms, (graph_nD, image_nD, text_nD), known, strict=True
             )
         ]
-        joined = torch.cat(views, dim=1)
+        joined = torch.cat(inputs, dim=1)
         parts = [
-            torch.sigmoid(gate(joined)) * torch.tanh(each(view)) * mask.unsqueeze(1)
-            for gate, each, view, mask in zip(self.gates, self.maps, views, known, strict=True)
+            torch.sigmoid(gate(joined)) * torch.tanh(each(x)) * mask.unsqueeze(1)
+            for gate, each, x, mask in zip(self.gates, self.maps, inputs, known, strict=True)
         ]
         return torch.stack(parts).sum(0)

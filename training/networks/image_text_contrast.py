@@ -1,4 +1,4 @@
-"""Image-text alignment: a post's image and caption are each other's nearest (section 2.4, ITA).
+"""Image-text alignment: a contrastive loss of the images and captions of posts (section 2.4, ITA).
 
 Shapes: B posts with both, Di and Dt encoder widths, A alignment width.
 """
@@ -14,10 +14,15 @@ MAX_SCALE = 100.0
 
 
 class ImageTextAlignment(nn.Module):
-    """Symmetric InfoNCE on normalised projections, with a learned temperature.
+    """Symmetric InfoNCE on unit projections with a learned temperature (Radford et al. 2021, CLIP).
 
-    Two posts with the same image or the same caption are no negatives of each other: reposts are
-    common. A batch of fewer than two posts gives 0.
+        i_p = normalise(W_I r^I_p + b_I),  t_p = normalise(W_T r^T_p + b_T)
+        l_IT = -mean over p of log(exp(s i_p.t_p) / sum over q in N(p) of exp(s i_p.t_q))
+        loss = (l_IT + l_TI) / 2
+
+    l_TI exchanges images and captions. The learned scale s = 1 / temperature is at most 100. N(p)
+    is p and the posts of the batch with another image and another caption: reposts, which are
+    common, are no negatives. A batch of fewer than two posts has loss 0.
     """
 
     def __init__(
@@ -54,5 +59,5 @@ class ImageTextAlignment(nn.Module):
 
 
 def same(hashes_B: Int[Tensor, " B"]) -> Tensor:
-    """Which pairs of posts share a hash (B, B)."""
+    """Which pairs of posts have equal hashes (B, B)."""
     return hashes_B.unsqueeze(0) == hashes_B.unsqueeze(1)

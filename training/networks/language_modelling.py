@@ -1,6 +1,7 @@
-"""Masked language modelling with label smoothing (section 2.4, LM).
+"""Language modelling, masked or causal, with label smoothing (section 2.4, LM).
 
-A bidirectional encoder trained autoregressively would see its target, so tokens are masked.
+A bidirectional encoder attends to the token that it should predict, so tokens are masked, or the
+attention is causal.
 Shapes: B posts, T tokens, M masked tokens, V vocabulary, D width.
 """
 
@@ -18,10 +19,10 @@ def mask_tokens(
     rate: float,
     generator: torch.Generator,
 ) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
-    """Corrupted tokens and which of them are targets.
+    """Corrupted tokens, and which tokens are targets (Devlin et al. 2019, section 3.1).
 
-    Of the ordinary tokens a share of `rate` are targets: 80 % of these become the mask token, 10 %
-    a random ordinary token, 10 % stay.
+    Each ordinary token is a target with probability `rate`. 80 % of the targets become the mask
+    token, 10 % a random ordinary token, and 10 % stay.
     """
     shape = tokens_BT.shape
     ordinary = tokens_BT >= config.num_special
@@ -36,7 +37,14 @@ def mask_tokens(
 
 
 class MaskedLanguageModelling(nn.Module):
-    """Predicts the masked tokens with the encoder's own token vectors as output weights."""
+    """Masked language modelling: BERT's head, with the token embeddings E as output weights.
+
+        z_t  = E LayerNorm(GELU(W h_t + b)) + c
+        loss = mean over targets t of CE(softmax(z_t), y_t)
+
+    h_t is the encoder's vector of token t, y_t the original token. CE is the cross entropy with
+    label smoothing e: the target distribution is (1 - e) one_hot(y_t) + e / V.
+    """
 
     def __init__(self, config: TextEncoderConfig, label_smoothing: float) -> None:
         super().__init__()
@@ -52,7 +60,7 @@ class MaskedLanguageModelling(nn.Module):
         targets_BT: Bool[Tensor, "B T"],
         word_embeddings_VD: Float[Tensor, "V D"],
     ) -> Float[Tensor, ""]:
-        """Mean cross entropy over the targets; 0 where there is none."""
+        """Mean cross entropy over the targets; 0 without targets."""
         hidden_MD = self.norm(gelu(self.transform(hidden_BTD[targets_BT])))
         logits_MV = hidden_MD @ word_embeddings_VD.T + self.bias
         labels_M = tokens_BT[targets_BT]
@@ -63,7 +71,12 @@ class MaskedLanguageModelling(nn.Module):
 
 
 class CausalLanguageModelling(MaskedLanguageModelling):
-    """Predicts each token from those before it, by a head like that of the masked form."""
+    """Causal language modelling: predict each token from the tokens before it.
+
+        loss = mean over ordinary tokens t + 1 of CE(softmax(z_t), y_(t+1))
+
+    z_t and CE are those of `MaskedLanguageModelling`; h_t comes from causal attention.
+    """
 
     def __init__(self, config: TextEncoderConfig, label_smoothing: float) -> None:
         super().__init__(config, label_smoothing)
@@ -75,7 +88,7 @@ class CausalLanguageModelling(MaskedLanguageModelling):
         tokens_BT: Int[Tensor, "B T"],
         word_embeddings_VD: Float[Tensor, "V D"],
     ) -> Float[Tensor, ""]:
-        """Mean cross entropy over the ordinary tokens, as in the masked form; 0 without any."""
+        """Mean cross entropy over the ordinary tokens; 0 without ordinary tokens."""
         next_BT = tokens_BT[:, 1:]
         ordinary_BT = next_BT >= self.num_special
         return self(hidden_BTD[:, :-1], next_BT, ordinary_BT, word_embeddings_VD)

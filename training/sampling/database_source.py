@@ -236,7 +236,7 @@ class DatabaseSource:
         """Up to `fan_out` neighbours of each target, uniform without replacement."""
         return self._drawn(self._relations[relation], targets_R, fan_out, rng)
 
-    def nearest(
+    def lowest_hash_neighbours(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
         """The neighbours with the least hashes; every neighbour is read."""
@@ -245,11 +245,11 @@ class DatabaseSource:
         for start in range(0, len(targets_R), TARGETS_AT_ONCE):
             targets = targets_R[start : start + TARGETS_AT_ONCE]
             every = self._drawn(self._relations[relation], targets, ALL, rng)
-            neighbours, places = self._nearest_of(every, targets, fan_out, salt)
+            neighbours, places = self._lowest_hashes_of(every, targets, fan_out, salt)
             drawn.append((neighbours, places + start))
         return np.concatenate([each for each, _ in drawn]), np.concatenate([p for _, p in drawn])
 
-    def _nearest_of(
+    def _lowest_hashes_of(
         self, every: Drawn, targets: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
         """The least of all neighbours of some targets, in rows of their own."""

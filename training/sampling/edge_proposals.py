@@ -26,8 +26,8 @@ class FollowSlots:
     def add(self, users: NDArray[np.int64]) -> None:
         """One more slot for each of these users."""
         ascending = np.sort(users)
-        places = np.searchsorted(self._later, ascending)
-        self._later = np.insert(self._later, places, ascending)
+        positions = np.searchsorted(self._later, ascending)
+        self._later = np.insert(self._later, positions, ascending)
 
     def propose(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
         """Users (Q,) drawn by their slots, and how many slots each of them has."""

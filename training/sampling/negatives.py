@@ -118,6 +118,6 @@ def _step_twice(
     """Put into these rows of `ends` whom two random steps from `kept` reach."""
     users = kept[rows]
     for _ in range(2):
-        users, places = source.neighbours(relation, users, 1, rng)
-        rows = rows[places]
+        users, positions = source.neighbours(relation, users, 1, rng)
+        rows = rows[positions]
     ends[rows] = users

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training.sampling.source import Drawn, GraphSource
 
 Draw = Callable[[GraphSource, int, NDArray[np.int64], int], Drawn]
-"""(source, relation, distinct targets, fan-out) -> neighbours as users, places of targets."""
+"""(source, relation, distinct targets, fan-out) -> neighbours as users, positions of targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +60,11 @@ def neighbourhood(
                 drawn[number] = hidden.removed_from(drawn[number], users)
         new = newcomers(users, [edges[0] for edges in drawn], source.num_users)
         users = np.concatenate([users, new])
-        place = positions(users, source.num_users)
+        position_of = positions(users, source.num_users)
         layers.append(
             LayerEdges(
                 num_targets=num_targets,
-                neighbours=[place(neighbours) for neighbours, _ in drawn],
+                neighbours=[position_of(neighbours) for neighbours, _ in drawn],
                 targets=[targets for _, targets in drawn],
             )
         )
@@ -80,7 +80,7 @@ def random_draw(rng: np.random.Generator) -> Draw:
 
 def fixed_draw(salt: bytes) -> Draw:
     """The neighbours of smallest hash(salt, user, neighbour), for inference."""
-    return lambda source, relation, targets, fan_out: source.nearest(
+    return lambda source, relation, targets, fan_out: source.lowest_hash_neighbours(
         relation, targets, fan_out, salt
     )
 
@@ -125,6 +125,6 @@ def positions(
     users: NDArray[np.int64], num_users: int
 ) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
     """A function from users to their positions among these distinct users."""
-    place_N = np.empty(num_users, np.int32)  # never read but where these users stand
-    place_N[users] = np.arange(len(users), dtype=np.int32)
-    return lambda wanted: place_N[wanted].astype(np.int64)
+    position_N = np.empty(num_users, np.int32)  # only the entries of these users are read
+    position_N[users] = np.arange(len(users), dtype=np.int32)
+    return lambda wanted: position_N[wanted].astype(np.int64)

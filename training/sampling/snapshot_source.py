@@ -111,7 +111,7 @@ class SnapshotSource:
         hop = sample_one_hop(self.relations[relation], targets_R, fan_out, rng)
         return hop.neighbours.astype(np.int64), hop.targets.astype(np.int64)
 
-    def nearest(
+    def lowest_hash_neighbours(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
         """The neighbours with the least hashes."""

@@ -17,7 +17,7 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Users u (Q,) and v (Q,)."""
 
 Drawn = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""(neighbours as users, places of their targets) by edge (E,)."""
+"""(neighbours as users, positions of their targets) by edge (E,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class GraphSource(Protocol):
     ) -> Drawn:
         """Up to `fan_out` neighbours of each target, uniform without replacement."""
 
-    def nearest(
+    def lowest_hash_neighbours(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
         """The `fan_out` neighbours of each target with the least hash(salt, user, neighbour)."""

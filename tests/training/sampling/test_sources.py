@@ -179,7 +179,10 @@ def test_negatives_and_fixed_neighbours_are_the_snapshot_s(pinned: Pinned, edges
             drawn = [
                 set(
                     zip(
-                        *map(np.ndarray.tolist, each.nearest(relation, targets, fan_out, b"salt")),
+                        *map(
+                            np.ndarray.tolist,
+                            each.lowest_hash_neighbours(relation, targets, fan_out, b"salt"),
+                        ),
                         strict=True,
                     )
                 )

@@ -1,4 +1,4 @@
-"""The graph contrastive loss: connected users are alike in image and in text (eq. 7, 8).
+"""The graph contrastive loss: connected users have similar vectors in a modality (eq. 7, 8).
 
 Shapes: B pairs of connected users, C candidates (the B partners, then the bank), D width.
 """
@@ -10,7 +10,14 @@ from torch.nn.functional import cross_entropy, log_softmax, nll_loss, normalize,
 
 
 class NeighbourContrast(nn.Module):
-    """Symmetric InfoNCE over neighbours on normalised vectors (`infonce`)."""
+    """Symmetric InfoNCE over neighbours on unit vectors (`infonce`; van den Oord et al. 2018).
+
+        l(u, v) = -log(exp(u.v / t) / (exp(u.v / t) + sum over c in C(u) of exp(u.c / t)))
+        loss    = mean over pairs (u, v) of (l(u, v) + l(v, u)) / 2
+
+    u, v are the unit vectors of connected users, t is the temperature, and C(u) are the negatives
+    that the masks allow.
+    """
 
     def __init__(self, temperature: float) -> None:
         super().__init__()
@@ -24,7 +31,7 @@ class NeighbourContrast(nn.Module):
         negatives_BC: Bool[Tensor, "B C"],
         negatives_back_BC: Bool[Tensor, "B C"],
     ) -> Float[Tensor, ""]:
-        """Mean of both directions; a pair that is in neither mask is no negative."""
+        """Mean of both directions. The masks say which candidates are negatives of a user."""
         bank_MD = normalize(bank_MD, dim=1)
         seeds_BD, partners_BD = normalize(seeds_BD, dim=1), normalize(partners_BD, dim=1)
         with torch.autocast(seeds_BD.device.type, enabled=False):  # few products, and a cold one
@@ -42,10 +49,14 @@ class NeighbourContrast(nn.Module):
 
 
 class PairwiseContrast(nn.Module):
-    """Connected or negative, from [R_u | R_v] (eq. 7, 8), one negative a pair.
+    """Cross entropy of connected and negative pairs (eq. 7, 8), one negative a pair.
 
-    `literal` is eq. 7 as printed, whose last ReLU can stop all learning: with both logits negative
-    it gives 0.5 and no gradient. Without it, the mean over both orders of a pair, which has none.
+        z(u, v) = W_2 ReLU(W_1 [R_u | R_v] + b_1) + b_2,   two logits
+        loss    = -mean over pairs of log softmax((z(u, v) + z(v, u)) / 2)[label]
+
+    A pair has no order, so both orders are averaged. `literal` is eq. 7 as printed:
+    log softmax(ReLU(z(u, v))), whose last ReLU can stop all learning: if both logits are negative,
+    both probabilities are 0.5 and the gradient is zero.
     """
 
     def __init__(self, width: int, *, literal: bool) -> None:
@@ -61,7 +72,7 @@ class PairwiseContrast(nn.Module):
         negatives_BC: Bool[Tensor, "B C"],
         negatives_back_BC: Bool[Tensor, "B C"],
     ) -> Float[Tensor, ""]:
-        """Mean over pairs and negatives, of which a seed has one where it has any candidate."""
+        """Mean over positive and negative pairs; a seed without candidates has no negative."""
         candidates_CD = torch.cat([partners_BD, bank_MD])
         has_negative_B = negatives_BC.any(1)
         pairs = [self._logits(seeds_BD, partners_BD)]
@@ -81,11 +92,11 @@ class PairwiseContrast(nn.Module):
 
 
 def next_negative(negatives_BC: Bool[Tensor, "B C"]) -> Int[Tensor, " B"]:
-    """The allowed candidate that comes first after a seed's own place, in a circle.
+    """The first allowed candidate after the seed's own position, cyclically.
 
-    Each seed begins elsewhere, so that no one candidate is everybody's negative.
+    Each seed starts at another position, so that seeds do not share one negative.
     """
     num_seeds, num_candidates = negatives_BC.shape
-    places_C = torch.arange(num_candidates, device=negatives_BC.device)
-    distance_BC = (places_C - places_C[:num_seeds, None] - 1) % num_candidates
+    positions_C = torch.arange(num_candidates, device=negatives_BC.device)
+    distance_BC = (positions_C - positions_C[:num_seeds, None] - 1) % num_candidates
     return distance_BC.masked_fill(~negatives_BC, num_candidates).argmin(1)

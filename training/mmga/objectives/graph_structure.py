@@ -1,4 +1,4 @@
-"""Graph structure modelling: tell hidden edges from pairs that are not connected (section 2.4).
+"""Graph structure modelling: classify pairs as hidden edges or negatives (section 2.4).
 
 Shapes: Q pairs, D width.
 """
@@ -10,10 +10,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 class GraphStructureModelling(nn.Module):
-    """Binary cross entropy of a pair decoder on [h_u | h_v | h_u * h_v].
+    """Binary cross entropy of a decoder of pairs.
 
-    Directed pairs (`follows`) keep their order, the follower first; for mutual edges, which have
-    none, both orders are averaged.
+        z(u, v) = W_2 ReLU(W_1 [h_u | h_v | h_u * h_v] + b_1) + b_2
+        loss    = -mean over pairs of y log sigmoid(z) + (1 - y) log(1 - sigmoid(z))
+
+    y is 1 for edges and 0 for negatives. In directed pairs (`follows`) u is the follower. Mutual
+    edges have no order, so z is the mean of z(u, v) and z(v, u).
     """
 
     def __init__(self, *, width: int, directed: bool) -> None:
@@ -22,7 +25,7 @@ class GraphStructureModelling(nn.Module):
         self.decoder = nn.Sequential(nn.Linear(3 * width, width), nn.ReLU(), nn.Linear(width, 1))
 
     def score(self, u_QD: Float[Tensor, "Q D"], v_QD: Float[Tensor, "Q D"]) -> Float[Tensor, " Q"]:
-        """Logits that u follows v."""
+        """Logits z that an edge joins u and v."""
         product = u_QD * v_QD
         forth: Tensor = self.decoder(torch.cat([u_QD, v_QD, product], dim=1)).squeeze(1)
         if self.directed:
@@ -36,7 +39,7 @@ class GraphStructureModelling(nn.Module):
         v_QD: Float[Tensor, "Q D"],
         connected_Q: Float[Tensor, " Q"],
     ) -> Float[Tensor, ""]:
-        """Mean loss over the pairs, 0 of none; `connected` is 1 for edges and 0 for negatives."""
+        """Mean loss over the pairs; 0 without pairs. `connected_Q` holds y."""
         total = binary_cross_entropy_with_logits(
             self.score(u_QD, v_QD), connected_Q, reduction="sum"
         )

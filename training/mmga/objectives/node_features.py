@@ -15,10 +15,14 @@ COSINE_POWER = 2
 
 
 class NodeFeatureModelling(nn.Module):
-    """The error between a linear map of the masked users' vectors and their z-scored X.
+    """The error of a linear prediction of X_u, z-scored, from R^G_u of masked users u.
 
-    `huber`: mean over the features. `scaled_cosine`: (1 - cosine)^2 of the whole row, which suits
-    wide sparse features (Hou et al. 2022, GraphMAE).
+        p_u           = W R^G_u + b
+        huber         = mean over masked u and features f of H(p_uf - X_uf),
+                        H(e) = e^2 / 2 if |e| <= 1 else |e| - 1/2
+        scaled_cosine = mean over masked u of (1 - cos(p_u, X_u))^2
+
+    `scaled_cosine` suits wide sparse features (Hou et al. 2022, GraphMAE).
     """
 
     def __init__(self, *, width: int, num_features: int, loss: NodeFeatureLoss = "huber") -> None:
@@ -32,7 +36,7 @@ class NodeFeatureModelling(nn.Module):
         statistics_BF: Float[Tensor, "B F"],
         masked_B: Bool[Tensor, " B"],
     ) -> Float[Tensor, ""]:
-        """Mean over the masked seeds; 0 where none is masked."""
+        """Mean over the masked seeds; 0 without masked seeds."""
         weights_B = masked_B.to(graph_BD.dtype)
         error_B = feature_errors(self.decoder(graph_BD), statistics_BF, self.loss)
         total: Tensor = (error_B * weights_B).sum() / weights_B.sum().clamp(min=1.0)
@@ -49,5 +53,5 @@ def feature_errors(
 
 
 def mask_nodes(num_nodes: int, rate: float, generator: torch.Generator) -> Bool[Tensor, " n"]:
-    """A random share of the nodes."""
+    """Which nodes are masked: each with probability `rate`, independently."""
     return torch.rand(num_nodes, generator=generator) < rate
