@@ -1,1 +1,1 @@
-"""What a representation is worth: arrays in, figures out; knows no method."""
+"""Evaluation of representations: a function of arrays, independent of the method."""

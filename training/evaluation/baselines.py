@@ -1,4 +1,4 @@
-"""Baselines of fans prediction: what counting alone reaches on the same follows and negatives.
+"""Baselines of link prediction, scored on the same follows and negatives as the model.
 
 Shapes: B or Q pairs, C counts, N users, D singular vectors.
 """

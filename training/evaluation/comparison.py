@@ -1,4 +1,4 @@
-"""Trained over seeds, against the same networks at initial weights, and against baselines.
+"""Compares trained networks with the same networks at initial weights, and with baselines.
 
 S seeds.
 """
@@ -14,7 +14,7 @@ from training.evaluation.evaluator import ALONE, COSINE, WITH_COUNTS, Figure, Sc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedFigure:
-    """One figure of a representation: mean and deviation over seeds, and what it is held against.
+    """One figure of a representation: mean and deviation over seeds, initial value, baseline.
 
     `moved` is the mean change that training made, `moved_deviation` its deviation over seeds; both
     deviations are 0 for one seed. The baseline is the best of its task and metric.
@@ -32,7 +32,7 @@ class ComparedFigure:
 
     @property
     def is_improved(self) -> bool:
-        """Whether training raised it by more than one standard deviation, of either kind."""
+        """Whether training raised the figure by more than either standard deviation."""
         return self.moved > max(
             self.trained_deviation, self.initial_deviation, self.moved_deviation
         )
@@ -78,7 +78,7 @@ class Evaluation:
 
 
 def compare(trained: Sequence[Scores], initial: Sequence[Scores], baselines: Scores) -> Evaluation:
-    """Hold each seed's trained representation against the same network's at its initial weights.
+    """Compare each seed's trained representation with that of its network at initial weights.
 
     One `Scores` a seed, in the same order in both.
     """

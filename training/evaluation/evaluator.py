@@ -1,4 +1,4 @@
-"""One evaluator for all: the same follows, negatives and folds for trained, untrained and counted.
+"""The evaluator: scores trained networks, untrained networks and baselines on the same pairs.
 
 Shapes: N users, D width of R, Q pairs, C counts.
 """
@@ -60,7 +60,7 @@ NUM_VALIDATION_NEGATIVES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Figure:
-    """What is measured: a task, by what method, in which metric."""
+    """The key of a figure: task, method and metric."""
 
     task: str
     method: str
@@ -69,7 +69,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedHead:
-    """A head, what it reads (`pair_input` or `user_input`), and what its logits stand for."""
+    """A head, its input (`pair_input` or `user_input`), and the meaning of its logits."""
 
     head: Head
     input: Literal["pair", "user"]
@@ -80,8 +80,7 @@ class NamedHead:
 class Scores:
     """Figures of one representation or of the baselines, and the heads that were trained for them.
 
-    `uses_representation` is False where the head over R and counts that was chosen reads counts
-    alone.
+    `uses_representation` is False if validation chose a head that reads counts only.
     """
 
     figures: Mapping[Figure, float]
@@ -126,9 +125,9 @@ class Evaluator:
     def score(self, R_ND: FloatArray, modalities: Mapping[str, Modality] = NO_MODALITIES) -> Scores:
         """Figures of a representation of all users, encoded without held-out follows.
 
-        Heads learn from training follows and training labels. The head over R and counts is the
-        better, on the validation folds, of one that reads both and one that reads counts alone.
-        Each of the modalities is evaluated by its cosines as well.
+        Heads are trained on training follows and training labels. The head over R and counts is
+        the better, on the validation folds, of one that reads both and one that reads counts only.
+        Each modality is also evaluated by its cosines.
         """
         R_ND = np.asarray(R_ND, np.float32)
         alone = self.fit(R_ND, with_counts=False)
@@ -158,13 +157,13 @@ class Evaluator:
         )
 
     def cosine_figures(self, name: str, modality: Modality) -> dict[Figure, float]:
-        """How well the cosines of one modality tell follows."""
+        """Figures of link prediction by the cosine of one modality."""
         pairs = self.test.pairs
         cosines = modality.cosines(pairs.followers, pairs.followees)
         return by_modality(name, link_figures(COSINE, self.test.report(cosines, self.is_cold)))
 
     def baselines(self) -> Scores:
-        """Figures of what counts and words reach, on the same follows, negatives and users."""
+        """Figures of the baselines, on the same follows, negatives and users."""
         pairs = self.test.pairs
         scores = baseline_scores(
             self.graph,
@@ -187,7 +186,7 @@ class Evaluator:
         return Scores(figures=figures)
 
     def classification_baselines(self, task: ClassificationTask) -> dict[str, Mapping[str, float]]:
-        """What words, statistics and the majority reach in one task."""
+        """Figures of the text, statistics and majority baselines in one task."""
         x = np.log1p(np.abs(self.statistics)) * np.sign(self.statistics)
         return {
             "majority": asdict(majority_report(task)),
@@ -199,7 +198,7 @@ class Evaluator:
         }
 
     def fit(self, R_ND: FloatArray, *, with_counts: bool) -> Head:
-        """A head over R, or R and counts, where the validation folds score it highest."""
+        """Fit a head over R, or R and counts; return its best evaluation point on validation."""
         return fit_pair_head(
             R_ND, self.examples, self.validation, with_counts=with_counts, seed=self.seed
         )
@@ -211,9 +210,9 @@ class Evaluator:
 
 
 def prepare_evaluator(snapshot: Snapshot, texts: UserTexts, *, seed: int) -> Evaluator:
-    """Draw, once for all, the pairs of the test and validation folds, and count round them.
+    """Draw the pairs of the test and validation folds, and compute their counts.
 
-    All is a function of the snapshot's users and follows and of `seed`. Raises
+    The result is a function of the snapshot's users and follows and of `seed`. Raises
     EvaluationImpossible when fewer than MIN_FOLLOWS follows are held out.
     """
     graph = snapshot.graph
@@ -267,7 +266,7 @@ def fit_pair_head(
     with_counts: bool,
     seed: int,
 ) -> Head:
-    """Learn from the examples; keep the evaluation point that the validation folds prefer."""
+    """Fit a head to the examples; return its best evaluation point on the validation folds."""
     width = examples.counts.shape[1] if with_counts else 0
 
     def validate(head: Head) -> float:
@@ -291,12 +290,12 @@ def link_figures(method: str, report: LinkReport) -> dict[Figure, float]:
 
 
 def figures_of(method: str, figures: Mapping[Figure, float]) -> dict[Figure, float]:
-    """Those of one method."""
+    """The figures of one method."""
     return {figure: value for figure, value in figures.items() if figure.method == method}
 
 
 def by_modality(name: str, figures: Mapping[Figure, float]) -> dict[Figure, float]:
-    """Figures of fans prediction as a task of its own, by one modality alone."""
+    """Figures of link prediction by one modality, as a separate task."""
     return {
         replace(figure, task=f"{figure.task}, by {name} alone"): value
         for figure, value in figures.items()

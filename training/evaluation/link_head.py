@@ -1,4 +1,4 @@
-"""A head over pairs of users: what `pair_input` makes of two vectors and counts, to a logit.
+"""A head over pairs of users: maps `pair_input` of two vectors and counts to a logit.
 
 Shapes: B pairs, C counts, D width of R, M networks, H hidden units each.
 """
@@ -22,15 +22,15 @@ Rows = Callable[[NDArray[np.int64]], FloatArray]
 NUM_NETWORKS = 4
 NUM_HIDDEN = 32
 NUM_EVALUATION_POINTS = 10
-"""How often the head is validated, each time after an epoch, or MAX_STEPS of a longer one."""
+"""Number of validations, each after an epoch of at most MAX_STEPS steps."""
 
 BATCH = 1024
 MIN_BATCH = 64
 MIN_STEPS = 64
-"""Fewer examples are taken in smaller batches, so that an epoch has enough steps."""
+"""With fewer examples batches are smaller, so that an epoch has enough steps."""
 
 MAX_STEPS = 200
-"""So a million examples take hardly longer than 200,000."""
+"""Bounds the time for many examples: a million take hardly longer than 200,000."""
 
 MAX_MOMENTS = 100_000
 
@@ -45,7 +45,7 @@ def pair_rows(
     followees: NDArray[np.int64],
     counts: FloatArray,
 ) -> Rows:
-    """Rows of `pair_input` when they are asked for: all at once, a million are gigabytes."""
+    """A function that computes rows of `pair_input` on demand; all rows would take gigabytes."""
 
     def rows(numbers: NDArray[np.int64]) -> FloatArray:
         return pair_input(R_ND[followers[numbers]], R_ND[followees[numbers]], counts[numbers])
@@ -64,8 +64,8 @@ def fit_head(
     """Train NUM_NETWORKS small networks at once and keep the evaluation point that `validate`
     scores highest.
 
-    Side by side, with their outputs averaged, the networks are one network of one hidden layer,
-    the form that serving evaluates.
+    Concatenated, with outputs averaged, the networks are one network with one hidden layer, which
+    serving evaluates.
     """
     mean, std = moments(rows, len(is_follow))
     networks = Networks(len(mean), torch.Generator().manual_seed(seed))
@@ -85,7 +85,7 @@ def fit_head(
 
 
 class Networks:
-    """M networks of H hidden units, as one wide layer whose outputs are summed M by M."""
+    """M networks of H hidden units, computed as one layer: z_m = w_m . ReLU(W_m x + b_m) + c_m."""
 
     def __init__(self, width: int, generator: torch.Generator) -> None:
         wide = NUM_NETWORKS * NUM_HIDDEN
@@ -116,19 +116,19 @@ class Networks:
             yield
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Cross entropy, summed over the networks: they learn apart from each other."""
+        """Binary cross entropy, summed over the networks, which are trained independently."""
         logits = self.logits(x)
         targets = y[:, None].expand_as(logits)
         entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         return entropy.mean(0).sum()
 
     def logits(self, x: Tensor) -> Tensor:
-        """(B, M)."""
+        """Logits z (B, M)."""
         hidden = torch.relu(functional.linear(x, self.weight, self.bias)) * self.out
         return hidden.view(-1, NUM_NETWORKS, NUM_HIDDEN).sum(2) + self.out_bias
 
     def head(self, mean: FloatArray, std: FloatArray) -> Head:
-        """The average of the networks in the form of serving."""
+        """The average of the networks as the head that serving evaluates."""
 
         def copied(tensor: Tensor) -> FloatArray:
             return np.asarray(tensor.detach().numpy(), np.float32).copy()
@@ -141,7 +141,7 @@ class Networks:
 
 
 def drawn_within(shape: tuple[int, ...], width: int, generator: torch.Generator) -> Tensor:
-    """Parameters drawn within 1 / sqrt(width)."""
+    """Parameters drawn uniformly within 1 / sqrt(width) of zero."""
     drawn = torch.rand(shape, generator=generator) * 2 - 1
     return (drawn / width**0.5).requires_grad_()
 
@@ -149,7 +149,7 @@ def drawn_within(shape: tuple[int, ...], width: int, generator: torch.Generator)
 def moments(rows: Rows, num: int) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of each input, 0 where it hardly varies.
 
-    Of more than MAX_MOMENTS examples every second, third, … counts.
+    Of more than MAX_MOMENTS examples only every second, third, … is used.
     """
     numbers = np.arange(0, num, -(-num // MAX_MOMENTS))
     mean = sum(each.sum(axis=0, dtype=np.float64) for each in blocks(rows, numbers)) / len(numbers)

@@ -1,7 +1,7 @@
-"""Fans prediction: does one user follow another? Directed, on follows that training never saw.
+"""Metrics of directed link prediction ("fans prediction" in the paper) on held-out follows.
 
-Each follow is ranked among negatives of the same followee, and among negatives of any. Uniform
-negatives alone reward a model for knowing who has many followers.
+Each follow is ranked among negatives of the same followee, and among uniform negatives. Uniform
+negatives alone would reward a model that knows only which users have many followers.
 
 Shapes: Q pairs, P follows, K negatives a follow.
 """
@@ -18,15 +18,15 @@ from training.evaluation.link_pairs import LinkPairs
 LINK_METRICS = ("auc", "ap", "mrr", "hits_at_10")
 
 Scorer = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating]]
-"""Scores (Q,) of pairs (followers, followees); the greater, the likelier a follow."""
+"""Scores (Q,) of pairs (followers, followees); a higher score means a likelier follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkMetrics:
-    """How well follows stand out from their negatives.
+    """Metrics of follows against their negatives.
 
-    `ap` weighs all negatives like the follows. `mrr` and `hits_at_10` rank each follow among its
-    K negatives, equal scores sharing the middle rank.
+    `ap` gives all negatives together the weight of the follows. `mrr` and `hits_at_10` rank each
+    follow among its K negatives; equal scores share the middle rank.
     """
 
     auc: float
@@ -37,7 +37,7 @@ class LinkMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkReport:
-    """Metrics against both kinds of negatives, and of followers new to the graph apart."""
+    """Metrics against both kinds of negatives, and separately for cold-start followers."""
 
     same_followee: LinkMetrics
     uniform: LinkMetrics
@@ -51,7 +51,7 @@ def link_report(
     scores_Q: NDArray[np.floating],
     is_cold: NDArray[np.bool_] | None = None,
 ) -> LinkReport:
-    """Evaluator scores of the pairs. `is_cold` (N,) marks users of whom training has no follow.
+    """Metrics of scores of the pairs. `is_cold` (N,) marks users without a training follow.
 
     The same function evaluates models and baselines.
     """
@@ -90,7 +90,7 @@ def link_metrics(
 
 
 def mean_auc(pairs: LinkPairs, scores_Q: NDArray[np.floating]) -> float:
-    """The mean AUC of both kinds of negatives: one number to validate by."""
+    """The mean AUC over both kinds of negatives, the validation metric."""
     return sum(both_aucs(pairs, scores_Q)) / 2
 
 

@@ -1,8 +1,8 @@
-"""Link pairs: held-out follows, and negatives to rank them among, drawn alike.
+"""Link pairs: held-out follows, and the negatives among which they are ranked.
 
-A pair of users belongs to a fold whether or not it is a follow. Negatives stand against
-follows of the same folds only: a model that has seen pairs of the other folds as negatives, and
-remembers them, gains nothing by it. No negative is a follow of any fold.
+A pair of users belongs to a fold whether or not it is a follow. Follows are
+compared with negatives of the same folds only, so a model that memorises the negatives of the other
+folds gains nothing. No negative is a follow of any fold.
 
 Shapes: N users, S sampled users, Q pairs, P follows, K negatives a follow.
 """
@@ -18,7 +18,7 @@ from graphdb.adjacency import SnapshotGraph
 from graphdb.folds import folds_of_pairs
 
 MAX_USERS = 2_000
-"""Held-out follows into a sample of so many users are evaluated; in smaller graphs all are."""
+"""Follows into a sample of this many users are evaluated; in smaller graphs all are."""
 
 MAX_FOLLOWS = 4_000
 NUM_NEGATIVES = 100
@@ -64,7 +64,7 @@ class LinkPairs:
 
 
 def content_seed(graph: SnapshotGraph, seed: int, purpose: str) -> np.random.Generator:
-    """Random numbers that depend on users, follows, seed and purpose alone, in any home."""
+    """Random numbers that depend on users, follows, seed and purpose only."""
     content = blake2b(f"{purpose} {seed} ".encode(), digest_size=16)
     for array in (graph.followees.user_keys, graph.followees.indptr, graph.followees.indices):
         content.update(np.ascontiguousarray(array).tobytes())
@@ -125,7 +125,7 @@ def same_followee(
 ) -> NDArray[np.int64]:
     """Positions (P, num) of negatives of each follow's followee; -1 where it has none.
 
-    Different ones where there are enough.
+    They are distinct if there are enough.
     """
     negatives = np.flatnonzero(~pairs.is_follow)
     negatives = negatives[np.argsort(pairs.followees[negatives], kind="stable")]

@@ -1,8 +1,8 @@
-"""How well one modality of users alone tells who follows whom.
+"""Link prediction by the cosine of one modality.
 
-The graph contrastive losses (eq. 7, 8) are to make connected users alike in image and in text. No
-head learns here: the cosine of two users' vectors is what those losses act on, while R as a whole,
-which holds the graph too, may know no more for it.
+It measures the effect of the graph contrastive losses (eq. 7, 8), which make the image and text
+vectors of connected users similar. No head is trained. R as a whole contains the graph as well, so
+it may not show that effect.
 
 Shapes: N users, D width, Q pairs, E users at an end of any.
 """
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 16_384
-"""Pairs whose vectors are read at once: those of all would be gigabytes."""
+"""Number of pairs whose vectors are read at once; all would take gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modality:
-    """R^I or R^T of all users; the row of a user without one is not read."""
+    """R^I or R^T of all users; the row of a user without the modality is not read."""
 
     vectors: NDArray[np.float32]
     has: NDArray[np.bool_]

@@ -1,8 +1,8 @@
-"""Pairs that heads learn from, counted in a graph without the follows among them.
+"""Training pairs of heads, with counts in a graph without the follows among them.
 
-If a follow that a head learns from were still in the graph, its counts would be those of a follow
-that is known, and the head would learn what it never meets again. So training follows are hidden
-slice by slice, and each slice's pairs are counted in the graph without it.
+Held-out follows are not in the graph, so a head must be trained on follows that are not in it
+either. Therefore training follows are hidden slice by slice, and the pairs of each slice are
+counted in the graph without that slice.
 
 Shapes: B pairs, C counts.
 """

@@ -1,7 +1,7 @@
-"""One thread for work in small pieces.
+"""Limits BLAS and OpenMP to one thread for many small computations.
 
-Threads of BLAS and OpenMP spin where they wait for each other. On cores that others use too, a
-second of many small products then takes a minute; alone it is hardly slower on one thread.
+Their threads spin while they wait for each other. On shared cores, a second of many small products
+then takes a minute; one thread is hardly slower on idle cores.
 """
 
 from collections.abc import Iterator

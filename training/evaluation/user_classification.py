@@ -26,7 +26,7 @@ CLASSIFICATION_METRICS = ("accuracy", "macro_f1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassificationReport:
-    """Share of users classified right, and the mean of the classes' F1."""
+    """Accuracy and macro F1."""
 
     accuracy: float
     macro_f1: float
@@ -47,9 +47,9 @@ class ClassificationTask:
 def classification_task(
     name: str, labels: UserLabels, user_ids: Sequence[str]
 ) -> ClassificationTask | None:
-    """A task that can be evaluated; None where labels are too few or all alike.
+    """The task, or None if there are too few labels or only one class.
 
-    Several labels of one user together are a class of their own.
+    A user with several labels is in a class of that combination.
     """
     names = ["+".join(each) for each in labels.labels]
     class_names = tuple(sorted(set(names)))
@@ -75,7 +75,7 @@ def user_fold(user_id: str) -> int:
 def classification_report(
     task: ClassificationTask, features_ND: Any, *, sparse: bool = False
 ) -> ClassificationReport:
-    """Evaluator logistic regression on features of all users, dense and standardised, or sparse.
+    """Accuracy and F1 of logistic regression on features (dense and standardised, or sparse).
 
     Each fold is tested with a model of the other four, whose penalty was chosen among these four.
     """
@@ -98,7 +98,7 @@ def majority_report(task: ClassificationTask) -> ClassificationReport:
 
 
 def fitted(task: ClassificationTask, rows: Any, features_ND: Any, *, sparse: bool) -> Any:
-    """Logistic regression on these rows of a task, or their one class.
+    """Logistic regression on these rows of a task, or a constant if they have one class.
 
     The penalty is that of the best mean accuracy over the folds among the rows, the strongest
     among equals; a fold without which one class alone is left counts as wrong for all.

@@ -1,4 +1,4 @@
-"""The words of each user, for the baselines that read nothing else.
+"""The texts of each user, for the text baselines.
 
 N users, P posts.
 """
@@ -52,5 +52,5 @@ def tfidf(texts: Sequence[str]) -> Any:
     try:
         return vectorizer.fit_transform(texts)
     except ValueError:
-        # So scikit-learn says that no word stands in two texts.
+        # scikit-learn raises this if no word is in two texts.
         return csr_matrix((len(texts), 0))

@@ -17,7 +17,7 @@ from training.mmga.config import Fusion
 from training.runs.run import TrainedRun
 
 EVALUATION_SEED = 0
-"""One draw of negatives and examples for all seeds: they differ by training alone."""
+"""One draw of negatives and examples for all seeds, so that seeds differ by training only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class RunEvaluation:
 
 
 def evaluate_run(trained: TrainedRun, reporter: Reporter) -> RunEvaluation:
-    """Evaluate the run on follows and labels that it never saw. Raises EvaluationImpossible."""
+    """Evaluate the run on held-out follows and labels. Raises EvaluationImpossible."""
     reporter.say("evaluation: counts round held-out follows, and the baselines")
     texts = read_user_texts(trained.snapshot, trained.texts)
     evaluator = prepare_evaluator(trained.snapshot, texts, seed=EVALUATION_SEED)
@@ -58,13 +58,13 @@ def representation_of(vectors: UserVectors, fusion: Fusion) -> NDArray[np.float3
 
 
 def scales_of(vectors: UserVectors, fusion: Fusion) -> dict[str, float]:
-    """What each part of R is multiplied with. A fused vector holds image and text: theirs is 0."""
+    """The factor of each part of R. A fused R^G includes image and text, so their factor is 0."""
     scales = fit_scales(vectors.graph, vectors.image, vectors.text)
     return scales if fusion == "concat" else scales | {"image": 0.0, "text": 0.0}
 
 
 def modalities_of(vectors: UserVectors) -> Mapping[str, Modality]:
-    """Text and images, those of them that any user has."""
+    """The modalities, text and image, that any user has."""
     modalities = {
         "text": Modality(vectors=vectors.text, has=vectors.has_text),
         "images": Modality(vectors=vectors.image, has=vectors.has_image),

@@ -1,4 +1,4 @@
-"""`mmga train` as one function: train, evaluate, publish, and tell what came of it."""
+"""`mmga train` as one function: train, evaluate, publish, report."""
 
 import time
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from training.settings import TrainingSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What a run did; `evaluated` is None where too little is held out to evaluate on."""
+    """The result of a run; `evaluated` is None if there are too few held-out follows."""
 
     trained: TrainedRun
     evaluated: RunEvaluation | None
@@ -69,7 +69,7 @@ class RunReport:
         return "\n".join(lines)
 
     def publication(self) -> str:
-        """What is served now."""
+        """The outcome of publishing, as text."""
         if self.published is None:
             return f"not published; {self.seconds:.0f} s"
         name, seconds = self.published.generation_id, f"{self.seconds:.0f} s"
@@ -88,7 +88,7 @@ def train_and_publish(
     *,
     publishing: bool = True,
 ) -> RunReport:
-    """Do a whole run, or what an interrupted one has left to do; the stage lock is held."""
+    """Train, evaluate and publish, or resume doing so; the caller holds the stage lock."""
     started = time.monotonic()
     trained = train_run(settings, store, request, reporter)
     evaluated, not_evaluated = None, None
@@ -122,7 +122,7 @@ def report_path(run: Run) -> Path:
 
 def publication(trained: TrainedRun, evaluated: RunEvaluation | None) -> Publication:
     """The first seed as a generation: its vectors over all follows, the scales and heads that the
-    evaluator saw, its weights, its vocabulary and where all of it comes from."""
+    evaluator used, its weights, its vocabulary and its lineage."""
     run, first = trained.run, trained.vectors[0]
     assert first.published is not None
     return Publication(

@@ -1,7 +1,7 @@
 """A whole training run: snapshot, post inputs, seeds on Ray Train, vectors, evaluation, publishing.
 
-Each step leaves its result in the run's folder before the next begins, so a run that was killed
-goes on with the first step that has none.
+Each step writes its result to the run's folder before the next begins. A killed run resumes at the
+first step without a result.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ PACKAGES = ("torch", "transformers", "ray", "numpy", "tokenizers", "safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What to train, with which seeds, and on how many workers; `anew`: resume nothing."""
+    """Configuration, seeds and number of workers; with `fresh`, no run is resumed."""
 
     config: RunConfig
     seeds: tuple[int, ...]
@@ -71,7 +71,7 @@ class TrainedRun:
 def train_run(
     settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
 ) -> TrainedRun:
-    """Train and encode every seed, or what an interrupted run has left to do.
+    """Train and encode every seed; resume an interrupted run of the same request.
 
     The stage lock is held by the caller. Raises NothingToTrain, RunFailed.
     """
@@ -146,9 +146,9 @@ def start_or_resume(
 def resumable(
     settings: TrainingSettings, store: GraphStore, request: RunRequest, reporter: Reporter
 ) -> Run | None:
-    """The newest interrupted run of the same request that can go on.
+    """The newest interrupted run of the same request that can be resumed.
 
-    Where there is none, a line for each that cannot.
+    If none can, reports for each one why it cannot.
     """
     found = interrupted(settings.runs, request.config, seeds=request.seeds, graph_id=store.graph_id)
     left: list[str] = []
@@ -163,10 +163,10 @@ def resumable(
 
 
 def obstacle_of(run: Run, store: GraphStore, request: RunRequest) -> str | None:
-    """Why an interrupted run does not go on with this request; None where it does.
+    """The reason why an interrupted run cannot be resumed by this request, or None.
 
-    With other code, or another number of workers, its batches and the order of its sums would be
-    others, so its result would be neither run's.
+    With other code, or another number of workers, batches and the order of sums would differ, so
+    the result would not be reproducible.
     """
     if run.code_version != code_version():
         return f"was begun by other code ({run.code_version});"
@@ -183,7 +183,7 @@ def obstacle_of(run: Run, store: GraphStore, request: RunRequest) -> str | None:
 
 
 def lacks_changes(run: Run, store: GraphStore) -> bool:
-    """Whether seeds are left that would need changes which the database no longer keeps."""
+    """Whether untrained seeds need changes that the database no longer keeps."""
     if run.config.sampler != "database" or all(run.model(seed).exists() for seed in run.seeds):
         return False
     try:
@@ -194,9 +194,9 @@ def lacks_changes(run: Run, store: GraphStore) -> bool:
 
 
 def run_tokenizer(run: Run, captions: TextColumn, reporter: Reporter) -> PreTrainedTokenizerFast:
-    """The vocabulary of the pretrained text encoder, or one learned from the captions.
+    """The tokenizer of the pretrained text encoder, or one learned from the captions.
 
-    Kept in the run's folder from the first time on. Raises WeightsUnusable.
+    It is written to the run's folder once. Raises WeightsUnusable.
     """
     text = run.config.text
     if run.tokenizer.exists():
@@ -243,7 +243,7 @@ def code_version() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """What a run's figures may depend on beside the code."""
+    """Versions and hardware that the figures of a run may depend on, beside the code."""
     packages = {name: version(name) for name in PACKAGES}
     return packages | {
         "python": platform.python_version(),

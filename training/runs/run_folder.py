@@ -1,4 +1,4 @@
-"""The folder of a run: what it was asked to do, how far it is, its losses and its models.
+"""The folder of a run: its request, its progress, its losses and its models.
 
     RUN/run.json                 the request, the pinned snapshot and the status
     RUN/tokenizer.json           the vocabulary of the run
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run as its `run.json` tells it; `status` is `training` until all is published."""
+    """The content of `run.json`; `status` is `training` until the run is published."""
 
     path: Path
     config: RunConfig
@@ -62,7 +62,7 @@ class Run:
         return self.path / "tokenizer.json"
 
     def seed_folder(self, seed: int) -> Path:
-        """Where one seed's training leaves its files."""
+        """The folder of one seed's training."""
         return self.path / f"seed-{seed}"
 
     def model(self, seed: int) -> Path:
@@ -132,10 +132,9 @@ def finish(run: Run, generation: str | None) -> Run:
 def drop_old(root: Path, *, keep: int = NUM_KEPT) -> None:
     """Drop all but the newest finished runs, and all but the newest that were interrupted.
 
-    Those that were interrupted before their first checkpoint count by themselves, so that they
-    cannot displace one that has got further. What was published lives on as generations. A folder
-    is renamed before it is deleted, so that a kill leaves none that evaluation_points like a run
-    and lacks files; the next call deletes what is left.
+    Runs interrupted before their first checkpoint are counted separately, so that they cannot
+    displace one with a checkpoint. Published generations are kept. A folder is renamed before it is
+    deleted, so that a kill cannot leave an incomplete run; the next call deletes the rest.
     """
     for left in root.glob(f"*{DROPPED}"):
         shutil.rmtree(left)
@@ -147,7 +146,7 @@ def drop_old(root: Path, *, keep: int = NUM_KEPT) -> None:
 
 
 def has_steps(path: Path) -> bool:
-    """Whether a run has a checkpoint or a model to go on from."""
+    """Whether a run has a checkpoint or a model."""
     kinds = ("seed-*/checkpoints/*.json", "seed-*/model.safetensors")
     return any(any(path.glob(kind)) for kind in kinds)
 
@@ -182,9 +181,9 @@ def open_run(path: Path) -> Run:
 def interrupted(
     root: Path, config: RunConfig, *, seeds: Sequence[int], graph_id: str
 ) -> Iterator[Run]:
-    """Runs that asked for the same and were interrupted, newest first, if their snapshot exists.
+    """Interrupted runs of the same request whose snapshot exists, newest first.
 
-    One in whose place a newer one with as many workers was finished is over.
+    A run is left out if a newer run of the same request and number of workers has finished.
     """
     wanted = (config, tuple(seeds), graph_id)
     finished: set[int] = set()

@@ -1,7 +1,7 @@
 """Vectors of all users by the network of one seed, before and after its training.
 
-Up to one range of users is encoded in this process; starting Ray takes seconds that such a
-population never gives back. Larger ones are encoded range by range on the Ray cluster.
+Up to one range of users is encoded in this process, because starting Ray takes longer than that.
+More users are encoded range by range on the Ray cluster.
 """
 
 import shutil
@@ -55,7 +55,7 @@ class SeedEncoder:
     chunks: Chunks = DEFAULT
 
     def vectors(self, *, publish: bool) -> SeedVectors:
-        """What is not encoded yet, and what is. Raises RunFailed."""
+        """The vectors of one seed; those that exist are not encoded again. Raises RunFailed."""
         initial = self._vectors("initial", self._initial_model)
         trained = self._vectors("trained", self._trained_model)
         published = None

@@ -28,7 +28,7 @@ def train_seeds(
 ) -> None:
     """Train the seeds that have no model yet. Raises RunFailed, ClusterTooSmall.
 
-    Checkpoints of those that have one are deleted: a kill may have come before that.
+    Checkpoints of trained seeds are deleted, in case an earlier run was killed before doing so.
     """
     left = [seed for seed in run.seeds if not run.model(seed).exists()]
     for seed in {*run.seeds} - {*left}:
@@ -101,7 +101,7 @@ def end_seed(run: Run, seed: int, files: SeedFiles) -> None:
 
 
 def drop_states(files: SeedFiles) -> None:
-    """Delete what only a training that goes on needs."""
+    """Delete the files that are needed only to resume training."""
     for folder in (files.checkpoints, files.folder / "ray"):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -130,7 +130,7 @@ def trackers(settings: TrainingSettings, run: Run, seed: int) -> Sequence[Tracke
 
 
 def held_out(run: Run, seed: int) -> str:
-    """What phase 0 did to the losses on held-out posts."""
+    """The change of the losses on held-out posts over phase 0, as text."""
     losses = run.summary(seed)["held_out"]
     if "after" not in losses:
         return "no phase 0"
@@ -142,6 +142,6 @@ def held_out(run: Run, seed: int) -> str:
 
 
 def collapses(run: Run, seed: int) -> list[str]:
-    """What had collapsed, or not been learnt, at the end of each phase's last stage."""
+    """Findings of collapse at the end of the last stage of each phase, as text."""
     found = run.summary(seed).get("findings", {})
     return [f"end of {phase}: {finding}" for phase, each in found.items() for finding in each]

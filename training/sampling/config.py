@@ -1,4 +1,4 @@
-"""What is sampled from, and how: the words that a run config takes."""
+"""Values of the sampling options of a run config."""
 
 from typing import Literal
 

@@ -1,10 +1,9 @@
-"""The training graph as a database tells it while it goes on changing.
+"""The training graph read from a live database.
 
-What a batch needs is asked for by users: their degrees, some of their neighbours, the follows
-among them. So memory is in proportion to the batch and, with a few bytes each, to the users, not to
-the edges; what is committed during training is seen by the next batch. Users that are not in the
-pinned snapshot are left out wherever they turn up. A database that is restarted in between is
-waited for.
+Each batch queries the degrees, sampled neighbours and follows of its users. Memory is in proportion
+to the batch, plus a few bytes a user, and independent of the number of edges. Commits during
+training are visible to the next batch. Users that are not in the pinned snapshot are ignored. While
+the database restarts, queries are retried.
 
 Shapes: N users, Q pairs, R targets, E drawn edges.
 """
@@ -31,7 +30,7 @@ from training.sampling.snapshot_source import GraphOfUsers
 from training.sampling.source import Drawn, GraphVersions, Pairs
 
 MAX_ROUNDS = 60
-"""Of proposals, before the database is said to hold no edge to train on."""
+"""Rounds of proposals without an accepted edge before NothingToTrain is raised."""
 
 FOLDS_AT_ONCE = 1 << 22
 TARGETS_AT_ONCE = 512
@@ -50,8 +49,8 @@ class PinnedUsers(GraphOfUsers, Protocol):
 class DatabaseSource:
     """The live follows of a store, seen by the users of a pinned snapshot.
 
-    Edges are distributed as `SnapshotSource` draws them from a snapshot of the same version. A
-    draw repeats with its generator as long as nothing is committed (on Neo4j, but for mentions).
+    Edges have the same distribution as in `SnapshotSource` for a snapshot of the same version. As
+    long as nothing is committed, a draw is a function of its generator (on Neo4j, except mentions).
     """
 
     def __init__(
@@ -127,14 +126,14 @@ class DatabaseSource:
         self._store.close()
 
     def catch_up(self) -> None:
-        """Read what was committed since the last time: new follows are new slots."""
+        """Read the changes since the last call and add a slot for each new follow."""
         with self._turn:
             retry(self._read_changes)
             if self._first is None:
                 self._first = self._read_to
 
     def _read_changes(self) -> None:
-        """Take over each change once, also when the store is lost between two."""
+        """Apply each change once, also if the connection is lost between two pages."""
         for change in self._changes():
             live = [(a, b) for a, b, is_live in change.follows if is_live]
             followers, followees = (self._known([pair[end] for pair in live])[0] for end in (0, 1))
@@ -160,7 +159,7 @@ class DatabaseSource:
         count = min(count, self.num_edges)
         keys = np.empty(0, dtype=np.int64)
         for _ in range(MAX_ROUNDS):
-            # The last few of nearly all edges turn up seldom: ask for more than those few.
+            # If few edges are missing, most draws repeat known ones: draw more than are missing.
             u, v = self.random_edges(max(count - len(keys), count // 2), rng)
             keys = _distinct(np.concatenate([keys, u * self.num_users + v]))[:count]
             if len(keys) == count:
@@ -170,7 +169,7 @@ class DatabaseSource:
     def random_edges(self, count: int, rng: np.random.Generator) -> Pairs:
         """Training edges with replacement, uniform over all.
 
-        Raises NothingToTrain when the database holds none, or next to none, any more.
+        Raises NothingToTrain when the database has (almost) no training edge left.
         """
         parts: list[Pairs] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
         missing = count
@@ -187,7 +186,7 @@ class DatabaseSource:
         return np.concatenate([u for u, _ in parts]), np.concatenate([v for _, v in parts])
 
     def _accepted(self, count: int, rng: np.random.Generator) -> Pairs:
-        """Of so many proposals those that became edges."""
+        """Draw this many proposals; return the accepted edges."""
         proposed, slots = self._slots.propose(count, rng)
         users, places = np.unique(proposed, return_inverse=True)
         degrees = retry(
@@ -202,7 +201,7 @@ class DatabaseSource:
     def connected(self, count: int, rng: np.random.Generator) -> Pairs:
         """Distinct users that have a neighbour, and a random neighbour of each.
 
-        A user whose drawn neighbour the snapshot does not know is passed over.
+        Users whose sampled neighbour is not in the snapshot are skipped.
         """
         self.catch_up()
         relation: Relation = "either" if self.is_directed else "mutual"
@@ -239,7 +238,7 @@ class DatabaseSource:
     def lowest_hash_neighbours(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
-        """The neighbours with the least hashes; every neighbour is read."""
+        """The neighbours with the lowest hashes; all neighbours are read from the database."""
         rng = np.random.default_rng(0)
         drawn: list[Drawn] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
         for start in range(0, len(targets_R), TARGETS_AT_ONCE):
@@ -252,7 +251,7 @@ class DatabaseSource:
     def _lowest_hashes_of(
         self, every: Drawn, targets: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
-        """The least of all neighbours of some targets, in rows of their own."""
+        """The neighbours with the lowest hashes among all neighbours of these targets."""
         neighbours, places = every
         users, numbers = np.unique(np.concatenate([targets, neighbours]), return_inverse=True)
         own, others = numbers[: len(targets)], numbers[len(targets) :]
@@ -284,7 +283,7 @@ class DatabaseSource:
         return users, np.repeat(np.arange(len(names)), [len(row) for row in names])[known]
 
     def _known(self, user_ids: list[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Indices of those that the snapshot knows, and which of all they are."""
+        """Indices of the users that are in the snapshot, and a mask of them."""
         found = self._snapshot.index_of(user_ids)
         return found[found >= 0], found >= 0
 
@@ -292,7 +291,7 @@ class DatabaseSource:
 def in_random_order(
     values: NDArray[np.int64], step: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Distinct values in random order, up to `step` at a time; few cost little of a long array."""
+    """Distinct values in random order, up to `step` at a time; cost is that of the values taken."""
     seen = np.empty(0, dtype=np.int64)
     while 4 * (len(seen) + step) < len(values):
         drawn = _distinct(np.concatenate([seen, rng.integers(0, len(values), step)]))

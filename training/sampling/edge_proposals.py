@@ -1,8 +1,8 @@
-"""Users drawn in proportion to a bound of their degree: the first half of a random edge.
+"""Proposals for rejection sampling of edges: users drawn in proportion to an upper bound of degree.
 
-A user has a slot for each edge of the pinned snapshot and for each follow that came after it, so
-at least as many as edges now. Whoever draws a slot, accepts its user with chance degree / slots
-and draws one of the user's edges, has drawn an edge uniformly, and nobody had to count them all.
+A user has one slot for each edge of the pinned snapshot and for each later follow, so at least as
+many slots as current edges. To draw an edge uniformly without counting all edges: draw a slot,
+accept its user with probability degree / slots, and draw one of the user's edges.
 
 Shapes: N users, Q proposals.
 """
@@ -14,7 +14,7 @@ from graphdb.adjacency import Adjacency
 
 
 class FollowSlots:
-    """Slots of the snapshot's rows, read where they lie, and of later follows, in memory."""
+    """Slots of the snapshot's edges, memory-mapped, and of later follows, in memory."""
 
     def __init__(self, edges: Adjacency) -> None:
         self._indptr = edges.indptr

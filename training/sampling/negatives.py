@@ -14,11 +14,11 @@ from training.sampling.config import HardNegatives
 from training.sampling.source import GraphSource, Pairs
 
 NUM_ROUNDS = 4
-"""Draws of a negative before a pair is given up; the batch is then that much smaller."""
+"""Attempts to draw a negative before its pair is dropped from the batch."""
 
 
 class Follows(Protocol):
-    """Tells which pairs (follower, followee) are follows, of any fold."""
+    """Membership of pairs (follower, followee) in the follows of all folds."""
 
     def contains(  # noqa: D102
         self, rows: NDArray[np.integer], columns: NDArray[np.integer]
@@ -28,10 +28,9 @@ class Follows(Protocol):
 class NegativeFilter:
     """Pairs that may be negatives: no true edge, and of no held-out fold.
 
-    `follows` are all there are, so held-out edges are never negatives. But to leave out just
-    these would tell a model that memorises which pairs are held-out edges: they would be the only
-    pairs that it never saw as negatives. So every pair of a held-out fold, edge or not, is left
-    out.
+    `follows` has all folds, so held-out edges are never negatives. If only these were excluded, a
+    model that memorises its negatives could infer them, as the only pairs that are never negatives.
+    So all pairs of the held-out folds, edges or not, are excluded.
     """
 
     def __init__(self, follows: Follows, user_ids: IdColumn, *, directed: bool) -> None:
@@ -68,9 +67,10 @@ def draw_negatives(
 ) -> Pairs:
     """Negatives for connected pairs, at most one a pair.
 
-    Half are uniform pairs of users. Half keep one end of the pair and replace the other by the end
-    of a random edge, so by degree: uniform negatives alone would reward degree. With `hard`
-    two_hop the other end is a neighbour of a neighbour of the kept one, where it has any.
+    Half are uniform pairs of users. The other half keep one user of the pair and replace the other
+    by the end of a random edge (in proportion to degree), since uniform negatives alone would
+    reward degree. With `hard` "two_hop" the replacement is a neighbour of a neighbour of the kept
+    user, if there is one.
     """
     out_u, out_v = np.empty(0, np.int64), np.empty(0, np.int64)
     wanted = np.arange(len(u_Q))
@@ -115,7 +115,7 @@ def _step_twice(
     relation: int,
     rng: np.random.Generator,
 ) -> None:
-    """Put into these rows of `ends` whom two random steps from `kept` reach."""
+    """Set these rows of `ends` to the users that a random walk of two steps from `kept` reaches."""
     users = kept[rows]
     for _ in range(2):
         users, positions = source.neighbours(relation, users, 1, rng)

@@ -1,4 +1,4 @@
-"""Sampled neighbourhoods as the layers of the graph encoder read them.
+"""Sampled neighbourhoods, as edges of each layer of the graph encoder.
 
 Shapes: N users, n nodes of a subgraph, E edges of a relation, B seeds.
 """
@@ -43,11 +43,11 @@ def neighbourhood(
 ) -> Neighbourhood:
     """Expand distinct seeds hop by hop, each hop with its own fan-out.
 
-    The edges of a layer reach all of its targets, those of inner hops again, so that a user's
-    vector does not depend on which other users are in the batch. Follows whose `pair_keys` are in
-    `hidden_pairs` (ascending) carry no message, in either direction; mentions between the two do,
-    as they do where a held-out pair is judged. Takes time in proportion to the edges drawn, and
-    tables of a few bytes a user of the graph, for sorting what is drawn would take the most.
+    Each layer samples for all of its targets, including those of inner hops, so that a user's
+    vector does not depend on the other users of the batch. Follows whose `pair_keys` are in
+    `hidden_pairs` (ascending) carry no message in either direction; mentions between the two users
+    do, as in evaluation. Time is in proportion to the sampled edges. Tables of a few bytes a user
+    of the graph replace sorting, which would dominate.
     """
     users = np.asarray(seeds_B, dtype=np.int64)
     hidden = None if hidden_pairs is None else HiddenPairs(hidden_pairs, source.num_users)
@@ -79,7 +79,7 @@ def random_draw(rng: np.random.Generator) -> Draw:
 
 
 def fixed_draw(salt: bytes) -> Draw:
-    """The neighbours of smallest hash(salt, user, neighbour), for inference."""
+    """The neighbours with the lowest hash(salt, user, neighbour), for inference."""
     return lambda source, relation, targets, fan_out: source.lowest_hash_neighbours(
         relation, targets, fan_out, salt
     )
@@ -92,7 +92,7 @@ def pair_keys(u: NDArray[np.integer], v: NDArray[np.integer], num_users: int) ->
 
 
 class HiddenPairs:
-    """Pairs, by their ascending keys, whose edges carry no message."""
+    """Pairs whose edges carry no message, as ascending pair keys."""
 
     def __init__(self, keys: NDArray[np.int64], num_users: int) -> None:
         self.keys, self.num_users = keys, num_users
@@ -101,7 +101,7 @@ class HiddenPairs:
             self.is_end_N[ends] = True
 
     def removed_from(self, edges: Drawn, users: NDArray[np.int64]) -> Drawn:
-        """The drawn edges, whose targets are places in `users`, but those of hidden pairs."""
+        """The sampled edges without those of hidden pairs; targets are positions in `users`."""
         neighbours, targets = edges
         near = np.flatnonzero(self.is_end_N[neighbours] & self.is_end_N[users][targets])
         keys = pair_keys(neighbours[near], users[targets[near]], self.num_users)
@@ -113,7 +113,7 @@ class HiddenPairs:
 def newcomers(
     users: NDArray[np.int64], drawn: Sequence[NDArray[np.int64]], num_users: int
 ) -> NDArray[np.int64]:
-    """Drawn users that are not there yet, ascending."""
+    """Sampled users that are not in `users` yet, ascending."""
     is_new_N = np.zeros(num_users, np.bool_)
     for each in drawn:
         is_new_N[each] = True

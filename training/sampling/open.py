@@ -1,4 +1,4 @@
-"""Opens the source of edges and neighbours that a run asks for."""
+"""Opens the source of edges and neighbours."""
 
 from graphdb.open import open_graph
 from graphdb.snapshot.snapshot import Snapshot
@@ -11,7 +11,7 @@ from training.sampling.source import GraphSource
 def open_source(sampler: Sampler, edges: Edges, snapshot: Snapshot, graph_url: str) -> GraphSource:
     """The source that `sampler` names; call it in the process that draws the batches.
 
-    A database that does not answer is waited for, as `retry` does. Raises GraphUnavailable
+    Connecting to a database is retried as in `retry`. Raises GraphUnavailable
     when it cannot be opened, NothingToTrain when it holds another graph than the snapshot.
     """
     if sampler == "snapshot":

@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 
 def retry(ask: Callable[[], Answer], *, sleep: Callable[[float], None] = time.sleep) -> Answer:
-    """What `ask` answers, called again while the database does not answer.
+    """The result of `ask`, which is called again while the database is unavailable.
 
-    Raises GraphUnreachable after PATIENCE_SECONDS of that.
+    Raises GraphUnreachable after PATIENCE_SECONDS.
     """
     retrying = Retrying(
         retry=retry_if_exception_type(GraphUnreachable),

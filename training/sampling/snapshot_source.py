@@ -20,7 +20,7 @@ from training.sampling.source import Drawn, Pairs
 
 
 class GraphOfUsers(Protocol):
-    """The part of a snapshot that tells who follows and mentions whom."""
+    """The part of a snapshot with follows and mentions."""
 
     @property
     def graph(self) -> SnapshotGraph: ...  # noqa: D102
@@ -42,7 +42,7 @@ class SnapshotSource:
         *,
         without_folds: Collection[int] = HELD_OUT_FOLDS,
     ) -> None:
-        """Leave out the follows of some folds: the held-out ones, or none to publish."""
+        """Leave out the follows of these folds: the held-out folds, or none for publishing."""
         whole = snapshot.graph
         self.graph = whole.without_folds(without_folds) if len(without_folds) else whole
         self.is_directed = edges.startswith("follows")
@@ -74,7 +74,7 @@ class SnapshotSource:
         return len(self.relations)
 
     def close(self) -> None:
-        """Nothing: files stay mapped as long as they are used."""
+        """Does nothing: files stay mapped while they are used."""
 
     def edges(self, count: int, rng: np.random.Generator) -> Pairs:
         """Up to `count` distinct training edges, uniform over all."""
@@ -114,21 +114,21 @@ class SnapshotSource:
     def lowest_hash_neighbours(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
-        """The neighbours with the least hashes."""
+        """The neighbours with the lowest hashes."""
         hop = lowest_hash_one_hop(self.relations[relation], targets_R, fan_out, salt)
         return hop.neighbours.astype(np.int64), hop.targets.astype(np.int64)
 
 
 def follow_relations(graph: SnapshotGraph, *, directed: bool) -> tuple[Adjacency, ...]:
-    """Mutual follows, or those a user follows and those who follow the user."""
+    """Relations of follows: mutual follows, or followees and followers."""
     return (graph.followees, graph.followers) if directed else (graph.mutual,)
 
 
 def mention_relations(snapshot: GraphOfUsers) -> tuple[Adjacency, Adjacency]:
-    """Those whom a user mentions, and those who mention the user; nobody is a neighbour of self.
+    """Relations of mentions: mentioned users and mentioning users, without self-loops.
 
-    Mentions have no folds: a post that mentions someone tells of no follow, so those between the
-    ends of a held-out pair stay.
+    Mentions have no folds: a mention does not imply a follow, so mentions between the users of a
+    held-out pair stay.
     """
     author, mentioned = np.asarray(snapshot.mentions, dtype=np.int64).reshape(-1, 2).T
     others = author != mentioned

@@ -1,8 +1,7 @@
-"""Where batches and inference read the graph: the pinned snapshot, or a database that goes on.
+"""The source of training edges and neighbours: a pinned snapshot or a live database.
 
-A user is an index of the pinned snapshot everywhere. Relations are numbered: 0 is mutual follows,
-or 0 those whom a user follows and 1 those who follow the user; after these, with mentions, those
-whom the user mentions and those who mention the user.
+Users are indices of the pinned snapshot. Relations are numbered: 0 mutual follows, or 0 followees
+and 1 followers; after these, with mentions, the mentioned users, then the mentioning users.
 
 Shapes: N users, Q pairs, R targets, E drawn edges.
 """
@@ -29,7 +28,7 @@ class GraphVersions:
 
 
 class GraphSource(Protocol):
-    """The training edges (no held-out follow), neighbours over them, and who is a negative."""
+    """Training edges (without held-out follows), neighbours over them, and valid negatives."""
 
     @property
     def num_users(self) -> int:
@@ -41,7 +40,7 @@ class GraphSource(Protocol):
 
     @property
     def is_directed(self) -> bool:
-        """Whether an edge is a follow; else it is a mutual follow, seen from either end."""
+        """Whether edges are directed follows; else they are mutual follows, in both directions."""
 
     @property
     def num_follow_relations(self) -> int:
@@ -53,16 +52,16 @@ class GraphSource(Protocol):
 
     @property
     def versions(self) -> GraphVersions | None:
-        """What was read of a graph that changes; None where nothing changes."""
+        """The versions that were read of a live graph; None for a snapshot."""
 
     def close(self) -> None:
-        """Release what it holds open."""
+        """Close files and connections."""
 
     def edges(self, count: int, rng: np.random.Generator) -> Pairs:
         """Up to `count` distinct training edges, uniform over all."""
 
     def random_edges(self, count: int, rng: np.random.Generator) -> Pairs:
-        """Training edges with replacement: either end is a user drawn by degree."""
+        """Training edges with replacement; each end is drawn in proportion to degree."""
 
     def connected(self, count: int, rng: np.random.Generator) -> Pairs:
         """Up to `count` distinct users that have a training neighbour, and a random one of each.
@@ -81,4 +80,4 @@ class GraphSource(Protocol):
     def lowest_hash_neighbours(
         self, relation: int, targets_R: NDArray[np.int64], fan_out: int, salt: bytes
     ) -> Drawn:
-        """The `fan_out` neighbours of each target with the least hash(salt, user, neighbour)."""
+        """The `fan_out` neighbours of each target with the lowest hash(salt, user, neighbour)."""
