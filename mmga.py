@@ -14,7 +14,10 @@ COMMANDS = {
         "ingest.cli:dead_letters",
         "List the events that could not be applied, or apply them again.",
     ),
-    "generations": ("training.cli.generations:generations", "List and show trained generations."),
+    "generations": (
+        "training.cli.generations:generations",
+        "List, show and republish trained generations.",
+    ),
     "ingest": ("ingest.cli:ingest", "Write events to the graph, each exactly once."),
     "labels": ("ingest.cli:labels", "Import labels of users and posts."),
     "lookup": ("serving.cli:lookup", "Print the statistics and vectors of users."),
@@ -68,7 +71,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    if not debug:  # clients tell of each try to reach a server; we tell of an outage
+    if not debug:  # clients log each attempt to reach a server; we log an outage once
         for client in ("kafka", "neo4j"):
             logging.getLogger(client).setLevel(logging.CRITICAL)
 

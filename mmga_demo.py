@@ -1,4 +1,4 @@
-"""`mmga demo`: the whole loop on one machine, each step by the command that a person would type."""
+"""`mmga demo`: the whole loop on one machine; each step runs a command of `mmga`."""
 
 import importlib
 import os
@@ -16,9 +16,13 @@ from foundation.settings import HOME
 @click.option(
     "--events",
     type=click.Path(path_type=Path, exists=True),
-    help="Use these events in place of a generated network.",
+    help="Event file to use instead of a generated network.",
 )
-@click.option("--seeds", type=click.IntRange(1), help="Training runs with a seed of their own.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    help="Number of random seeds; one network is trained for each.",
+)
 def demo(events: Path | None, seeds: int | None) -> None:
     """Run the whole loop on one machine, in MMGA_HOME/demo, which is emptied first."""
     home = HOME.read(os.environ).resolve() / "demo"
@@ -37,9 +41,9 @@ def demo(events: Path | None, seeds: int | None) -> None:
     if (labels := events.parent / "labels.jsonl").is_file():
         steps.tell("Labels are events too.")
         steps.run("labels", "import", str(labels))
-    steps.tell("What could not be applied, and why.")
+    steps.tell("Events that could not be applied, and the reason for each.")
     steps.run("dead-letters", "list")
-    steps.tell("What the graph holds now, and how far each stage has come.")
+    steps.tell("The content of the graph, and the progress of each stage.")
     steps.run("status")
     steps.tell(
         "Pictures, words and follows are aligned into user representations. Held-out follows"
@@ -55,23 +59,23 @@ def demo(events: Path | None, seeds: int | None) -> None:
 
 
 class DemoSteps:
-    """Tells what happens, shows the command that does it, and runs it as a person would."""
+    """Prints each step with its command, and runs the command in a subprocess."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.number = 0
 
     def tell(self, text: str) -> None:
-        """Begin a step."""
+        """Print the heading of a step."""
         self.number += 1
         click.secho(f"\n{self.number}. {text}", bold=True)
 
     def more(self, text: str) -> None:
-        """Go on with the step's text."""
+        """Print another line of the step's text."""
         click.secho(f"   {text}", bold=True)
 
     def run(self, *arguments: str) -> None:
-        """Show one command and run it in the demo's home; its failure ends the demo."""
+        """Print one command and run it in the demo's home; a failure ends the demo."""
         click.secho(f"   $ mmga {' '.join(arguments)}", fg="cyan")
         sys.stdout.flush()
         done = subprocess.run(  # noqa: S603 - our own commands
@@ -83,7 +87,7 @@ class DemoSteps:
             raise SystemExit(done.returncode)
 
     def close(self, user: str) -> None:
-        """Say where the results lie and what to try next."""
+        """Print the location of the results and further commands."""
         click.secho("\nAll of it lies in", bold=True, nl=False)
         click.echo(f" {self.home}")
         for name, what in RESULTS.items():

@@ -5,11 +5,11 @@
     ├── WeightsUnusable      pretrained weights cannot be had, or have other sizes than the run
     ├── NothingToTrain       the graph has too few users, posts or follows for a run
     ├── PostInputsUnusable   pinned texts, or caches of tokens or pixels, cannot be written or read
-    ├── EvaluationImpossible held-out follows or labels are too few to judge on
-    ├── NotFinite            a loss stopped being a number
+    ├── EvaluationImpossible too few held-out follows or labels to evaluate on
+    ├── NotFinite            a loss is NaN or infinite
     ├── ClusterUnreachable   the Ray cluster that RAY_ADDRESS names does not answer
     ├── ClusterTooSmall      the Ray cluster has fewer CPUs or GPUs than workers were asked for
-    ├── RunFailed            the workers of a run failed more often than allowed, or for good
+    ├── RunFailed            workers failed more often than allowed, or with a permanent error
     └── RunUnreadable        a run's files are of another format or damaged
 
 Every message names the thing, the value and the remedy.
@@ -37,11 +37,11 @@ class PostInputsUnusable(TrainingError):
 
 
 class EvaluationImpossible(TrainingError):
-    """Held-out follows or labels are too few to judge on."""
+    """There are too few held-out follows or labels to evaluate on."""
 
 
 class NotFinite(TrainingError):
-    """A loss stopped being a number."""
+    """A loss is NaN or infinite."""
 
 
 class ClusterUnreachable(TrainingError):
@@ -53,7 +53,7 @@ class ClusterTooSmall(TrainingError):
 
 
 class RunFailed(TrainingError):
-    """The workers of a run failed more often than allowed, or in a way that lasts."""
+    """The workers of a run failed more often than allowed, or with a permanent error."""
 
 
 class RunUnreadable(TrainingError):
@@ -61,4 +61,4 @@ class RunUnreadable(TrainingError):
 
 
 LASTING = (NotFinite, NothingToTrain)
-"""Errors of a worker that come again when the run resumes."""
+"""Permanent errors of a worker: they recur when the run resumes."""

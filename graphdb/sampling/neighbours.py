@@ -1,4 +1,4 @@
-"""Samples the surroundings of users: a few neighbours of each, then a few of theirs.
+"""Samples neighbourhoods of several hops: a few neighbours of each node, then of these.
 
 The hops are those of `one_hop`; here their nodes are numbered in the order of their appearance.
 
@@ -20,7 +20,7 @@ ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SampledSubgraph:
-    """What was sampled, nodes and edges in the order of the hops; messages flow `rows` -> `cols`.
+    """A sampled subgraph, in the order of the hops; messages flow from `rows` to `cols`.
 
     `nodes` begins with the seeds as given; all others occur once. `rows` (the neighbour) and
     `cols` (the node that it is a neighbour of) are positions in `nodes`. `edge_ids` are positions
@@ -74,7 +74,7 @@ def lowest_hash_neighbours(
     fan_outs: Sequence[int],
     salt: bytes,
 ) -> SampledSubgraph:
-    """The same by the lowest hash(salt, user, neighbour): each hop is a `lowest_hash_one_hop`."""
+    """Like `sample_neighbours`, but each hop is one of `lowest_hash_one_hop`."""
     return _grow(
         adjacency,
         seeds,
@@ -132,8 +132,8 @@ def _check(
 class Numbering:
     """Numbers nodes in the order of their first appearance, without sorting or hashing.
 
-    `_number_of[node]` is the node's number if `nodes` holds the node at that number, and anything
-    otherwise (a sparse set), so that no array of N numbers has to be filled first.
+    A sparse set: `_number_of[node]` is valid only if `nodes` holds the node at that number, so the
+    array of N numbers need not be initialised.
     """
 
     def __init__(self, num_nodes: int, seeds: NDArray[np.int32]) -> None:
@@ -142,7 +142,7 @@ class Numbering:
         self.nodes = seeds
 
     def number(self, nodes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The numbers of these nodes; those that appear for the first time are appended."""
+        """The numbers of these nodes; new nodes are appended."""
         new = nodes[~self._is_known(nodes)]
         count = len(self.nodes)
         guess = np.arange(count, count + len(new), dtype=np.uint32)

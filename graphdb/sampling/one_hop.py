@@ -1,7 +1,7 @@
-"""Samples one hop: of each target a few of its neighbours, as nodes and without renumbering.
+"""Samples one hop: a few neighbours of each target, as nodes of the graph.
 
-Vectorised over compressed sparse rows: the work is in proportion to the edges that are sampled,
-not to those that are there (`lowest_hash_one_hop` alone looks at every neighbour of its targets).
+Vectorised over compressed sparse rows: time is in proportion to the sampled edges, not to all edges
+(only `lowest_hash_one_hop` reads every neighbour of its targets).
 
 Shapes: R targets, E_s edges sampled.
 """
@@ -45,9 +45,9 @@ def sample_one_hop(
 ) -> SampledHop:
     """Sample up to `fan_out` neighbours of each target (R,), uniformly and without replacement.
 
-    A target with fewer neighbours gives them all. With `replace` every target with neighbours
-    gives exactly the fan-out. A fan-out of -1 takes all neighbours. The result is a function of
-    the arguments and the state of `rng`.
+    A target with fewer neighbours gives them all. With `replace` exactly `fan_out` neighbours are
+    drawn of every target that has any. A fan-out of -1 takes all neighbours. The result is a
+    function of the arguments and the state of `rng`.
     """
     check(adjacency.num_nodes, targets, (fan_out,))
     if fan_out == ALL:
@@ -59,11 +59,11 @@ def sample_one_hop(
 def lowest_hash_one_hop(
     adjacency: Adjacency, targets: NDArray[np.integer], fan_out: int, salt: bytes
 ) -> SampledHop:
-    """Take of each target (R,) the neighbours with the lowest hash(salt, user, neighbour).
+    """The neighbours with the lowest hash(salt, user, neighbour) of each target (R,).
 
-    The neighbourhood of inference: what is taken depends on the ids of the two users and the salt
-    alone, not on indices, targets or who else is in the graph, so a vector computed twice is the
-    same, and one more neighbour displaces at most one.
+    Used for inference: the hash depends only on the ids of both users and the salt, not on indices,
+    other targets or other users. So repeated computation gives the same vector, and a new neighbour
+    displaces at most one.
     """
     check(adjacency.num_nodes, targets, (fan_out,))
     if fan_out == ALL:

@@ -5,8 +5,8 @@
     for batch in NodeLoader(data, sampler, input_nodes=users, batch_size=512, num_workers=2):
         model(batch.x, batch.edge_index)[: batch.batch_size]
 
-The loaders only look whether `data` has an `edge_index`, so an empty one, (2, 0), does as well and
-saves memory. `DatabaseSampler` does the same over a live graph. This is the only module of the
+The loaders only check that `data` has an `edge_index`, so an empty one, (2, 0), saves memory.
+`DatabaseSampler` samples from a live graph. This is the only module of the
 graph that imports torch.
 """
 
@@ -37,7 +37,7 @@ from graphdb.store import Direction, GraphStore
 
 
 class FollowSampler(BaseSampler):
-    """Grows what a loader asks for from its seeds; subclasses sample, and list all edges.
+    """A PyG sampler of follows; subclasses sample subgraphs and list all edges.
 
     Messages flow from the sampled neighbour (its mutual, follower or followee, by direction) to
     the user. Draws come from torch's generator: `torch.manual_seed` repeats them, and each worker
@@ -47,7 +47,7 @@ class FollowSampler(BaseSampler):
     num_users: int
 
     def grow(self, seeds: NDArray[np.int64], seed: int) -> SampledSubgraph:
-        """The surroundings of users, a function of the seed of the draw."""
+        """The sampled neighbourhood of users, a function of the seed of the draw."""
         raise NotImplementedError
 
     def edge_index(self) -> torch.Tensor:
@@ -55,14 +55,14 @@ class FollowSampler(BaseSampler):
         raise NotImplementedError
 
     def sample_from_nodes(self, index: NodeSamplerInput) -> SamplerOutput:
-        """The surroundings of the seed users, seeds first."""
+        """The sampled neighbourhood of the seed users, seeds first."""
         _refuse_times(index.time)
         return node_sample(index, self._sample)
 
     def sample_from_edges(
         self, index: EdgeSamplerInput, neg_sampling: NegativeSampling | None = None
     ) -> SamplerOutput:
-        """The surroundings of both ends of the seed edges and of PyG's negatives for them.
+        """The sampled neighbourhood of the users of seed edges and of PyG's negatives.
 
         PyG draws negatives at random; some of them may be edges.
         """
@@ -76,7 +76,7 @@ class FollowSampler(BaseSampler):
 class SnapshotSampler(FollowSampler):
     """Samples neighbours from a snapshot, without the follows of the held-out folds by default.
 
-    Pickled, it is the path of the snapshot and the options: a worker maps the same files.
+    A pickle contains the path of the snapshot and the options; a worker maps the same files.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class SnapshotSampler(FollowSampler):
         return _all_edges(self.adjacency)
 
     def grow(self, seeds: NDArray[np.int64], seed: int) -> SampledSubgraph:
-        """The surroundings of users."""
+        """The sampled neighbourhood of users."""
         rng = np.random.default_rng(seed)
         return sample_neighbours(self.adjacency, seeds, self._fan_outs, rng, replace=self._replace)
 
@@ -116,9 +116,9 @@ class SnapshotSampler(FollowSampler):
 
 
 class DatabaseSampler(FollowSampler):
-    """Samples neighbours from a live graph, one query a hop: as `SnapshotSampler`, of this moment.
+    """Samples neighbours from a live graph as it is at each query, one query a hop.
 
-    User i of a loader is `user_ids[i]`; others of the graph are left out where they turn up.
+    User i of a loader is `user_ids[i]`; other users of the graph are ignored.
     Batches have no `e_id`. Each process that samples opens the graph for itself, so it can be
     pickled and forked; `close` what this process has opened.
     """
@@ -142,7 +142,7 @@ class DatabaseSampler(FollowSampler):
         self._opened: tuple[int, GraphStore] | None = None
 
     def edge_index(self) -> torch.Tensor:
-        """All edges (2, E) of this moment, neighbour -> user: a bulk read, for seeds of links."""
+        """All current edges (2, E), neighbour -> user, by a bulk read; for seed edges."""
         follows = self._store().follows()
         numbers = self._index.find(follows.user_ids)
         followers, followees = numbers[follows.followers], numbers[follows.followees]
@@ -154,7 +154,7 @@ class DatabaseSampler(FollowSampler):
         return _all_edges(adjacency.without_folds(self._without_folds))
 
     def grow(self, seeds: NDArray[np.int64], seed: int) -> SampledSubgraph:
-        """The surroundings of users."""
+        """The sampled neighbourhood of users."""
         rng = np.random.default_rng(seed)
         numbering = Numbering(self.num_users, np.asarray(seeds, dtype=np.int32))
         rows, cols, starts = [], [], [0]
@@ -191,13 +191,13 @@ class DatabaseSampler(FollowSampler):
         return found[found >= 0].astype(np.int32), targets[found >= 0]
 
     def _store(self) -> GraphStore:
-        """The graph as this process has opened it."""
+        """The graph, opened once by each process."""
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = os.getpid(), open_graph(self._url, read_only=True)
         return self._opened[1]
 
     def close(self) -> None:
-        """Release the graph; it is opened again where it is needed."""
+        """Close the graph; the next query opens it again."""
         if self._opened is not None and self._opened[0] == os.getpid():
             self._opened[1].close()
         self._opened = None

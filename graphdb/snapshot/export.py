@@ -25,7 +25,7 @@ def export_graph(
     store: GraphStore, folder: Path, *, progress: Progress | None = None
 ) -> dict[str, object]:
     """Write the graph as it is now into an empty folder; return the metadata of its manifest."""
-    # Follows before users: an edge is kept only when both its ends were there.
+    # Follows are read before users; an edge is kept only if both of its users exist then.
     user_ids, num_follows = _export_follows(store, folder)
     users = _read_users(store, user_ids, progress)
     _export_users(folder, users, user_ids)
@@ -70,7 +70,7 @@ def _write_adjacency(folder: Path, name: str, adjacency: Adjacency) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Users:
-    """What is gathered of users, page by page, in the order of their ids."""
+    """Data of users, collected page by page, in the order of their ids."""
 
     statistics: list[NDArray[np.float32]] = field(default_factory=list)
     num_posts: list[int] = field(default_factory=list)
@@ -91,7 +91,7 @@ def _read_users(store: GraphStore, user_ids: Sequence[str], progress: Progress |
 
 
 def _profiles(store: GraphStore, page: Sequence[str]) -> list[Profile]:
-    """One profile for each user, a blank one for a user who left since the follows were read."""
+    """One profile for each user; an empty one for users deleted since follows were read."""
     found = {profile.user_id: profile for profile in store.profiles(page)}
     return [found.get(user_id) or _blank_profile(user_id) for user_id in page]
 

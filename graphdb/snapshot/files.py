@@ -1,4 +1,4 @@
-"""Files of a snapshot, which prove what they hold.
+"""Files of a snapshot, with checksums.
 
 `manifest.json` holds the length and the BLAKE2b of every other file.
 """
@@ -33,7 +33,7 @@ def write_json(folder: Path, name: str, document: object) -> None:
 
 
 def seal(folder: Path, facts: Mapping[str, object]) -> None:
-    """Write the manifest: these facts and the length and checksum of every file in the folder."""
+    """Write the manifest: this metadata, and length and checksum of every file in the folder."""
     files = {
         path.name: {"bytes": path.stat().st_size, "blake2b": _checksum(path)}
         for path in sorted(folder.iterdir())

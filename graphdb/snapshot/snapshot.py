@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class UserLabels(NamedTuple):
-    """What people said about users in one task: `labels[i]` are those of `users[i]`, ascending."""
+    """Human labels of users in one task: `labels[i]` are those of `users[i]`, ascending."""
 
     users: NDArray[np.int64]
     labels: Sequence[tuple[str, ...]]
@@ -69,17 +69,17 @@ class Snapshot:
 
     @property
     def followees(self) -> Adjacency:
-        """Row u: those whom u follows."""
+        """Followees: row u holds the users that u follows."""
         return self.graph.followees
 
     @property
     def followers(self) -> Adjacency:
-        """Row u: those who follow u."""
+        """Followers: row u holds the users who follow u."""
         return self.graph.followers
 
     @property
     def mutual(self) -> Adjacency:
-        """Row u: those who follow u and are followed by u."""
+        """Mutual follows: row u holds the users who follow u and whom u follows."""
         return self.graph.mutual
 
     def index_of(self, user_ids: Sequence[str]) -> NDArray[np.int64]:
@@ -87,7 +87,7 @@ class Snapshot:
         return self.user_index.find(user_ids)
 
     def without_folds(self, folds: Collection[int]) -> SnapshotGraph:
-        """The graph without the follows of these folds; a mutual edge needs both of its own."""
+        """Without the follows of these folds; a mutual edge is kept if both follows are."""
         return self.graph.without_folds(folds)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -99,8 +99,8 @@ def take_snapshot(store: GraphStore, root: Path, *, progress: Progress | None = 
     """Export the graph to `root/GRAPH_ID/VERSION`, or open that snapshot where it exists.
 
     `progress` is called with the number of users exported so far and of all users. One process
-    exports at a time; others wait and use its snapshot. The folder appears whole or not at all,
-    whenever the process dies. Raises GraphUnavailable when it cannot be written.
+    exports at a time; others wait and use its snapshot. The folder is written atomically. Raises
+    GraphUnavailable when it cannot be written.
     """
     folder = root / store.graph_id
     try:

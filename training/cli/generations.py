@@ -69,7 +69,7 @@ def republish(generation_id: str) -> None:
     url = GraphSettings.from_environ(os.environ).graph_url
     with closing(open_graph(url, read_only=True)) as graph:
         num_users = write_again(generation_id, graph, settings)
-    click.echo(f"{generation_id} is served again: vectors of {num_users:,} users")
+    click.echo(f"restored and activated {generation_id}: vectors of {num_users:,} users")
 
 
 def opened() -> "Generations":

@@ -1,4 +1,4 @@
-"""Users to vectors: the encoders over posts, then the graph encoder over fixed neighbourhoods.
+"""Encodes users: the encoders over posts, then the graph encoder over fixed neighbourhoods.
 
 Shapes: N users, P posts, Dg, Di, Dt widths.
 """
@@ -19,7 +19,7 @@ from training.sampling.source import GraphSource
 class UserVectors(PostVectors):
     """R^G, R^I, R^T of N users.
 
-    Where the run fuses the three, `graph` is the fused vector: it is what is left of R^G.
+    With gated fusion, `graph` is the fused vector R instead of R^G.
     """
 
     graph: NDArray[np.float32]
@@ -36,9 +36,9 @@ def encode_users(
 ) -> UserVectors:
     """Vectors of all users, each a function of the weights, its posts and its neighbourhood.
 
-    `source` has no held-out follow for evaluation, all follows for publishing.
-    `salt` decides which neighbours stand for a user who has more than the fan-out. `known` holds
-    R^I and R^T where they are known already.
+    `source` has no held-out follow for evaluation, and all follows for publishing. `salt` decides
+    which neighbours are taken of a user who has more than the fan-out. `known` holds R^I and R^T if
+    they have been computed already.
     """
     users = np.arange(data.num_users)
     if known is None:
@@ -66,5 +66,5 @@ def encode_posts(
 
 
 def best_device() -> torch.device:
-    """The GPU of this process where it has one."""
+    """The GPU of this process if it has one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""Ranges of users as Ray tasks, on whatever machines the cluster has."""
+"""Encodes ranges of users as Ray tasks, on all machines of the cluster."""
 
 from collections.abc import Callable
 
@@ -38,9 +38,9 @@ def encode_ranges(job: EncodingJob, progress: Callable[[str, int, int], None]) -
 
 
 def resources(num_threads: int) -> dict[str, float]:
-    """What a task takes: a GPU where the cluster has any, and as many CPUs as it has threads.
+    """Resources of a task: a GPU if the cluster has any, and one CPU for each thread.
 
-    A machine with fewer CPUs than threads is given whole.
+    On a machine with fewer CPUs than threads it takes all CPUs.
     """
     import ray
 

@@ -1,12 +1,11 @@
-"""Users encoded range by range: every range is a task that leaves one file.
+"""Encodes users range by range: every range is a task that writes one file.
 
     FOLDER/modal-00003.safetensors    R^I and R^T of the users of range 3
     FOLDER/graph-00003.npy            R^G of the same users
 
 All modal files come first: the graph encoder reads those of its neighbours, memory-mapped. A range
-that has its file is not encoded again, so an encoding that was killed goes on. Ranges are the
-chunks of the encoding in one process, whose result is the same, bit for bit, on like processors
-with as many threads.
+that has its file is not encoded again, so a killed encoding resumes. Ranges are the chunks of the
+encoding in one process, so on equal processors with as many threads the result is bit-identical.
 
 Shapes: N users, R users of a range.
 """
@@ -43,7 +42,7 @@ Kind = Literal["modal", "graph"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingJob:
-    """All that a process needs to encode a range of users, as plain values; paths are shared.
+    """The arguments to encode a range of users, as plain values; all machines share the paths.
 
     `modal_folder` is where the modal files are (those of another job with the same weights can be
     used); with `all_follows` held-out follows are read too.
@@ -83,7 +82,7 @@ class EncodingJob:
 
 
 def encode_range(job: EncodingJob, kind: Kind, number: int) -> None:
-    """Encode the users of a range and leave its file."""
+    """Encode the users of a range and write its file."""
     torch.set_num_threads(job.num_threads)
     model, data, source = opened(job)
     users = job.users(number)
@@ -144,7 +143,7 @@ def arrays_of(vectors: PostVectors) -> dict[str, NDArray[Any]]:
 
 
 def join(job: EncodingJob, path: Path) -> None:
-    """Make one file of vectors of the files of all ranges, one range in memory at a time."""
+    """Join the files of all ranges into one file, with one range in memory at a time."""
     config = from_json(RunConfig, job.config)
 
     def modal(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""User vectors of a run on disk, so that no step after encoding has to encode again.
+"""The file of user vectors of a run, so that later steps need not encode again.
 
 The file is safetensors. It is written part by part and read memory-mapped, so that neither needs
 room for all users at once.
@@ -27,7 +27,7 @@ Rows = Callable[[], Iterable[NDArray[np.generic]]]
 
 
 def save_vectors(path: Path, vectors: PostVectors) -> None:
-    """Write the vectors, those of users or of their posts alone, whole or not at all."""
+    """Write vectors (of users, or R^I and R^T only) to a file, atomically."""
     names = [field.name for field in fields(vectors)]
     arrays = {name: np.ascontiguousarray(getattr(vectors, name)) for name in names}
     write_whole(path, lambda partial: save_file(arrays, partial))
@@ -36,7 +36,7 @@ def save_vectors(path: Path, vectors: PostVectors) -> None:
 def save_rows(
     path: Path, num_users: int, widths: Mapping[str, int], rows: Mapping[str, Rows]
 ) -> None:
-    """Write vectors of which no more than a piece is in memory, whole or not at all."""
+    """Write vectors to a file atomically, with one piece in memory at a time."""
     header: dict[str, object] = {}
     end = 0
     for name in PARTS:

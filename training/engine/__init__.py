@@ -1,1 +1,1 @@
-"""How any method runs on Ray Train: session, workers, checkpoints, resume, logs, curves."""
+"""Runs any method on Ray Train: session, workers, checkpoints, resume, logs, curves."""

@@ -1,8 +1,8 @@
-"""Batches of coming steps, drawn while earlier ones are computed, and brought to the device.
+"""Prefetches batches: draws those of later steps during a step, and copies them to the device.
 
-Threads draw: they share the memory-mapped inputs with the step, so they need neither copies of the
-data nor processes; what takes long in a draw is done outside the interpreter lock. Where a draw
-takes longer than a step, as with a graph step on a GPU, several are under way at once.
+Batches are drawn in threads, which share the memory-mapped inputs without copies; the slow parts of
+a draw release the interpreter lock. If a draw takes longer than a step, as with graph steps on a
+GPU, several draws run concurrently.
 """
 
 import time
@@ -22,14 +22,13 @@ Batch = TypeVar("Batch")
 class BatchLoader(Generic[Batch]):
     """Iterating gives (number, batch on the device) for each of `steps`, in order.
 
-    `draw` is a function of the step's number alone, so what comes does not depend on `num_ahead`,
-    the number of batches that are drawn ahead (0: each is drawn when it is asked for). Each of
-    these may be drawn by a thread of its own, none of them the caller's. What a draw raises
-    reaches the caller when its step comes. A caller that stops early waits for the draws that are
-    under way.
+    `draw` is a function of the step's number only, so the batches do not depend on `num_ahead`, the
+    number of batches drawn ahead (0: each is drawn on request). Each of these may be drawn in its
+    own thread, never in the caller's. An exception of a draw is raised at its step. A caller that
+    stops early waits for the running draws.
 
-    `waited_seconds` tells how long the caller waited for the batch that was given last. On CUDA
-    the caller runs ahead of the device, which waited no longer than that and its own copying.
+    `waited_seconds` is the time that the caller waited for the last batch. On CUDA the caller runs
+    ahead of the device, whose waiting time is at most that plus its own copying.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ def pinned(batch: Batch) -> Batch:
 
 
 def _with_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A nested value of dataclasses, lists and tuples with each tensor in it changed."""
+    """A nested value of dataclasses, lists and tuples, with `change` applied to each tensor."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, list | tuple):

@@ -3,9 +3,9 @@
     FOLDER/00000025.safetensors    the state after 25 steps
     FOLDER/00000025.json           its digest, and what else a resumed run needs
 
-The JSON file is written last: a checkpoint exists from then on, whole and on the disk. One whose
-state does not have its digest (a disk that lied, a file cut by hand) is passed over for the one
-before it, so two are kept.
+The JSON file is written last; from then on the checkpoint exists, complete and flushed to disk. If
+a state does not match its digest (lost write, truncated file), the previous checkpoint is used, so
+two are kept.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, next_step: int, state: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> None:
-    """Write the state before `next_step`; checkpoints of later steps go, and all but one earlier.
+    """Write the state before `next_step`; delete later checkpoints and all earlier ones but one.
 
-    Later ones are of an attempt that got further than the one which training went on from.
+    Later ones exist if an earlier attempt got further, but training resumed from an older one.
     """
     path = folder / f"{next_step:08d}.safetensors"
     save_tensors(path, state)
@@ -68,7 +68,7 @@ def drop_torn(folder: Path) -> Iterator[int]:
 
 
 def read_checkpoint(folder: Path, number: int) -> Checkpoint:
-    """The checkpoint before a step, as it says. Raises OSError, ValueError, KeyError."""
+    """The checkpoint before a step, from its JSON file. Raises OSError, ValueError, KeyError."""
     progress = folder / f"{number:08d}.json"
     values = json.loads(progress.read_text(encoding="utf-8"))
     return Checkpoint(
@@ -80,9 +80,9 @@ def read_checkpoint(folder: Path, number: int) -> Checkpoint:
 
 
 def sound(folder: Path, number: int) -> Checkpoint | None:
-    """The same; None where it or its state is damaged.
+    """The checkpoint before a step, or None if it or its state is damaged.
 
-    Raises OSError where a file cannot be read: a disk that fails for a moment damages nothing.
+    Raises OSError if a file cannot be read: a transient I/O error does not mean damage.
     """
     try:
         checkpoint = read_checkpoint(folder, number)
@@ -97,7 +97,7 @@ def numbers(folder: Path) -> list[int]:
 
 
 def drop(folder: Path, number: int) -> None:
-    """Delete a checkpoint, first what makes it one."""
+    """Delete a checkpoint, its JSON file first."""
     for suffix in (".json", ".safetensors"):
         (folder / f"{number:08d}{suffix}").unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, which in a container are fewer than the machine's."""
+"""Number of CPUs that this process may use; in a container, fewer than the machine has."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cpus(cgroup: Path = CGROUP, cgroups: Path = CGROUPS) -> int:
-    """The CPUs of the affinity, or fewer where a control group (version 2) grants less time."""
+    """Number of CPUs by affinity, or fewer if a control group (version 2) limits CPU time."""
     return max(1, min(affinity(), int(granted(cgroup, cgroups))))
 
 
@@ -20,9 +20,9 @@ def affinity() -> int:
 
 
 def granted(cgroup: Path, cgroups: Path) -> float:
-    """CPU seconds a second that `cpu.max` grants our group and those that it lies in.
+    """CPU seconds per second that `cpu.max` allows our control group and its parents.
 
-    As many as the affinity where there is no limit.
+    Without a limit, the number of CPUs by affinity.
     """
     least = float(affinity())
     for folder in own_groups(cgroup, cgroups):
@@ -35,7 +35,7 @@ def granted(cgroup: Path, cgroups: Path) -> float:
 
 
 def own_groups(cgroup: Path, cgroups: Path) -> list[Path]:
-    """The folder of our control group and of all that it lies in; none without version 2."""
+    """The folders of our control group and its parents; none without version 2."""
     lines = cgroup.read_text(encoding="utf-8").splitlines() if cgroup.is_file() else []
     for line in lines:
         if line.startswith("0::/"):

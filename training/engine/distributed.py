@@ -1,4 +1,4 @@
-"""What the workers of a run tell each other beside gradients: the bank's rows.
+"""Communication between the workers of a run: gradients, and rows of the bank.
 
 Every worker has the whole bank and all banks are equal between steps, so that the checkpoint of
 one is the checkpoint of all.
@@ -32,7 +32,7 @@ def averaging(network: nn.Module, *, last: bool) -> AbstractContextManager[None]
 
 
 def sum_over_ranks(tensors: dict[str, Tensor], device: torch.device) -> None:
-    """Replace each tensor by its sum over the ranks, which talk through this device."""
+    """Replace each tensor by its sum over the ranks; `device` is that of the process group."""
     for tensor in tensors.values():
         summed = tensor.to(device)
         dist.all_reduce(summed)

@@ -1,4 +1,4 @@
-"""AdamW over what is not frozen, its state as tensors, and the length of gradients."""
+"""AdamW over trainable parameters, its state as tensors, and gradient norms."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,10 +14,10 @@ def optimiser(
     pretrained: Iterable[nn.Parameter] = (),
     pretrained_learning_rate: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """AdamW over what is not frozen, fused on CUDA.
+    """AdamW over trainable parameters, fused on CUDA.
 
-    Vectors (biases, norms) do not decay. Of the parameters, `pretrained` ones have a
-    learning rate of their own.
+    Vectors (biases, norms) have no weight decay. The parameters in `pretrained` have their own
+    learning rate.
     """
     moved = [each for each in parameters if each.requires_grad]
     slow = {id(each) for each in pretrained}
@@ -36,17 +36,17 @@ def optimiser(
 
 
 def parameters_of(chosen: torch.optim.Optimizer) -> list[nn.Parameter]:
-    """What an optimiser moves."""
+    """The parameters of an optimiser."""
     return [each for group in chosen.param_groups for each in group["params"]]
 
 
 def gradient_norms(
     terms: Mapping[str, Tensor], optimisers: Iterable[torch.optim.Optimizer]
 ) -> dict[str, Tensor]:
-    """The length of each weighted term's own gradient, on what the optimisers move.
+    """The gradient norm of each weighted term alone, over the parameters of the optimisers.
 
-    Costs one backward pass a term and no forward pass, and keeps the terms' graph. Of several
-    workers each measures its own.
+    Costs one backward pass a term and no forward pass, and retains the graph of the terms. Each
+    worker measures its own gradients.
     """
     parameters = [each for chosen in optimisers for each in parameters_of(chosen)]
     return {name: _norm(term, parameters) for name, term in terms.items()}
@@ -69,7 +69,7 @@ def optimiser_state(chosen: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimiser(chosen: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Take over the moments that `optimiser_state` gave."""
+    """Load the moments that `optimiser_state` returned."""
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in state.items():
         index, _, name = key.partition(".")

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar where it is a terminal, a line a step elsewhere."""
+"""Progress on stderr: a progress bar on a terminal, else one line a step."""
 
 import threading
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ POLL_SECONDS = 0.5
 
 
 class Reporter(Protocol):
-    """Hears what a run does."""
+    """Receives the progress of a run."""
 
     def say(self, message: str) -> None:
-        """A step has ended or begins."""
+        """Report one message."""
 
     def counting(self, what: str, done: int, total: int) -> None:
-        """A step is at `done` of `total`."""
+        """Report that a step is at `done` of `total`."""
 
     def following(self, what: str, losses: Path, num_steps: int) -> AbstractContextManager[None]:
-        """While entered, tell of each group of steps that appears in the log of losses."""
+        """While entered, report each group of steps that is appended to the log of losses."""
 
 
 class ConsoleReporter:
-    """Tells a person at a terminal or in a log file."""
+    """Prints progress to a terminal or a log file."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = Console(stderr=True, highlight=False) if console is None else console
@@ -58,11 +58,11 @@ class ConsoleReporter:
         self._bar.stop()
 
     def say(self, message: str) -> None:
-        """One line."""
+        """Print one line."""
         self.console.print(message, markup=False, soft_wrap=True)
 
     def counting(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Move the bar of a step, which goes away when it is complete."""
+        """Move the progress bar of a step; a complete bar is removed."""
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=total, note=note)
         self._bar.update(self._tasks[what], completed=done, total=total, note=note)

@@ -1,6 +1,6 @@
-"""Ray Train as this machine's or a cluster's trainer: start it quietly, fit one seed, translate.
+"""Ray Train on this machine or on a cluster: start Ray, train one seed, translate its errors.
 
-Ray is imported late: its environment must be set first, and `mmga --help` must not pay for it.
+Ray is imported late: its environment must be set first, and `mmga --help` must stay fast.
 """
 
 import logging
@@ -17,7 +17,7 @@ from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RunFai
 
 MAX_FAILURES = 3
 MAX_FAILED_STARTS = 10
-"""Of a group of workers, each after a minute in which the cluster had no room for it."""
+"""Failed starts of the workers, each after a minute without enough free resources."""
 
 SETTLING_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
@@ -34,7 +34,7 @@ ENVIRONMENT = {
 
 
 class Secret(str):
-    """A text that does not show where arguments are printed."""
+    """A string that is not shown when arguments are printed."""
 
     __slots__ = ()
 
@@ -46,8 +46,8 @@ class Secret(str):
 def ray_session(num_workers: int) -> Iterator[None]:
     """A Ray instance of our own, or the cluster that RAY_ADDRESS names. Raises ClusterUnreachable.
 
-    Without RAY_ADDRESS a cluster that happens to run on this machine is left alone. Within a
-    session, another is the same one.
+    Without RAY_ADDRESS, a cluster that already runs on this machine is not used. A nested session
+    is the same session.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -87,7 +87,7 @@ def ray_session(num_workers: int) -> Iterator[None]:
 
 
 def check_port(address: str) -> None:
-    """Raise OSError at once where nothing listens; Ray itself would try for a minute."""
+    """Raise OSError at once if nothing listens; Ray itself would retry for a minute."""
     host, _, port = address.rpartition(":")
     if port.isdecimal() and "://" not in host:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
@@ -103,12 +103,12 @@ def fit(
     num_threads: int,
     say: Callable[[str], None],
 ) -> None:
-    """Train one seed to its last checkpoint, from the newest that an earlier attempt left.
+    """Train one seed to its last checkpoint, from the newest existing one.
 
     `worker` hands its arguments to `engine.worker.run_worker`; they are plain values, the paths
-    among them absolute. A worker that dies is replaced and resumes, at most MAX_FAILURES times; a
-    cluster that others use is waited for, as MAX_FAILED_STARTS says. `name` is the seed's, for
-    messages. Raises RunFailed, ClusterTooSmall.
+    among them absolute. A worker that dies is replaced and resumes, at most MAX_FAILURES times;
+    while others use the cluster, workers wait for MAX_FAILED_STARTS starts. `name` names the seed
+    in messages. Raises RunFailed, ClusterTooSmall.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -146,14 +146,14 @@ def fit(
 
 
 def remedy(error: BaseException) -> str:
-    """What to do about workers that failed: resume where that can help."""
+    """The remedy for failed workers: resume, unless the error is permanent."""
     if any(f"{kind.__module__}.{kind.__name__}: " in str(error) for kind in LASTING):
         return "resumed, it would fail again: remove the cause, or begin a new run with --new"
     return "the run resumes from its last checkpoint when the same command is given again"
 
 
 def settled(lacking: Callable[[], str]) -> str:
-    """What the cluster lacks; asked again for a moment, for what has just ended frees late."""
+    """Missing resources of the cluster, polled for a moment: ended tasks free theirs late."""
     until = time.monotonic() + SETTLING_SECONDS
     while (found := lacking()) and time.monotonic() < until:
         time.sleep(0.2)
@@ -161,7 +161,7 @@ def settled(lacking: Callable[[], str]) -> str:
 
 
 def not_free(free: Mapping[str, float], worker: Mapping[str, float], num_workers: int) -> str:
-    """What the workers need and the cluster has not free right now; empty where it has all."""
+    """Resources that the workers need and the cluster does not have free; empty if it has all."""
     return " and ".join(
         f"{num_workers * each:g} {kind}s ({free.get(kind, 0):g} free)"
         for kind, each in worker.items()
@@ -170,7 +170,7 @@ def not_free(free: Mapping[str, float], worker: Mapping[str, float], num_workers
 
 
 def worker_resources(cluster: Mapping[str, float], num_workers: int) -> dict[str, float]:
-    """What each worker takes: a GPU where the cluster has any. Raises ClusterTooSmall."""
+    """Resources of each worker: a GPU if the cluster has any. Raises ClusterTooSmall."""
     kind = "GPU" if cluster.get("GPU", 0) else "CPU"
     if cluster.get(kind, 0) < num_workers:
         on_cpus = ", or hide its GPUs to train on CPUs" if kind == "GPU" else ""
@@ -182,6 +182,6 @@ def worker_resources(cluster: Mapping[str, float], num_workers: int) -> dict[str
 
 
 def cause(error: BaseException) -> str:
-    """The last line of what a worker said, which Ray wraps in its own errors and tracebacks."""
+    """The last line of a worker's error, which Ray wraps in its own errors and tracebacks."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -28,11 +28,11 @@ class SeedFiles:
 
     @property
     def attempt(self) -> str:
-        """The attempt that may write here."""
+        """The name of the attempt that may write here."""
         return (self.folder / "attempt").read_text(encoding="utf-8")
 
     def give_up(self, attempt: str, error: TrainingError) -> None:
-        """Note an error that comes again however often the attempt's workers are started."""
+        """Record a permanent error, which the attempt's restarted workers raise at once."""
         found = {"attempt": attempt, "kind": type(error).__name__, "message": str(error)}
         write_text(self.folder / "given-up.json", json.dumps(found))
 
@@ -44,9 +44,9 @@ class SeedFiles:
             raise getattr(errors, found["kind"])(found["message"])
 
     def take_over(self) -> str:
-        """Begin an attempt; an earlier one that still runs writes no further.
+        """Begin an attempt; an earlier attempt that still runs can no longer write.
 
-        What kills left half written goes.
+        Incomplete files of killed attempts are deleted.
         """
         name = secrets.token_hex(8)
         write_text(self.folder / "attempt", name)

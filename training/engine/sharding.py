@@ -1,6 +1,6 @@
-"""How workers, and the batches of one step, part what a step draws: nothing is drawn twice.
+"""Splits the draws of a step between workers and microbatches, without duplicates.
 
-All draw the same from the same random numbers, as much as all need, and each keeps its part.
+Each worker draws the same values, enough for all, from the same random numbers, and keeps its part.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Arrays = tuple[NDArray[np.int64], ...]
-"""Arrays of one length, entry by entry one draw."""
+"""Arrays of equal length; entry i of all arrays is draw i."""
 
 SHARED = 2**32 - 1
-"""Stands where a worker's own random numbers have its rank."""
+"""In seeds of random numbers that all workers share, in place of the rank."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """Part `part` of `num_parts`; `rng` gives all parts the same numbers in the same order.
 
-    Where fewer things are left than all ask for, parts are as long as each other, or one shorter.
+    If there are fewer values than all parts need, lengths of parts differ by at most one.
     """
 
     part: int
@@ -33,9 +33,9 @@ class Share:
         count: int,
         own_rng: np.random.Generator,
     ) -> Arrays:
-        """Up to `count` of what `draw` draws, disjoint from every other part's.
+        """Up to `count` values that `draw` draws, disjoint from those of all other parts.
 
-        One part alone uses its own random numbers.
+        A single part uses its own random numbers.
         """
         if self.num_parts == 1:
             return draw(count, own_rng)

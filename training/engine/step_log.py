@@ -4,9 +4,9 @@
     gradient_norms, learning_rates, seconds, waited_seconds, staleness     as `StepRecord` has them
     held_out                                     at the first step, and where a step asks for it
 
-Groups of steps are appended and flushed before the checkpoint after them exists, so a resumed run
-never finds a log that is shorter than its checkpoint. What an interrupted attempt had written
-beyond it is cut off when the first of these steps has been done again.
+Groups of steps are appended and flushed before their checkpoint is written, so the log always
+reaches the checkpoint. Lines of an interrupted attempt beyond the checkpoint are cut off when the
+first of these steps has been repeated.
 """
 
 import json
@@ -38,7 +38,7 @@ NOT_LOSSES = frozenset(
 
 
 def append_losses(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Add a group of steps; what an interrupted attempt had written from its first step on goes."""
+    """Append a group of steps; cut off lines of an earlier attempt from its first step on."""
     if not records:
         return
     first = records[0]["step"]
@@ -53,7 +53,7 @@ def append_losses(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def continues(path: Path, first: int) -> bool:
-    """Whether the log ends with a whole line of an earlier step."""
+    """Whether the log ends with a complete line of an earlier step."""
     if not path.exists():
         return False
     with path.open("rb") as file:
@@ -64,7 +64,7 @@ def continues(path: Path, first: int) -> bool:
 
 
 def whole(line: bytes) -> dict[str, Any] | None:
-    """The step of a line; None where the line was cut, or a loss of power left it unwritten."""
+    """The step of a line; None if the line is incomplete or was lost in a power failure."""
     try:
         step: dict[str, Any] = json.loads(line)
     except ValueError:
@@ -83,14 +83,14 @@ def losses_of(line: Mapping[str, Any]) -> dict[str, float]:
 
 
 class LossTail:
-    """Reads a log that grows, each line once, again from the start where it was written anew."""
+    """Follows a growing log and reads each line once; a rewritten log is read from the start."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file, self._offset = 0, 0
 
     def new(self) -> Iterator[dict[str, Any]]:
-        """Steps since the last call; a line that is not whole yet is left for the next."""
+        """Steps since the last call; an incomplete line is left for the next call."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
@@ -107,7 +107,7 @@ class LossTail:
 
 
 def check_finite(losses: Mapping[str, float], step: int) -> None:
-    """Raises NotFinite at the first loss that is not a number."""
+    """Raises NotFinite at the first loss that is NaN or infinite."""
     for name, value in losses.items():
         if not np.isfinite(value):
             raise NotFinite(
@@ -117,16 +117,16 @@ def check_finite(losses: Mapping[str, float], step: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """Losses, gradient lengths and waits of a step; tensors are scalars, still on the device.
+    """Losses, gradient norms and waiting time of a step; tensors are scalars on the device.
 
-    `losses` has every term, unweighted, and the weighted `total`. `gradient_norms` has the length
-    of the whole gradient before clipping, `total`, and every `num_steps_per_gradient_norm` steps
-    that of each weighted term alone. `learning_rates` are by part, and `pretrained`. `staleness` is
-    the mean age, in steps, of the bank's vectors that a graph batch reads. `waited_seconds` is how
-    long the step waited for its batch. `graph_versions` are the first and the last version that
-    batches have read of a graph which changes. `is_checkpoint_due` asks for a checkpoint after the
-    step, `is_held_out_due`, only beside it, for the losses on held-out data, once more after those
-    before the first step. `findings` are what a look at the network found, where one was taken.
+    `losses` has every term, unweighted, and the weighted `total`. `gradient_norms` has the norm of
+    the whole gradient before clipping, `total`, and every `num_steps_per_gradient_norm` steps the
+    norm of each weighted term. `learning_rates` are by part, and `pretrained`. `staleness` is the
+    mean age, in steps, of the bank's vectors that a graph batch reads. `waited_seconds` is the time
+    that the step waited for its batch. `graph_versions` are the first and last version of a live
+    graph that batches have read. `is_checkpoint_due` requests a checkpoint after the step;
+    `is_held_out_due`, only together with it, requests the losses on held-out data, which are also
+    measured before the first step. `findings` are those of `training.mmga.collapse`, if checked.
     """
 
     number: int

@@ -1,11 +1,11 @@
-"""What each Ray Train worker does for any method: do steps, leave checkpoints, report, resume.
+"""The training loop of a Ray Train worker, for any method: steps, checkpoints, reports, resume.
 
-After each group of steps rank 0 first writes their losses to the log, then the checkpoint after
-them, then all ranks report to Ray Train. A killed run goes on from the newest sound checkpoint,
-so the log lacks no step, and a step that is done again replaces its line.
+After each group of steps rank 0 writes the losses to the log, then the checkpoint; then all ranks
+report to Ray Train. A killed run resumes from the newest sound checkpoint, so the log has no gap,
+and a repeated step replaces its line.
 
 Checkpoints are files of the run, not Ray's: Ray keeps its list of checkpoints in a file that a
-kill can leave torn, which would end the run for good.
+kill can leave incomplete, after which the run could not resume.
 """
 
 import math
@@ -29,14 +29,14 @@ from training.engine.step_log import StepRecord, append_losses, check_finite, lo
 from training.errors import LASTING, RunFailed
 
 Metadata = dict[str, Any]
-"""What a checkpoint says beside its tensors: held-out losses, findings, graph versions."""
+"""Metadata of a checkpoint: held-out losses, findings, graph versions."""
 
 
 class Trainer(Protocol):
-    """A method on one worker: the engine runs whatever has these four methods.
+    """The interface of a method, on one worker.
 
-    Between steps all that a later step depends on is in `state`, and steps are functions of it and
-    of their number, so that a run which resumes repeats what an undisturbed one does.
+    A step is a function of `state` and of its number only, so that a resumed run gives the result
+    of an uninterrupted one.
     """
 
     def steps(self, first: int) -> Iterator[StepRecord]:
@@ -46,15 +46,15 @@ class Trainer(Protocol):
         """Everything that a later step depends on, on the CPU."""
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a state that `state` gave."""
+        """Load a state that `state` returned."""
 
     def held_out_losses(self) -> dict[str, float]:
-        """Losses on data that no step trains on, by name; none where nothing is held out."""
+        """Losses on held-out data, by name; empty if nothing is held out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
-    """Which of the workers this is, and on which device it computes."""
+    """The rank of this worker, the number of ranks, and the device."""
 
     number: int
     num_ranks: int
@@ -62,14 +62,14 @@ class Rank:
 
 
 OpenTrainer = Callable[[Mapping[str, Any], Rank], AbstractContextManager[Trainer]]
-"""Opens a method's trainer, at its initial weights, from the arguments that `fit` was given."""
+"""Opens the trainer of a method at initial weights, from the arguments of `fit`."""
 
 
 def run_worker(arguments: Mapping[str, Any], open_trainer: OpenTrainer) -> None:
     """Train one seed from the beginning or from its newest checkpoint.
 
-    `arguments` are plain values, for they cross processes: folder, attempt and num_threads are the
-    engine's, the others the method's.
+    `arguments` are plain values, since they cross processes: folder, attempt and num_threads are
+    the engine's, the others the method's.
     """
     torch.set_num_threads(arguments["num_threads"])
     files, attempt = SeedFiles(Path(arguments["folder"])), arguments["attempt"]
@@ -84,12 +84,12 @@ def run_worker(arguments: Mapping[str, Any], open_trainer: OpenTrainer) -> None:
         with open_trainer(arguments, rank) as trainer:
             train(trainer, rank, files, attempt)
     except LASTING as error:
-        files.give_up(attempt, error)  # Ray starts workers again whatever they raised
+        files.give_up(attempt, error)  # Ray restarts workers after any exception
         raise
 
 
 def train(trainer: Trainer, rank: Rank, files: SeedFiles, attempt: str) -> None:
-    """Do the steps from the newest checkpoint on; log, keep and report each group of them."""
+    """Do the steps after the newest checkpoint; log, save and report each group."""
     first, metadata = resume(trainer, rank, files)
     held_out: dict[str, Any] = metadata.setdefault("held_out", {})
     if first == 0:
@@ -112,9 +112,9 @@ def train(trainer: Trainer, rank: Rank, files: SeedFiles, attempt: str) -> None:
 def groups(
     trainer: Trainer, first: int, device: torch.device
 ) -> Iterator[list[tuple[StepRecord, float]]]:
-    """Do the steps from `first` on; yield records and seconds wherever a checkpoint is due.
+    """Do the steps from `first` on; yield records and seconds at every checkpoint.
 
-    A GPU computes steps later than they are given to it: there each has the means of its group.
+    A GPU computes asynchronously, so there each step has the mean times of its group.
     """
     group: list[tuple[StepRecord, float]] = []
     began = started = time.perf_counter()
@@ -134,7 +134,7 @@ def groups(
 def resume(trainer: Trainer, rank: Rank, files: SeedFiles) -> tuple[int, Metadata]:
     """Load the newest sound checkpoint: (next step, its metadata); (0, nothing) without one.
 
-    Rank 0 says which one it is, so that all ranks take the same.
+    Rank 0 chooses the checkpoint, so that all ranks load the same.
     """
     newest = newest_checkpoint(files.checkpoints) if rank.number == 0 else None
     step: int | None = broadcast_from_rank_zero(None if newest is None else newest.next_step)
@@ -165,10 +165,10 @@ def keep(
     lines: Sequence[dict[str, Any]],
     metadata: Metadata,
 ) -> None:
-    """Put a group of steps and the state after them on the disk.
+    """Write a group of steps to the log, then the checkpoint after them.
 
-    Raises RunFailed where a later attempt has taken over: Ray's workers outlive a killed driver
-    by seconds.
+    Raises RunFailed if a later attempt has taken over: Ray's workers outlive a killed driver by
+    seconds.
     """
     if files.attempt != attempt:
         raise RunFailed(f"{files.folder}: another attempt has taken over this seed")
@@ -177,7 +177,7 @@ def keep(
 
 
 def line(record: StepRecord, seconds: float) -> dict[str, Any]:
-    """One step as it is logged. Raises NotFinite."""
+    """The log line of one step. Raises NotFinite."""
     values = {name: float(loss) for name, loss in record.losses.items()}
     check_finite(values, record.number)
     norms = {name: float(norm) for name, norm in record.gradient_norms.items()}

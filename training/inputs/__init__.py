@@ -1,1 +1,1 @@
-"""What encoders read of posts, prepared once: captions, tokens, images, pixels."""
+"""Post inputs of the encoders, prepared once: captions, tokens, images, pixels."""

@@ -6,9 +6,9 @@ P posts and N users in the order of the snapshot.
     GRAPH_ID/VERSION.texts/posts.parquet    caption and image reference of each post
     GRAPH_ID/VERSION.texts/users.parquet    biography of each user
 
-A snapshot holds ids and no texts. Whatever a run reads of texts it reads from here, so an event
-that arrives during the run changes nothing in it. A text that does not exist is empty, as are those
-of a post or user that was deleted between the snapshot and the pass.
+A snapshot holds ids and no texts. A run reads texts only from these files, so events that arrive
+during the run do not change it. A missing text is empty, as are the texts of posts and users that
+were deleted between the snapshot and the read.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -126,7 +126,7 @@ def open_texts(snapshot: Snapshot) -> PinnedTexts:
 
 
 def identity(snapshot: Snapshot) -> dict[str, str | int]:
-    """What the manifest says of the snapshot that the texts are of."""
+    """The entries of the manifest that identify the snapshot."""
     return {
         "graph_id": snapshot.graph_id,
         "version": snapshot.version,
@@ -136,7 +136,7 @@ def identity(snapshot: Snapshot) -> dict[str, str | int]:
 
 
 def texts_folder(snapshot: Path) -> Path:
-    """Where the texts of the snapshot in a folder are pinned."""
+    """The folder of the pinned texts of a snapshot."""
     return snapshot.with_name(f"{snapshot.name}.texts")
 
 

@@ -1,6 +1,6 @@
-"""Bytes that somebody sent become a small, clean JPEG, and that becomes pixels.
+"""Decodes untrusted image bytes to a small, clean JPEG, and JPEGs to pixels.
 
-Pillow reads the header first, and sizes are judged before a pixel is decoded.
+Pillow reads the header first, and the size is checked before pixels are decoded.
 """
 
 import io
@@ -20,7 +20,7 @@ WHITE = (255, 255, 255)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """How large an image may be to be read (bytes, pixels), and how large it is kept."""
+    """Maximum size of an image to read (bytes, pixels), and of the kept JPEG."""
 
     max_bytes: int = 20 * 2**20
     max_pixels: int = 50_000_000
@@ -31,8 +31,8 @@ class ImageLimits:
 def bounded_jpeg(content: bytes, limits: ImageLimits) -> bytes:
     """Decode an image of any allowed format and encode it as JPEG within `kept_side` square.
 
-    Upright (EXIF), first frame, transparency on white. Raises ImageRefused when it is none of the
-    formats, too large, or broken.
+    The JPEG is upright (EXIF), shows the first frame, and has transparency on white. Raises
+    ImageRefused if the format is not allowed, or the image is too large or broken.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -45,12 +45,12 @@ def bounded_jpeg(content: bytes, limits: ImageLimits) -> bytes:
     except Image.DecompressionBombError as error:
         raise ImageRefused("too many pixels") from error
     except Exception as error:
-        # Decoders fail on hostile bytes with whatever error they like; all mean the same.
+        # Decoders raise arbitrary errors on malformed bytes; all mean the same.
         raise ImageRefused("not a readable image") from error
 
 
 def check_size(image: Image.Image, limits: ImageLimits) -> None:
-    """Refuse by the size that the header gives."""
+    """Raise ImageRefused if the header states too many pixels."""
     if image.width * image.height > limits.max_pixels:
         raise ImageRefused("too many pixels")
 

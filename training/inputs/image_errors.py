@@ -1,15 +1,15 @@
-"""Why an image cannot be had. These never leave post inputs: one image costs only itself.
+"""Errors of one image. Post inputs handle them, so that one image never fails a run.
 
     ImageError
-    ├── ImageRefused      for good: a place, type or size that the settings do not allow, or broken
-    └── ImageUnavailable  for now: not there yet, or its server does not answer
+    ├── ImageRefused      permanent: a location, type or size that is not allowed, or broken
+    └── ImageUnavailable  temporary: not there yet, or its server does not answer
 
 `reason` is a few fixed words, so that a report can count by it.
 """
 
 
 class ImageError(Exception):
-    """An image that cannot be had; `reason` names why."""
+    """An image cannot be read; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -17,8 +17,8 @@ class ImageError(Exception):
 
 
 class ImageRefused(ImageError):
-    """Trying again would not help: the image is missing."""
+    """Permanent: the image counts as missing."""
 
 
 class ImageUnavailable(ImageError):
-    """Trying again later may help: the image is pending."""
+    """Temporary: the image counts as pending and is tried again."""

@@ -1,11 +1,11 @@
-"""What became of the images that posts refer to."""
+"""Counts of the images that posts refer to, by outcome."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReport:
-    """How many distinct images are ok, missing and pending, why, and how many were read now."""
+    """Numbers of distinct images: ok, missing and pending with reasons, and read in this call."""
 
     num_ok: int
     missing: dict[str, int]

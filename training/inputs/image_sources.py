@@ -1,7 +1,8 @@
-"""Where images may come from, and how their bytes are read without being led astray.
+"""Reads image bytes from allowed locations (protection against path traversal and SSRF).
 
-Files only below one root, whatever links or dots a path holds. Web addresses only by schemes that
-the settings allow, only to public addresses, checked on every hop and connected to as checked.
+Files must be below one root, after links and `..` are resolved. Web addresses must have an allowed
+scheme and a public IP address; each redirect is checked, and the connection uses the checked
+address.
 """
 
 import ipaddress
@@ -31,7 +32,7 @@ SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet, also where it wraps an IPv4 one."""
+    """Whether an IP address, or the IPv4 address that it embeds, is public."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -46,7 +47,7 @@ class ImageSources:
     """Reads the bytes of an image reference: a path relative to `media_root`, or a URI.
 
     `schemes` are those allowed of `file`, `http`, `https`; plain paths count as `file`.
-    `is_allowed` judges each IP address before it is connected to.
+    `is_allowed` is called with each IP address before connecting.
     """
 
     media_root: Path | None
@@ -56,7 +57,7 @@ class ImageSources:
     is_allowed: Callable[[str], bool] = field(default=is_public)
 
     def locate(self, reference: str) -> str:
-        """What names the image wherever it is referred to: its URI, or its path under the root."""
+        """The canonical name of an image: its URI, or its path below the root."""
         scheme = scheme_of(reference)
         return reference if scheme in WEB_SCHEMES else f"{self.media_root}\0{reference}"
 
@@ -81,7 +82,7 @@ class ImageSources:
             return self.bounded(iter(lambda: file.read(CHUNK_BYTES), b""), time.monotonic())
 
     def read_web(self, url: str) -> bytes:
-        """The body of a GET, following a few redirects, each vetted like the first."""
+        """The body of a GET; follows a few redirects, each checked like the first address."""
         backend = VettedNetwork(is_allowed=self.is_allowed)
         with httpcore.ConnectionPool(network_backend=backend) as pool:
             for _ in range(MAX_REDIRECTS + 1):
@@ -93,7 +94,7 @@ class ImageSources:
         raise ImageRefused("too many redirects")
 
     def vetted(self, url: str) -> str:
-        """The address to ask for, or ImageRefused by its scheme or form."""
+        """The parsed address. Raises ImageRefused for its scheme or form."""
         try:
             parts = urlsplit(url)
             _ = parts.port
@@ -106,7 +107,7 @@ class ImageSources:
         return parts._replace(fragment="").geturl()
 
     def get(self, pool: httpcore.ConnectionPool, url: str) -> tuple[bytes | None, str]:
-        """(body, "") of one answer, or (None, where it redirects to)."""
+        """(body, "") of one response, or (None, target of the redirect)."""
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self.timeout_seconds)
         started = time.monotonic()
         try:
@@ -128,7 +129,7 @@ class ImageSources:
             raise ImageRefused("address malformed") from error
 
     def bounded(self, chunks: Iterable[bytes], started: float) -> bytes:
-        """All chunks, unless they are too many or come too slowly."""
+        """All chunks, joined; an error if they are too large or too slow."""
         content = bytearray()
         for chunk in chunks:
             content += chunk
@@ -141,7 +142,7 @@ class ImageSources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VettedNetwork(httpcore.NetworkBackend):
-    """Connects to the very address that it has judged, so that a second look-up cannot differ.
+    """Connects to the IP address that was checked, so that DNS rebinding is not possible.
 
     The certificate is still checked against the host's name.
     """
@@ -188,8 +189,8 @@ def file_path(reference: str) -> str:
 def open_below(root: Path, path: str) -> int:
     """A descriptor of the file that `path`, links resolved, names below `root`.
 
-    It is opened one folder at a time without following links, so nothing that changes after the
-    check can lead out of the root; without blocking, so a FIFO cannot hold it up.
+    Folders are opened one by one without following links, so changes after the check cannot lead
+    out of the root. The file is opened without blocking, so a FIFO cannot stall the reader.
     """
     if "\0" in path:
         raise ImageRefused("path malformed")
@@ -209,7 +210,7 @@ def open_below(root: Path, path: str) -> int:
 
 
 def missing() -> ImageUnavailable:
-    """A file that is not there may still be copied there."""
+    """A missing file is a temporary error: it may still be copied."""
     return ImageUnavailable("file not found")
 
 
@@ -235,7 +236,7 @@ def open_step_by_step(root: Path, relative: Path) -> int:
 
 
 def regular(descriptor: int) -> int:
-    """The descriptor, when it is one of a regular file."""
+    """The descriptor. Raises ImageRefused if it is not a regular file."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise ImageRefused("not a regular file")

@@ -1,7 +1,7 @@
-"""Images that have been read once: an index of outcomes, and kept JPEGs in append-only files.
+"""Stores images that have been read: an index of outcomes, and JPEGs in append-only files.
 
-Bytes are flushed before the index names them. After a crash a file may end in bytes that nothing
-names; the next ones are appended behind them. One process writes (the caller holds the lock).
+Bytes are flushed before the index refers to them. After a crash a file may end in unreferenced
+bytes; the next ones are appended after them. One process writes (the caller holds the lock).
 """
 
 import os
@@ -55,7 +55,7 @@ Status = Literal["ok", "missing", "pending"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of reading one image; the JPEG when it is ok."""
+    """The outcome of reading one image; the JPEG if it is ok."""
 
     status: Status
     reason: str = ""
@@ -86,9 +86,9 @@ class ImageStore:
         now: float | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> int:
-        """Read each image that was never read, or is due again; return how many were read.
+        """Read the images that were never read or are due again; return their number.
 
-        Ok is final. Pending is due after its back-off, missing when the settings changed.
+        Ok is final. Pending is due after its back-off, missing after a change of the settings.
         """
         now = time.time() if now is None else now
         policy = f"{sorted(sources.schemes)} {limits}"
@@ -227,14 +227,14 @@ def open_image_store(folder: Path) -> Iterator[ImageStore]:
         yield ImageStore(folder, connection)
     except sqlite3.Error as error:
         raise PostInputsUnusable(
-            f"{folder / 'images.db'} cannot be used ({error}): remove {folder} to read all anew"
+            f"{folder / 'images.db'} cannot be used ({error}): delete {folder}, which holds copies"
         ) from error
     finally:
         connection.close()
 
 
 def image_key(sources: ImageSources, reference: str) -> bytes:
-    """16 bytes that name an image wherever it is referred to."""
+    """A key of 16 bytes for the canonical name of an image."""
     located = sources.locate(reference).encode("utf-8", "surrogatepass")
     return blake2b(located, digest_size=16).digest()
 

@@ -1,13 +1,13 @@
-"""What the encoders read of each post: tokens and pixels, prepared once, memory-mapped.
+"""Post inputs: tokens and pixels of each post, prepared once, memory-mapped.
 
 P posts in the order of the snapshot, T tokens a post, I images in the cache, S pixels a side.
 
     images/          each image as it was read once: bounded JPEGs and an index of outcomes
     pixels/S-N/      resized pixels of the kept images, append-only, shared by all snapshots
     tokens/DIGEST-T/DIGEST/   tokens of the captions of a snapshot under one tokenizer
-    views/DIGEST/    which pixels belong to which post: what `open_post_inputs` opens
+    views/DIGEST/    the assignment of pixels to posts, opened by `open_post_inputs`
 
-A post without a picture or without words is normal: its row says so.
+Posts without image or without words are marked in their row.
 """
 
 import json
@@ -25,7 +25,7 @@ from training.inputs.image_report import ImageReport
 from training.inputs.row_file import RowFile
 
 PIXELS_VERSION = 1
-"""Raised when `square_pixels` changes: pixels of another version are never mixed in."""
+"""Version of `square_pixels`; increase it with each change, so that pixels are not mixed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ def write_view(
     hashes_P: NDArray[np.uint64],
     report: ImageReport,
 ) -> Path:
-    """The folder that joins tokens and pixels; immutable, named by what it joins."""
+    """Write the folder that joins tokens and pixels; immutable, named by their digest."""
     view = {
         "tokens": str(tokens.relative_to(folder)),
         "pixels": str(pixels.folder.relative_to(folder)),

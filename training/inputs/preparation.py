@@ -1,6 +1,6 @@
 """Prepares post inputs: reads each image once, resizes it, tokenises captions, joins them by post.
 
-Whatever an earlier run, also a killed one, has prepared is used again.
+The caches of earlier runs, killed ones included, are reused.
 
 Shapes: P posts of a snapshot, S pixels a side.
 """
@@ -45,10 +45,10 @@ def prepare_post_inputs(
     max_tokens: int,
     progress: Progress | None = None,
 ) -> PostInputs:
-    """Read the images that were not read yet, bring the caches up to the texts, open them.
+    """Read new images, update the caches of pixels and tokens, and open them.
 
-    Whatever an earlier run, also a killed one, has prepared is used again. An image that cannot be
-    had costs nothing but itself, and is counted in `PostInputs.images`. Raises PostInputsUnusable.
+    The caches of earlier runs, killed ones included, are reused. An image that cannot be read is
+    counted in `PostInputs.images` and does not fail the call. Raises PostInputsUnusable.
     """
     folder = settings.home / "post_inputs"
     with writing(folder):
@@ -75,7 +75,7 @@ def prepare_images(
     settings: TrainingSettings,
     progress: Callable[[int, int], None],
 ) -> tuple[ImageReport, dict[int, KeptImage]]:
-    """Read what was not read; the outcomes, and the kept image of each post row that has one."""
+    """Read new images; return the outcomes, and the kept image of each post row that has one."""
     wanted = list(references.values())
     sources = image_sources(settings)
     limits = ImageLimits(max_pixels=settings.max_image_pixels)
@@ -86,8 +86,8 @@ def prepare_images(
 
 
 def image_sources(settings: TrainingSettings) -> ImageSources:
-    """Files below the media root, which ingest has recorded where no setting names it; the web
-    where the settings allow it."""
+    """Files below the media root (by default the one that ingest recorded), and the web if the
+    settings allow it."""
     recorded = settings.home / "media_root"
     root = settings.media_root
     if root is None and recorded.is_file():
@@ -144,9 +144,9 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def drop_old_folders(folder: Path, *, keep: Path) -> None:
-    """Drop what killed runs left, all but the newest tokens, and views whose tokens are gone.
+    """Delete incomplete folders, all but the newest tokens, and views without their tokens.
 
-    Every run trains a tokenizer of its own; a process that has mapped dropped files keeps them.
+    Every run trains its own tokenizer. A process that has mapped deleted files can still read them.
     """
     tokens = sorted((folder / "tokens").glob("*/*"), key=modified, reverse=True)
     whole = [path for path in tokens if path.suffix != PARTIAL and path != keep]

@@ -1,7 +1,7 @@
 """Fixed-size rows in one append-only file, each under a number, memory-mapped to read.
 
-Rows are flushed before their numbers. Whatever lies beyond the shorter of the two files after a
-crash was never promised, and is cut by the next writer.
+Rows are flushed before their numbers. After a crash, the next writer truncates both files to the
+length of the shorter one.
 """
 
 import os

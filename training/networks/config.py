@@ -23,7 +23,7 @@ class TextEncoderConfig:
     narrow encoders that learn from scratch need about width ** -0.5, or attention and output stay
     flat for hundreds of steps. `pretrained` is a folder, or a name on the hub, of weights and
     tokenizer whose sizes are these (None: from scratch); `num_trained_layers` counts the last
-    layers that training moves (None: all of them and the embeddings; 0: frozen).
+    layers that are trained (None: all of them and the embeddings; 0: frozen).
     """
 
     vocabulary_size: Size
@@ -73,12 +73,12 @@ class ImageEncoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeConfig:
-    """How a step is computed; up to rounding, none of this changes what it computes.
+    """Options of computation; they change results by rounding only.
 
     `num_ahead` batches are drawn while earlier ones are computed. `compiled` runs the encoders
     through torch.compile, `checkpointed` computes their activations again in the backward pass.
-    Every `num_steps_per_gradient_norm` steps, which then take one more backward pass, the gradient
-    of each term is measured alone (0: never).
+    Every `num_steps_per_gradient_norm` steps the gradient norm of each term is measured, which
+    costs one more backward pass a term (0: never).
     """
 
     precision: Precision = "fp32"

@@ -1,7 +1,7 @@
-"""Encoders that begin at pretrained weights, from a folder, an installed package or the hub.
+"""Loads pretrained encoders from a folder, an installed package or the Hugging Face hub.
 
-The sizes of an encoder are those of the run's config, so a saved run can be built again without
-the weights that it began with; weights of other sizes are refused.
+The run's config states the sizes of an encoder, so a saved run can be loaded without the pretrained
+weights; weights of other sizes are refused.
 """
 
 from collections.abc import Mapping
@@ -83,9 +83,9 @@ def fill_text(encoder: TextEncoder) -> None:
 
 
 def fill_head(head: MaskedLanguageModelling, config: TextEncoderConfig) -> bool:
-    """Load the masked language modelling head beside the pretrained weights; whether there is one.
+    """Load the pretrained masked language modelling head; return whether the weights have one.
 
-    A head at random would first undo what the encoder knows. Raises WeightsUnusable.
+    A random head would degrade the pretrained encoder at first. Raises WeightsUnusable.
     """
     if config.pretrained is None:
         return False

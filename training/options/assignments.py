@@ -1,7 +1,7 @@
 """Options of a config by dotted name, as a command line gives them: `objectives.weight_lm=0.5`.
 
-An option is a field of the config or of a part of it. Its type says what it takes; the parts
-themselves refuse what excludes each other.
+An option is a field of the config or of a nested part. Its type defines its values; the parts check
+combinations of options.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from training.errors import ConfigInvalid
 from training.options.bounds import expected
 
 NAME = "recipe"
-"""The field that names a config: it tells what was changed, and is not changed itself."""
+"""The field with the config's name: it lists the changes and is no option itself."""
 
 
 class NamedConfig(Protocol):
@@ -39,11 +39,11 @@ class Option:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values of an option that takes one of a few words; none for others."""
+        """The values of an option with a fixed set of values; empty for others."""
         return get_args(self.kind) if get_origin(self.kind) is Literal else ()
 
     def parsed(self, text: str) -> Any:
-        """The value that a text stands for. Raises ConfigInvalid."""
+        """The value of a text. Raises ConfigInvalid."""
         try:
             return msgspec.convert(self._value(text.strip()), self.kind, strict=False)
         except msgspec.ValidationError as error:
@@ -53,7 +53,7 @@ class Option:
             raise ConfigInvalid(f"{self.name}: {text!r} is refused, {wanted}{hint}") from error
 
     def _value(self, text: str) -> Any:
-        """What msgspec converts: `none` is no value, a tuple's numbers stand between commas."""
+        """The input of msgspec: `none` is None; the numbers of a tuple are separated by commas."""
         if text.lower() == "none":
             return None
         if isinstance(self.value, tuple):
@@ -79,10 +79,10 @@ def leaves(part: Any, prefix: str) -> Iterable[tuple[str, Any, Any]]:
 
 
 def with_options(config: Config, assignments: Iterable[str]) -> Config:
-    """The config with each `NAME=VALUE`, of one name the last; its recipe's name tells them.
+    """The config with each `NAME=VALUE` set (the last of each name), and listed in its name.
 
-    All are set at once, so that two may need each other. Raises ConfigInvalid for an unknown name,
-    a value that is not of the option's type, or values that exclude each other.
+    All are set at once, so that options may require each other. Raises ConfigInvalid for an unknown
+    name, a value that is not of the option's type, or values that exclude each other.
     """
     known = options(config)
     given: dict[str, Any] = {}
@@ -100,7 +100,7 @@ def with_options(config: Config, assignments: Iterable[str]) -> Config:
 
 
 def option_of(known: Mapping[str, Option], name: str) -> Option:
-    """The option of this name. Raises ConfigInvalid with names that are near."""
+    """The option of this name. Raises ConfigInvalid, which suggests similar names."""
     if name in known:
         return known[name]
     ends: dict[str, list[str]] = {}

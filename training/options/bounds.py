@@ -1,7 +1,7 @@
-"""The bounds of a config's numbers, as types, and the check that a constructor makes.
+"""Types of bounded numbers of a config, and their check in constructors.
 
-msgspec checks bounds where it reads a document; a config that is built in code checks itself, by
-the same types.
+msgspec checks bounds when it reads a document; a config built in code checks itself against the
+same types.
 """
 
 import math
@@ -14,7 +14,7 @@ from msgspec import Meta
 from training.errors import ConfigInvalid
 
 Size = Annotated[int, Meta(ge=1)]
-"""A width, a length, or a count of which there must be one."""
+"""A width, a length, or a count of at least 1."""
 
 Count = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]

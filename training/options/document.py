@@ -16,7 +16,7 @@ def to_json(config: Any) -> str:
 
 
 def from_json(kind: type[Config], document: str | bytes) -> Config:
-    """The config that `to_json` wrote; options that it did not know yet have their defaults.
+    """The config that `to_json` wrote; options that the document lacks have their defaults.
 
     Raises ConfigInvalid where it holds an option that this software does not know, lacks one, or
     has a value out of bounds.
@@ -41,5 +41,5 @@ def names(values: Any, prefix: str = "") -> set[str]:
 
 
 def place(error: msgspec.ValidationError) -> str:
-    """Where in the document, in dotted names."""
+    """The position in the document, as a dotted name."""
     return str(error).partition(" - at ")[2].replace("`$.", " in `")

@@ -1,1 +1,1 @@
-"""From a trained network to what is served."""
+"""Publishing: a trained network becomes the generation that is served."""

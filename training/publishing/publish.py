@@ -1,17 +1,17 @@
-"""A trained network becomes a generation: sealed, written online, kept as history, served.
+"""Publishes a trained network as a generation: seals it, writes it online, activates it.
 
 Each step may be repeated, and only the last but one is seen by readers:
 
 1. seal model, heads, base index and lineage as an immutable generation, whole or not at all;
-2. stop here when its vectors are not sound: it is kept and reported, nothing is served by it;
+2. stop if its vectors are not sound: the generation is kept and reported, but not served;
 3. define its view in the registry;
-4. append its vectors to the history, a slice that is there stays as it is;
+4. append its vectors to the history; existing slices are not rewritten;
 5. write its vectors online under the snapshot's commit time;
-6. delete, from what was written, users that left since the snapshot; move the watermark;
+6. delete the vectors of users who left since the snapshot; move the watermark;
 7. activate: flip the pointer beside the vectors;
-8. let the service `user_representation` name it, for whoever asks Feast alone.
+8. point the feature service `user_representation` to it, for clients of plain Feast.
 
-Killed anywhere, the old generation or the new one is served, and the same call completes it.
+After a kill the old or the new generation is served, and the same call completes publishing.
 
 Shapes: N users, D_g, D_i, D_t widths, D their sum.
 """
@@ -58,7 +58,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """What becomes a generation.
+    """The content of a generation.
 
     `generation_id` is fixed before the first attempt, so that a repeated one completes it.
     `vectors` are of all users of the snapshot, over all its follows. `scales` are those under
@@ -84,7 +84,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What came of a publication; `reasons` tell why it is not active."""
+    """The result of a publication; `reasons` say why it is not active."""
 
     generation_id: str
     is_active: bool
@@ -101,9 +101,9 @@ def publish(
     *,
     progress: Progress | None = None,
 ) -> Published:
-    """Do the steps that the module describes, those that are done already at no cost.
+    """Do the steps of the module's docstring; steps already done are skipped.
 
-    Raises errors of the feature store and of the graph; what was served before still is.
+    Raises errors of the feature store and of the graph; then the old generation is still served.
     """
     generation = sealed(publication, settings)
     soundness = generation.manifest["sound"]
@@ -142,7 +142,7 @@ def write_artifacts(publication: Publication, folder: Path) -> None:
     evaluation = json.dumps(publication.evaluation, indent=1, sort_keys=True)
     (folder / "evaluation.json").write_text(evaluation, encoding="utf-8")
     R_ND = representation(**publication.matrices, scales=publication.scales)
-    if len(R_ND) == publication.snapshot.num_users:  # else the gate will say so
+    if len(R_ND) == publication.snapshot.num_users:  # else `soundness_of` reports it
         BaseIndex.of(list(publication.snapshot.user_ids), R_ND).save(folder)
 
 
@@ -177,7 +177,7 @@ def manifest(publication: Publication) -> dict[str, Any]:
 
 
 def soundness_of(publication: Publication) -> Soundness:
-    """The gate: every user covered, finite, not collapsed."""
+    """Soundness of the vectors: complete, finite, not collapsed."""
     vectors = publication.vectors
     return sound(
         publication.matrices,
@@ -215,7 +215,7 @@ def write_vectors(
     history: History,
     progress: Progress | None,
 ) -> None:
-    """Keep every user's vectors with their provenance, page by page, for good and online."""
+    """Write all vectors with their provenance, page by page, to history and online store."""
     snapshot, view = publication.snapshot, representation_name(generation.id)
     for number, rows in enumerate(pages(snapshot.num_users)):
         user_ids = snapshot.user_ids[rows]
@@ -258,7 +258,7 @@ def delete_left(
 ) -> int:
     """Delete from the view the users that are in the snapshot and no longer in the graph.
 
-    Their deletion may have passed through the feed before the rows were written.
+    The change feed may have delivered their deletion before the rows were written.
     """
     head = store.head()
     left = [
@@ -272,13 +272,13 @@ def delete_left(
 
 
 def absent(store: GraphStore, user_ids: Sequence[str]) -> list[str]:
-    """Those of the users that do not exist."""
+    """The users that are not in the graph."""
     existing = {profile.user_id for profile in store.profiles(user_ids)}
     return [user_id for user_id in user_ids if user_id not in existing]
 
 
 def watermark(snapshot: Snapshot) -> Watermark:
-    """How far vectors that were computed from this snapshot have come."""
+    """The watermark of vectors that were computed from this snapshot."""
     return Watermark(
         graph_id=snapshot.graph_id, version=snapshot.version, commit_time=snapshot.commit_time
     )

@@ -1,7 +1,7 @@
-"""A generation is served again from its history, after the online store has lost its vectors.
+"""Restores a generation from the history, after the online store has lost its vectors.
 
 The online store is a projection: the history keeps each published matrix, so no training is
-needed. As in publishing, users that left the graph are left out, and the pointer moves last.
+needed. As in publishing, users who left the graph are omitted, and the pointer moves last.
 """
 
 from collections.abc import Callable
@@ -35,9 +35,9 @@ def republish(
     settings: FeatureStoreSettings,
     progress: Progress | None = None,
 ) -> int:
-    """Write a generation's vectors online again and serve it; return how many users it has.
+    """Write a generation's vectors online and activate it; return its number of users.
 
-    It may be repeated. Raises GenerationMissing, HistoryMissing (it was never published), and
+    The call is idempotent. Raises GenerationMissing, HistoryMissing (it was never published), and
     errors of the stores.
     """
     generation = Generations(settings).get(generation_id)
@@ -79,7 +79,7 @@ def write_page(
     *,
     commit_time: int,
 ) -> int:
-    """Copy one page from the history, without users that left, before or meanwhile."""
+    """Copy one page from the history, without users who left before or during the copy."""
     left = set(absent(store, user_ids))
     stay = [user_id for user_id in user_ids if user_id not in left]
     names = [*MODALITIES, GRAPH_VERSION, COMPUTED_AT, PROVISIONAL]

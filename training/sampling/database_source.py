@@ -30,7 +30,7 @@ from training.sampling.snapshot_source import GraphOfUsers
 from training.sampling.source import Drawn, GraphVersions, Pairs
 
 MAX_ROUNDS = 60
-"""Rounds of proposals without an accepted edge before NothingToTrain is raised."""
+"""Rounds of proposals before NothingToTrain is raised."""
 
 FOLDS_AT_ONCE = 1 << 22
 TARGETS_AT_ONCE = 512
@@ -133,7 +133,7 @@ class DatabaseSource:
                 self._first = self._read_to
 
     def _read_changes(self) -> None:
-        """Apply each change once, also if the connection is lost between two pages."""
+        """Apply each change once, also if the connection is lost between two changes."""
         for change in self._changes():
             live = [(a, b) for a, b, is_live in change.follows if is_live]
             followers, followees = (self._known([pair[end] for pair in live])[0] for end in (0, 1))

@@ -9,13 +9,13 @@ from foundation.url import without_secrets
 from training.engine.tracking.tracker import Line, curves
 
 MAX_PARAMETERS, MAX_METRICS = 100, 1_000
-"""What MLflow takes in one request."""
+"""Limit of MLflow for one request."""
 
 FOUND_BY = ("mmga.run", "mmga.seed")
-"""Tags that name a seed of a run of ours, and nothing else."""
+"""Tags that identify a seed of a run."""
 
 ENVIRONMENT = {
-    # By default a server that is down is tried for two minutes a request.
+    # By default each request to a server that is down is retried for two minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -25,8 +25,8 @@ ENVIRONMENT = {
 class MLflow:
     """Logs to the server at `uri`; the run there has the tags `tags`.
 
-    It is found again by those of FOUND_BY: the others may change, as when the home was moved.
-    Artifacts stay where they are: `tags` names their place.
+    A resumed run is found by the tags FOUND_BY: the others may change, for example when the home
+    is moved. Artifacts are not uploaded: a tag holds their path.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MLflow:
         return f"MLflow at {without_secrets(self.uri)}"
 
     def open(self) -> None:
-        """Find the run that an interrupted attempt made, or make one."""
+        """Find the run of an interrupted attempt, or create one."""
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
@@ -90,7 +90,7 @@ class MLflow:
             self._last[metric.key] = metric.step
 
     def close(self, *, completed: bool) -> None:
-        """Tell how training ended."""
+        """Record whether training finished."""
         self._client.set_terminated(self._run_id, "FINISHED" if completed else "FAILED")
 
     def _last_step(self, name: str) -> int:

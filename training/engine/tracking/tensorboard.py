@@ -9,7 +9,7 @@ from training.engine.tracking.tracker import Line, curves
 
 
 class TensorBoard:
-    """Draws every step of the log, from its beginning: files of an earlier attempt are replaced."""
+    """Writes all steps of the log, from its start; files of earlier attempts are replaced."""
 
     name = "TensorBoard"
 
@@ -18,7 +18,7 @@ class TensorBoard:
         self._writer: Any = None
 
     def open(self) -> None:
-        """Begin anew: a kill may have cut the last step of an earlier attempt."""
+        """Delete earlier files: a kill may have truncated their last step."""
         from tensorboardX import SummaryWriter
 
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,9 +1,8 @@
 """Curves of a run in TensorBoard and MLflow, drawn from the log of its steps.
 
-The process that drives the run follows the log and writes what is new. A tracker draws its file
-again from the beginning of the log, or asks its server for the last step that it has, so a resumed
-run leaves no gap and draws no step twice. A tracker that fails is left out with one line of
-warning; it never fails the run.
+The driver process of the run follows the log and writes new steps. A tracker rewrites its file from
+the start of the log, or asks its server for the last step, so a resumed run has neither gaps nor
+duplicates. A tracker that fails is dropped with one line of warning; it never fails the run.
 """
 
 import math
@@ -23,25 +22,25 @@ Line = Mapping[str, Any]
 
 
 class Tracker(Protocol):
-    """Draws curves somewhere."""
+    """Writes curves to one destination."""
 
     @property
     def name(self) -> str:
-        """What a person calls it, without secrets."""
+        """Its name in messages, without secrets."""
 
     def open(self) -> None:
-        """Find what is there already; raises when it cannot be reached."""
+        """Find the steps that exist already; raises when the destination is unavailable."""
 
     def write(self, lines: Sequence[Line]) -> None:
-        """Draw these steps, but those that are drawn already."""
+        """Write these steps, except those that exist already."""
 
     def close(self, *, completed: bool) -> None:
-        """Nothing more comes: training has ended, or was interrupted."""
+        """Close: training has ended, or was interrupted."""
 
 
 @contextmanager
 def tracked(log: Path, trackers: Sequence[Tracker], warn: Callable[[str], None]) -> Iterator[None]:
-    """While entered, draw each step that appears in the log; at the end, all of them."""
+    """While entered, write each step that is appended to the log; on exit, all that remain."""
     stop = threading.Event()
     follower = Follower(LossTail(log), list(trackers), warn)
     thread = threading.Thread(target=follower.run, args=(stop,), name="tracking", daemon=True)
@@ -57,7 +56,7 @@ def tracked(log: Path, trackers: Sequence[Tracker], warn: Callable[[str], None])
 
 
 class Follower:
-    """Hands new lines of a log to trackers, and drops those that fail."""
+    """Passes new lines of a log to trackers, and drops trackers that fail."""
 
     def __init__(
         self, tail: LossTail, trackers: list[Tracker], warn: Callable[[str], None]
@@ -65,7 +64,7 @@ class Follower:
         self.tail, self.trackers, self.warn = tail, trackers, warn
 
     def run(self, stop: threading.Event) -> None:
-        """Follow until told to stop, then take what is left."""
+        """Follow the log until the stop event, then write the rest."""
         self.each(lambda tracker: tracker.open())
         ending = False
         while not ending:
@@ -75,23 +74,23 @@ class Follower:
                 self.each(lambda tracker, lines=lines: tracker.write(lines))  # type: ignore[misc]
 
     def each(self, do: Callable[[Tracker], None]) -> None:
-        """Let every tracker do something; one that fails does nothing more."""
+        """Call a function with every tracker; drop a tracker that fails."""
         for tracker in list(self.trackers):
             try:
                 do(tracker)
-            except Exception as error:  # whatever its server or disk did, training goes on
+            except Exception as error:  # an error of its server or disk must not stop training
                 self.trackers.remove(tracker)
                 self.warn(f"{tracker.name} gets no more curves of this run ({reason(error)})")
 
 
 def reason(error: Exception) -> str:
-    """What an error says, on one line, without the user and password of any address in it."""
+    """The message of an error on one line, without user and password of URLs."""
     lines = without_user_info(str(error)).splitlines()
     return ": ".join([type(error).__name__, *(line.strip()[:MAX_REASON] for line in lines[:1])])
 
 
 def curves(line: Line) -> dict[str, float]:
-    """The points of one step by curve, those that are not numbers left out."""
+    """The points of one step by curve, without NaN and infinite ones."""
     points = {f"losses/{name}": value for name, value in losses_of(line).items()}
     for group in ("gradient_norms", "learning_rates", "held_out"):
         points |= {f"{group}/{name}": value for name, value in line.get(group, {}).items()}
