@@ -227,7 +227,7 @@ def open_image_store(folder: Path) -> Iterator[ImageStore]:
         yield ImageStore(folder, connection)
     except sqlite3.Error as error:
         raise PostInputsUnusable(
-            f"{folder / 'images.db'} cannot be used ({error}): delete {folder}, which holds copies"
+            f"{folder / 'images.db'} cannot be used ({error}): delete {folder} to read images again"
         ) from error
     finally:
         connection.close()
