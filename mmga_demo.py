@@ -32,28 +32,30 @@ def demo(events: Path | None, seeds: int | None) -> None:
     home.mkdir(parents=True)
     steps = DemoSteps(home)
     if events is None:
-        steps.tell("A social network is generated: communities, posts with pictures, bad events.")
+        steps.tell("Generate a social network: communities, posts with images, invalid events.")
         events = generate_network(home / "network")
         seeds = seeds or 1
-    steps.tell("Events become a graph. Duplicates and late events change nothing, bad ones go to")
-    steps.more("the dead letters. Statistics of each user follow into the feature store.")
+    steps.tell(
+        "Write the events to the graph. Duplicates and late events are handled; invalid ones go to"
+    )
+    steps.more("the dead letters. Then write the statistics of users to the feature store.")
     steps.run("ingest", "--events", str(events))
     if (labels := events.parent / "labels.jsonl").is_file():
-        steps.tell("Labels are events too.")
+        steps.tell("Import labels of users, as events.")
         steps.run("labels", "import", str(labels))
-    steps.tell("Events that could not be applied, and the reason for each.")
+    steps.tell("List the events that could not be applied, with reasons.")
     steps.run("dead-letters", "list")
-    steps.tell("The content of the graph, and the progress of each stage.")
+    steps.tell("Show the content of the graph and the progress of each stage.")
     steps.run("status")
     steps.tell(
-        "Pictures, words and follows are aligned into user representations. Held-out follows"
+        "Train user vectors from images, texts and follows, evaluate them on held-out follows"
     )
-    steps.more("evaluate them beside counting baselines; then they go online as a new generation.")
+    steps.more("beside baselines, and publish them as a new generation.")
     steps.run("train", "--recipe", "tiny", *(["--seeds", str(seeds)] if seeds else []))
     user = most_followed(home)
-    steps.tell("A downstream service looks a user up.")
+    steps.tell("Look up the features of a user.")
     steps.run("lookup", user)
-    steps.tell("The users most similar to that one.")
+    steps.tell("Find the users most similar to that one.")
     steps.run("similar", user)
     steps.close(user)
 

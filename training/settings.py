@@ -17,7 +17,7 @@ from graphdb.settings import GraphSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """Where training reads and writes, and how much an image may cost.
+    """Paths and servers of training, and limits of images.
 
     `media_root` is the folder under which relative image paths are resolved (None: the folder
     that ingest recorded in the home). Images behind http(s) URLs are fetched only where

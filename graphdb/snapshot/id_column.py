@@ -37,7 +37,7 @@ class IdColumn(Sequence[str]):
 
     @property
     def offsets(self) -> NDArray[np.int64]:
-        """Where each id begins, and the end of the last one."""
+        """The start offset of each id, and the end of the last one."""
         return self._offsets
 
     def __len__(self) -> int:

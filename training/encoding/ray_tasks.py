@@ -30,8 +30,8 @@ def encode_ranges(job: EncodingJob, progress: Callable[[str, int, int], None]) -
                 ray.get(finished)
             except ray.exceptions.RayError as error:
                 raise RunFailed(
-                    f"encoding into {job.folder} failed: {cause(error)}; the same command goes on "
-                    "with the ranges that are missing"
+                    f"encoding into {job.folder} failed: {cause(error)}; the same command encodes "
+                    "the missing ranges"
                 ) from error
             done += len(finished)
         progress(what, job.num_ranges, job.num_ranges)

@@ -117,7 +117,7 @@ class PostPools:
 
 
 def split_posts(data: TrainingData, *, held_out_share: float) -> tuple[PostPools, PostPools]:
-    """(training, held out) pools. No held-out caption or image stands in a training post.
+    """(training, held out) pools. No training post has a held-out caption or image.
 
     A hash of the caption selects the pool, so all reposts are in the same one. A post with image
     is a training pair if neither its caption nor its image is held out, and a held-out pair if

@@ -69,7 +69,7 @@ def of_vectors(name: str, rows: NDArray[Any]) -> list[Finding]:
             Finding(
                 subject=f"{subject} to a point",
                 measured=figures,
-                remedy="lower the learning rate, or weigh the contrasts and alignment up",
+                remedy="lower the learning rate, or raise the weights of the contrasts and alignment",
             )
         ]
     if rows.shape[1] > 1 and rank < MIN_EFFECTIVE_RANK:
@@ -77,7 +77,7 @@ def of_vectors(name: str, rows: NDArray[Any]) -> list[Finding]:
             Finding(
                 subject=f"{subject} to a line",
                 measured=figures,
-                remedy="weigh the terms up that tell users apart, or train on more users a step",
+                remedy="raise the weights of the contrasts, or train on more users a step",
             )
         ]
     return []

@@ -26,7 +26,7 @@ class Measurements:
         self.chance: dict[str, list[Tensor]] = {}
 
     def add(self, part: EncoderBatch | GraphBatch) -> None:
-        """Take the vectors and losses of one batch."""
+        """Add the vectors and losses of one batch."""
         if isinstance(part, GraphBatch):
             self._add_graph(part)
         else:

@@ -1,4 +1,4 @@
-"""How the objectives' losses are weighted against each other before they are summed."""
+"""Weights of the losses of all objectives, fixed or learned."""
 
 import math
 from collections.abc import Mapping

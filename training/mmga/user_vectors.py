@@ -84,7 +84,7 @@ class PostVectors:
 
 
 class ModalSource(Protocol):
-    """Where the graph encoder reads R^I and R^T: arrays, or files."""
+    """A source of R^I and R^T for the graph encoder: arrays or files."""
 
     def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
         """Vectors of these users."""

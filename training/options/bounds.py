@@ -38,6 +38,6 @@ def check_bounds(part: Any, name: str) -> None:
 
 
 def expected(error: msgspec.ValidationError) -> str:
-    """What msgspec expected, as the end of a sentence: `expected int >= 1`."""
+    """The expectation in a message of msgspec, such as `expected int >= 1`."""
     wanted = str(error).replace("`", "").partition(", got")[0].partition(" - at")[0]
     return wanted[0].lower() + wanted[1:]

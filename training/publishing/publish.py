@@ -147,8 +147,7 @@ def write_artifacts(publication: Publication, folder: Path) -> None:
 
 
 def write_heads(heads: Mapping[str, NamedHead], folder: Path) -> None:
-    """Number the heads' files, since tasks are named by negatives, and tell in `heads.json` of
-    each its name, what it reads and what its logits stand for."""
+    """Write heads to numbered files, and `heads.json` with name, input and logits of each."""
     folder.mkdir()
     index = {}
     for number, (name, each) in enumerate(heads.items()):

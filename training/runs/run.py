@@ -112,7 +112,7 @@ def start_or_resume(
     """
     found = None if request.fresh else resumable(settings, store, request, reporter)
     if found is not None:
-        reporter.say(f"run {found.run_id} goes on where it was interrupted")
+        reporter.say(f"resuming the interrupted run {found.run_id}")
         snapshot = open_snapshot(found.snapshot)
         return found, snapshot, open_texts(snapshot)
     check_weights(request.config)
@@ -171,12 +171,12 @@ def obstacle_of(run: Run, store: GraphStore, request: RunRequest) -> str | None:
     if run.code_version != code_version():
         return f"was begun by other code ({run.code_version});"
     if not texts_folder(run.snapshot).is_dir():
-        return "can no longer go on: the texts of its snapshot are gone;"
+        return "cannot be resumed: the texts of its snapshot are gone;"
     if lacks_changes(run, store):
-        return "can no longer go on: the feed no longer reaches back to its snapshot;"
+        return "cannot be resumed: the change feed no longer reaches back to its snapshot;"
     if run.workers != request.workers:
         return (
-            f"was interrupted with --workers {run.workers}, which goes on with it; "
+            f"was interrupted with --workers {run.workers} and resumes only with that; "
             f"with --workers {request.workers}"
         )
     return None

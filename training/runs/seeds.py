@@ -77,7 +77,7 @@ def train_seed(
 
 
 def arguments(settings: TrainingSettings, run: Run, seed: int, post_inputs: Path) -> dict[str, Any]:
-    """What the seed's workers open; with the database's URL only where they sample from it."""
+    """Arguments of the seed's workers; with the database's URL only if they sample from it."""
     return {
         "config": to_json(run.config),
         "snapshot": str(run.snapshot.resolve()),
@@ -88,7 +88,7 @@ def arguments(settings: TrainingSettings, run: Run, seed: int, post_inputs: Path
 
 
 def end_seed(run: Run, seed: int, files: SeedFiles) -> None:
-    """Keep the weights and the held-out losses of the last checkpoint. Raises RunFailed."""
+    """Write the weights and held-out losses of the last checkpoint. Raises RunFailed."""
     last = newest_checkpoint(files.checkpoints)
     if last is None:
         raise RunFailed(

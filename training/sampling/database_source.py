@@ -149,7 +149,7 @@ class DatabaseSource:
             yield from self._store.changes(self._read_to)
         except ChangesTrimmed as error:
             raise NothingToTrain(
-                f"the database no longer tells what changed since version {self._read_to}; "
+                f"the database no longer keeps the changes since version {self._read_to}; "
                 "start a new run, which takes a new snapshot"
             ) from error
 

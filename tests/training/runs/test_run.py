@@ -91,8 +91,8 @@ def test_a_run_of_another_number_of_workers_is_left_and_a_new_one_begins(tmp_pat
     first, other = begun(2), begun(1)
     assert first != other
     assert (
-        f"run {first} was interrupted with --workers 2, which goes on with it; with --workers 1 a "
-        "new run begins"
+        f"run {first} was interrupted with --workers 2 and resumes only with that; "
+        "with --workers 1 a new run begins"
     ) in stream.getvalue()
     assert (begun(2), begun(1)) == (first, other)
 
@@ -144,7 +144,7 @@ def test_a_run_whose_texts_are_gone_does_not_go_on(tmp_path: Path) -> None:
         assert start(settings, store)[0] == second
     assert second.run_id != first.run_id
     assert said[0] == (
-        f"run {first.run_id} can no longer go on: the texts of its snapshot are gone; "
+        f"run {first.run_id} cannot be resumed: the texts of its snapshot are gone; "
         "a new run begins"
     )
 
@@ -168,7 +168,7 @@ def test_a_run_whose_changes_are_trimmed_goes_on_only_where_it_needs_none(
     if sampler == "database" and not is_trained:
         assert second.run_id != first.run_id
         assert said[0] == (
-            f"run {first.run_id} can no longer go on: the feed no longer reaches back to its "
+            f"run {first.run_id} cannot be resumed: the change feed no longer reaches back to its "
             "snapshot; a new run begins"
         )
     else:
