@@ -69,7 +69,7 @@ def of_vectors(name: str, rows: NDArray[Any]) -> list[Finding]:
             Finding(
                 subject=f"{subject} to a point",
                 measured=figures,
-                remedy="lower the learning rate, or raise the weights of the contrasts and alignment",
+                remedy="lower the learning rate, or raise the weights of contrasts and alignment",
             )
         ]
     if rows.shape[1] > 1 and rank < MIN_EFFECTIVE_RANK:
