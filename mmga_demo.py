@@ -35,10 +35,8 @@ def demo(events: Path | None, seeds: int | None) -> None:
         steps.tell("Generate a social network: communities, posts with images, invalid events.")
         events = generate_network(home / "network")
         seeds = seeds or 1
-    steps.tell(
-        "Write the events to the graph. Duplicates and late events are handled; invalid ones go to"
-    )
-    steps.more("the dead letters. Then write the statistics of users to the feature store.")
+    steps.tell("Write the events to the graph. Duplicates and late events change nothing; invalid")
+    steps.more("ones go to the dead letters. Then write statistics of users to the feature store.")
     steps.run("ingest", "--events", str(events))
     if (labels := events.parent / "labels.jsonl").is_file():
         steps.tell("Import labels of users, as events.")
