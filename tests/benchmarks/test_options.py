@@ -13,7 +13,7 @@ from benchmarks.runs.options import LITERAL, VARIANTS, Study, changed
 from benchmarks.runs.validation import validation_evaluator
 from graphdb.folds import VALIDATION_FOLDS
 from graphdb.snapshot.snapshot import Snapshot
-from tests.training.village import NUM_USERS, quarter, village
+from tests.training.learnable_network import NUM_JUDGED, judged_network
 from training.encoding.all_users import UserVectors
 from training.evaluation.link_pairs import LinkPairs
 from training.evaluation.modality_cosine import Modality
@@ -115,8 +115,8 @@ class SumEvaluator:
 
 
 @pytest.fixture(scope="module")
-def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    return village(tmp_path_factory.mktemp("village"))[0]
+def snapshot() -> Snapshot:
+    return judged_network().snapshot
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +142,13 @@ def follows_of(pairs: LinkPairs) -> set[tuple[int, ...]]:
     return set(map(tuple, np.stack(ends, axis=1).tolist()))
 
 
-def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(
+def test_a_representation_that_knows_the_topics_is_worth_more_than_noise(
     evaluator: validation.ValidationEvaluator,
 ) -> None:
     rng = np.random.default_rng(0)
-    sides = np.array([[1.0, -1.0][quarter(user)] for user in range(NUM_USERS)])
-    noise = rng.standard_normal((NUM_USERS, 6)).astype(np.float32)
-    known = np.ones(NUM_USERS, np.bool_)
+    sides = np.array([1.0, -1.0])[judged_network().topics]
+    noise = rng.standard_normal((NUM_JUDGED, 6)).astype(np.float32)
+    known = np.ones(NUM_JUDGED, np.bool_)
     R = (sides[:, None] + 0.3 * noise).astype(np.float32)
     informed, uninformed = (
         evaluator.figures(rows, {"text": Modality(vectors=rows, has=known)}) for rows in (R, noise)
@@ -174,5 +174,5 @@ def test_a_look_is_chosen_by_the_other_half(
     monkeypatch.setattr(validation, "fit_head", fit)
     monkeypatch.setattr(validation, "both_aucs", lambda pairs, scores: current.pop(0))
     monkeypatch.setattr(validation.CountedPairs, "score", lambda *_, **__: None)
-    found = evaluator.fans(np.zeros((NUM_USERS, 2), np.float32), with_counts=False)
+    found = evaluator.fans(np.zeros((NUM_JUDGED, 2), np.float32), with_counts=False)
     assert found == pytest.approx(((0.2 + 0.1) / 2, (0.4 + 0.3) / 2))

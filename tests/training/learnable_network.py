@@ -1,25 +1,34 @@
 """A generated network in which each objective can be learnt, and the same with nothing to learn.
 
-A user's topic sets the words, the colours, the statistics and whom the user follows. Networks of
-two seeds share these rules and nothing else, so that one is held out from training on the other.
+A user's topic sets the words, the colours, the statistics and whom the user follows; people have
+labelled each user with it. Networks of two seeds share these rules and nothing else, so that one
+is held out from training on the other.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from graphdb.adjacency import SnapshotGraph, graph_of_follows
-from graphdb.folds import folds_of_pairs
-from graphdb.snapshot.id_column import IdColumn
-from tests.training.small_network import IMAGE_SIZE, NUM_TOKENS, SmallInputs, SmallSnapshot
+from graphdb.snapshot.snapshot import Snapshot, UserLabels
+from tests.training.small_network import IMAGE_SIZE, NUM_TOKENS
+from tests.training.snapshots import build_post_inputs, build_snapshot
+from training.evaluation.user_texts import UserTexts
+from training.inputs.post_inputs import PostInputs
 from training.mmga.config import RunConfig
 from training.mmga.training_data import TrainingData, training_data
 
-NUM_USERS = 120
-NUM_TOPICS = 4
+TOPICS = ("water", "mountain", "music", "food")
+WORDS_OF_TOPICS = (
+    ("boat", "lake", "fish"),
+    ("peak", "snow", "rope"),
+    ("song", "band", "chord"),
+    ("soup", "bread", "cake"),
+)
+NUM_JUDGED = 140
 NUM_POSTS_OF_USER = 4
-NUM_WORDS_OF_TOPIC = 3
+NUM_WORDS_OF_TOPIC = len(WORDS_OF_TOPICS[0])
 NUM_WORDS_OF_POST = 8
+FIRST_WORD = 5
 COLOURS = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 200, 200]])
 LEVELS = np.array([1.0, 10.0, 100.0, 1000.0])
 
@@ -34,36 +43,76 @@ class Shuffled:
     follows: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class LearnableNetwork:
+    """The topic of each user, and what is learnt and judged from."""
+
+    topics: np.ndarray
+    snapshot: Snapshot
+    inputs: PostInputs
+
+    @property
+    def texts(self) -> UserTexts:
+        """The words of the posts; a biography of each topic."""
+        numbers = self.inputs.tokens[:, 1 : 1 + NUM_WORDS_OF_POST] - FIRST_WORD
+        words = np.ravel(WORDS_OF_TOPICS)[numbers]
+        return UserTexts(
+            posts=[" ".join(each) for each in words.reshape(len(self.topics), -1)],
+            biographies=[f"likes {TOPICS[topic]}" for topic in self.topics],
+        )
+
+
 def learnable_data(config: RunConfig, seed: int, shuffled: Shuffled) -> TrainingData:
     """The network of a seed as a run reads it."""
+    network = learnable_network(seed, shuffled=shuffled)
+    return training_data(network.snapshot, network.inputs, config.graph.edges)
+
+
+def judged_network(seed: int = 0) -> LearnableNetwork:
+    """A network of two topics, which a representation is judged on."""
+    return learnable_network(seed, num_users=NUM_JUDGED, num_topics=2)
+
+
+def learnable_network(
+    seed: int,
+    *,
+    num_users: int = 120,
+    num_topics: int = len(TOPICS),
+    shuffled: Shuffled = Shuffled(),
+) -> LearnableNetwork:
+    """The network of a seed."""
     rng = np.random.default_rng(seed)
-    topics = rng.permutation(np.arange(NUM_USERS) % NUM_TOPICS)
+    topics = rng.permutation(np.arange(num_users) % num_topics)
     others = rng.permutation(topics)
     levels = LEVELS[others if shuffled.statistics else topics][:, None]
-    snapshot = SmallSnapshot(
-        graph=follows(None if shuffled.follows else topics, rng),
-        user_ids=IdColumn.of(f"user-{number}" for number in range(NUM_USERS)),
-        user_keys=rng.integers(0, 2**63, NUM_USERS).astype(np.uint64),
-        statistics=(levels * rng.uniform(0.8, 1.2, (NUM_USERS, 16))).astype(np.float32),
-        mentions=np.zeros((0, 2), np.int32),
-        post_indptr=np.arange(NUM_USERS + 1) * NUM_POSTS_OF_USER,
-        communities=topics,
+    snapshot = build_snapshot(
+        [f"user-{number:03d}" for number in range(num_users)],
+        follows(topics, num_topics, shuffled, rng),
+        statistics=levels * rng.uniform(0.8, 1.2, (num_users, 16)),
+        posts_per_user=NUM_POSTS_OF_USER,
+        labels={"topic": labels(topics)},
     )
     inputs = posts(np.repeat(topics, NUM_POSTS_OF_USER), shuffled, rng)
-    return training_data(snapshot, inputs, config.graph.edges)
+    return LearnableNetwork(topics=topics, snapshot=snapshot, inputs=inputs)
 
 
-def follows(topics: np.ndarray | None, rng: np.random.Generator) -> SnapshotGraph:
-    """Half of the pairs of one topic, few of two; of no topics, as many at random."""
-    chance = np.full((NUM_USERS, NUM_USERS), 0.02 + 0.48 / NUM_TOPICS)
-    if topics is not None:
-        chance = np.where(topics[:, None] == topics[None, :], 0.5, 0.02)
-    u, v = np.nonzero((rng.random(chance.shape) < chance) & ~np.eye(NUM_USERS, dtype=bool))
-    ids = [f"user-{number}" for number in range(NUM_USERS)]
-    return graph_of_follows(NUM_USERS, u, v, folds_of_pairs(ids, u, v))
+def labels(topics: np.ndarray) -> UserLabels:
+    """Each user is labelled with the own topic."""
+    return UserLabels(users=np.arange(len(topics)), labels=[(TOPICS[each],) for each in topics])
 
 
-def posts(topics: np.ndarray, shuffled: Shuffled, rng: np.random.Generator) -> SmallInputs:
+def follows(
+    topics: np.ndarray, num_topics: int, shuffled: Shuffled, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Half of the pairs of one topic, few of two; shuffled, as many at random."""
+    chance = np.where(topics[:, None] == topics[None, :], 0.5, 0.02)
+    if shuffled.follows:
+        chance = np.full(chance.shape, 0.02 + 0.48 / num_topics)
+    u, v = np.nonzero((rng.random(chance.shape) < chance) & ~np.eye(len(topics), dtype=bool))
+    return u, v
+
+
+def posts(topics: np.ndarray, shuffled: Shuffled, rng: np.random.Generator) -> PostInputs:
     """Words and a colour of each post's topic."""
     num_posts = len(topics)
     of_words = np.repeat(topics[:, None], NUM_WORDS_OF_POST, 1)
@@ -72,16 +121,15 @@ def posts(topics: np.ndarray, shuffled: Shuffled, rng: np.random.Generator) -> S
     words = of_words * NUM_WORDS_OF_TOPIC + rng.integers(0, NUM_WORDS_OF_TOPIC, of_words.shape)
     tokens = np.zeros((num_posts, NUM_TOKENS), np.int32)
     tokens[:, 0] = 2
-    tokens[:, 1 : 1 + NUM_WORDS_OF_POST] = 5 + words
+    tokens[:, 1 : 1 + NUM_WORDS_OF_POST] = FIRST_WORD + words
     tokens[:, 1 + NUM_WORDS_OF_POST] = 3
     colours = COLOURS[rng.permutation(topics) if shuffled.colours else topics]
     noise = rng.integers(0, 50, (num_posts, 3, IMAGE_SIZE, IMAGE_SIZE))
-    hashes = rng.integers(1, 2**63, num_posts).astype(np.uint64)
-    return SmallInputs(
-        tokens=tokens,
-        token_counts=np.full(num_posts, NUM_WORDS_OF_POST + 2, np.int32),
-        pixel_rows=np.arange(num_posts, dtype=np.int32),
-        pixels=(colours[:, :, None, None] + noise).astype(np.uint8),
-        caption_hashes=hashes,
-        image_hashes=hashes + np.uint64(1),
+    has = np.ones(num_posts, np.bool_)
+    return build_post_inputs(
+        tokens,
+        colours[:, :, None, None] + noise,
+        has_image=has,
+        has_text=has,
+        hashes=rng.integers(1, 2**63, num_posts).astype(np.uint64),
     )

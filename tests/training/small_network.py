@@ -1,12 +1,12 @@
 """A generated network in memory: communities that write, picture and follow alike."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from graphdb.adjacency import SnapshotGraph, graph_of_follows
-from graphdb.folds import folds_of_pairs
-from graphdb.snapshot.id_column import IdColumn
+from graphdb.snapshot.snapshot import Snapshot
+from tests.training.snapshots import build_post_inputs, build_snapshot
+from training.inputs.post_inputs import PostInputs
 from training.mmga.config import GraphEncoderConfig, PhasesConfig, RunConfig
 from training.mmga.training_data import TrainingData, training_data
 from training.networks.config import ImageEncoderConfig, TextEncoderConfig
@@ -14,27 +14,6 @@ from training.networks.config import ImageEncoderConfig, TextEncoderConfig
 NUM_TOKENS = 12
 NUM_WORDS = 60
 IMAGE_SIZE = 16
-
-
-@dataclass
-class SmallSnapshot:
-    graph: SnapshotGraph
-    user_ids: IdColumn
-    user_keys: np.ndarray
-    statistics: np.ndarray
-    mentions: np.ndarray
-    post_indptr: np.ndarray
-    communities: np.ndarray
-
-
-@dataclass
-class SmallInputs:
-    tokens: np.ndarray
-    token_counts: np.ndarray
-    pixel_rows: np.ndarray
-    pixels: np.ndarray
-    caption_hashes: np.ndarray
-    image_hashes: np.ndarray
 
 
 def small_config(**graph: object) -> RunConfig:
@@ -95,47 +74,44 @@ def with_objectives(config: RunConfig, **objectives: object) -> RunConfig:
 
 def small_network(
     num_users: int = 60, num_communities: int = 3, posts_per_user: int = 4, seed: int = 0
-) -> tuple[SmallSnapshot, SmallInputs]:
+) -> tuple[Snapshot, PostInputs]:
     rng = np.random.default_rng(seed)
     communities = np.arange(num_users) % num_communities
-    snapshot = SmallSnapshot(
-        graph=small_graph(communities, rng),
-        user_ids=IdColumn.of(f"user-{number}" for number in range(num_users)),
-        user_keys=rng.integers(0, 2**63, num_users).astype(np.uint64),
+    snapshot = build_snapshot(
+        [f"user-{number}" for number in range(num_users)],
+        small_follows(communities, rng),
         statistics=small_statistics(communities, rng),
         mentions=small_mentions(num_users, seed),
-        post_indptr=np.arange(0, num_users * posts_per_user + 1, posts_per_user),
-        communities=communities,
+        posts_per_user=posts_per_user,
     )
     return snapshot, small_posts(communities, posts_per_user, rng)
 
 
-def small_graph(communities: np.ndarray, rng: np.random.Generator) -> SnapshotGraph:
-    num_users = len(communities)
+def small_follows(
+    communities: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Followers and followees."""
     chance = np.where(communities[:, None] == communities[None, :], 0.6, 0.04)
-    follows = rng.random((num_users, num_users)) < chance
+    follows = rng.random(chance.shape) < chance
     np.fill_diagonal(follows, False)
     followers, followees = np.nonzero(follows)
-    ids = [f"user-{number}" for number in range(num_users)]
-    return graph_of_follows(
-        num_users, followers, followees, folds_of_pairs(ids, followers, followees)
-    )
+    return followers, followees
 
 
 def small_statistics(communities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     levels = np.array([1.0, 20.0, 400.0])[communities][:, None]
-    return (levels * rng.uniform(0.8, 1.2, (len(communities), 16))).astype(np.float32)
+    return levels * rng.uniform(0.8, 1.2, (len(communities), 16))
 
 
 def small_mentions(num_users: int, seed: int) -> np.ndarray:
     """Distinct pairs (author, mentioned), some of them of one user alone."""
     rng = np.random.default_rng([seed, 1])
-    return np.unique(rng.integers(0, num_users, (3 * num_users, 2)), axis=0).astype(np.int32)
+    return np.unique(rng.integers(0, num_users, (3 * num_users, 2)), axis=0)
 
 
 def small_posts(
     communities: np.ndarray, posts_per_user: int, rng: np.random.Generator
-) -> SmallInputs:
+) -> PostInputs:
     """Words and colours of the author's community; a third of the posts have no image.
 
     Users 5, 15, 25, … have no image at all, users 7, 27, 47, … no words.
@@ -154,14 +130,7 @@ def small_posts(
     pixels = rng.integers(0, 220, (has_image.sum(), 3, IMAGE_SIZE, IMAGE_SIZE)).astype(np.uint8)
     pixels[np.arange(len(pixels)), owners[has_image] % 3] += 30
     hashes = rng.integers(1, 2**63, num_posts).astype(np.uint64)
-    return SmallInputs(
-        tokens=tokens,
-        token_counts=np.where(silent, 2, 10).astype(np.int32),
-        pixel_rows=np.where(has_image, np.cumsum(has_image) - 1, -1).astype(np.int32),
-        pixels=pixels,
-        caption_hashes=np.where(silent, 0, hashes).astype(np.uint64),
-        image_hashes=np.where(has_image, hashes + np.uint64(1), 0).astype(np.uint64),
-    )
+    return build_post_inputs(tokens, pixels, has_image=has_image, has_text=~silent, hashes=hashes)
 
 
 def small_data(config: RunConfig, **network: int) -> TrainingData:

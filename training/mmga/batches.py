@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.engine.sharding import Arrays, Share, whole
+from training.inputs.post_inputs import PostInputs
 from training.mmga.config import RunConfig
 from training.mmga.graph_encoder import Block
 from training.mmga.objectives.node_features import mask_nodes
-from training.mmga.training_data import PostArrays, TrainingData, signatures
+from training.mmga.training_data import TrainingData, signatures
 from training.networks.language_modelling import mask_tokens
 from training.sampling.negatives import draw_negatives
 from training.sampling.neighbourhoods import Neighbourhood, neighbourhood, pair_keys, random_draw
@@ -263,19 +264,19 @@ def blocks_of(around: Neighbourhood) -> list[Block]:
     ]
 
 
-def token_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
+def token_rows(inputs: PostInputs, posts: NDArray[np.int64]) -> Tensor:
     """Tokens (C, T) of these posts, cut to the longest of them."""
     longest = int(inputs.token_counts[posts].max(initial=1))
     return torch.from_numpy(inputs.tokens[posts, :longest].astype(np.int64))
 
 
-def token_groups(inputs: PostArrays, posts: NDArray[np.int64]) -> list[Tensor]:
+def token_groups(inputs: PostInputs, posts: NDArray[np.int64]) -> list[Tensor]:
     """Tokens of these posts, which are sorted by length, in up to MAX_GROUPS groups, in order."""
     num_groups = min(MAX_GROUPS, max(1, len(posts) // MIN_CAPTIONS_OF_GROUP))
     return [token_rows(inputs, group) for group in np.array_split(posts, num_groups)]
 
 
-def pixel_rows(inputs: PostArrays, posts: NDArray[np.int64]) -> Tensor:
+def pixel_rows(inputs: PostInputs, posts: NDArray[np.int64]) -> Tensor:
     """Pixels (M, 3, S, S) of these posts, which all have an image."""
     return torch.from_numpy(np.asarray(inputs.pixels[inputs.pixel_rows[posts]]))
 

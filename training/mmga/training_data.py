@@ -4,46 +4,19 @@ Shapes: N users, F statistics, P posts, S signature width.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foundation.splitmix64 import GOLDEN_GAMMA, splitmix64
+from graphdb.snapshot.snapshot import Snapshot
+from training.inputs.post_inputs import PostInputs
 from training.sampling.config import Edges
-from training.sampling.snapshot_source import GraphOfUsers, SnapshotSource
+from training.sampling.snapshot_source import SnapshotSource
 from training.sampling.source import GraphSource
 
 NUM_ENDS = 2
 """[CLS] and [SEP]: a caption of no more tokens is empty."""
-
-
-class PostArrays(Protocol):
-    """Tokens and pixels of P posts in the snapshot's order; `pixel_rows` is -1 without image."""
-
-    @property
-    def tokens(self) -> NDArray[np.int32]: ...  # noqa: D102
-    @property
-    def token_counts(self) -> NDArray[np.integer]: ...  # noqa: D102
-    @property
-    def pixel_rows(self) -> NDArray[np.int32]: ...  # noqa: D102
-    @property
-    def pixels(self) -> NDArray[np.uint8]: ...  # noqa: D102
-    @property
-    def caption_hashes(self) -> NDArray[np.uint64]: ...  # noqa: D102
-    @property
-    def image_hashes(self) -> NDArray[np.uint64]: ...  # noqa: D102
-
-
-class SnapshotLike(GraphOfUsers, Protocol):
-    """The part of a snapshot that training reads."""
-
-    @property
-    def user_keys(self) -> NDArray[np.uint64]: ...  # noqa: D102
-    @property
-    def statistics(self) -> NDArray[np.float32]: ...  # noqa: D102
-    @property
-    def post_indptr(self) -> NDArray[np.int64]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +59,7 @@ class TrainingData:
     statistics: NDArray[np.float32]
     user_keys: NDArray[np.uint64]
     source: GraphSource
-    inputs: PostArrays
+    inputs: PostInputs
     texts: PostLists
     images: PostLists
 
@@ -97,7 +70,7 @@ class TrainingData:
 
 
 def training_data(
-    snapshot: SnapshotLike, inputs: PostArrays, edges: Edges, source: GraphSource | None = None
+    snapshot: Snapshot, inputs: PostInputs, edges: Edges, source: GraphSource | None = None
 ) -> TrainingData:
     """List the posts of each modality; without a source, edges come from the snapshot."""
     return TrainingData(

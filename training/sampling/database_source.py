@@ -11,7 +11,6 @@ Shapes: N users, Q pairs, R targets, E drawn edges.
 import threading
 from collections.abc import Collection, Iterator
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,13 @@ from graphdb.adjacency import Adjacency
 from graphdb.errors import ChangesTrimmed
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.sampling.one_hop import ALL, lowest_hash_one_hop
+from graphdb.snapshot.snapshot import Snapshot
 from graphdb.store import Change, GraphStore, Relation
 from training.errors import NothingToTrain
 from training.sampling.config import Edges
 from training.sampling.edge_proposals import FollowSlots
 from training.sampling.negatives import NegativeFilter
 from training.sampling.retries import retry
-from training.sampling.snapshot_source import GraphOfUsers
 from training.sampling.source import Drawn, GraphVersions, Pairs
 
 MAX_ROUNDS = 60
@@ -34,16 +33,6 @@ MAX_ROUNDS = 60
 
 FOLDS_AT_ONCE = 1 << 22
 TARGETS_AT_ONCE = 512
-
-
-class PinnedUsers(GraphOfUsers, Protocol):
-    """The snapshot whose users the run knows by index."""
-
-    @property
-    def graph_id(self) -> str: ...  # noqa: D102
-    @property
-    def version(self) -> int: ...  # noqa: D102
-    def index_of(self, user_ids: list[str]) -> NDArray[np.int64]: ...  # noqa: D102
 
 
 class DatabaseSource:
@@ -55,7 +44,7 @@ class DatabaseSource:
 
     def __init__(
         self,
-        snapshot: PinnedUsers,
+        snapshot: Snapshot,
         edges: Edges,
         store: GraphStore,
         *,

@@ -5,7 +5,6 @@ Shapes: N users, Q pairs, R targets, E drawn edges.
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +12,10 @@ from numpy.typing import NDArray
 from graphdb.adjacency import Adjacency, SnapshotGraph, rows_of_pairs
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.sampling.one_hop import lowest_hash_one_hop, sample_one_hop
-from graphdb.snapshot.id_column import IdColumn
+from graphdb.snapshot.snapshot import Snapshot
 from training.sampling.config import Edges
 from training.sampling.negatives import NegativeFilter
 from training.sampling.source import Drawn, Pairs
-
-
-class GraphOfUsers(Protocol):
-    """The part of a snapshot with follows and mentions."""
-
-    @property
-    def graph(self) -> SnapshotGraph: ...  # noqa: D102
-    @property
-    def user_ids(self) -> IdColumn: ...  # noqa: D102
-    @property
-    def mentions(self) -> NDArray[np.int32]: ...  # noqa: D102
 
 
 class SnapshotSource:
@@ -37,7 +25,7 @@ class SnapshotSource:
 
     def __init__(
         self,
-        snapshot: GraphOfUsers,
+        snapshot: Snapshot,
         edges: Edges,
         *,
         without_folds: Collection[int] = HELD_OUT_FOLDS,
@@ -124,7 +112,7 @@ def follow_relations(graph: SnapshotGraph, *, directed: bool) -> tuple[Adjacency
     return (graph.followees, graph.followers) if directed else (graph.mutual,)
 
 
-def mention_relations(snapshot: GraphOfUsers) -> tuple[Adjacency, Adjacency]:
+def mention_relations(snapshot: Snapshot) -> tuple[Adjacency, Adjacency]:
     """Relations of mentions: mentioned users and mentioning users, without self-loops.
 
     Mentions have no folds: a mention does not imply a follow, so mentions between the users of a

@@ -4,7 +4,7 @@ import pytest
 from graphdb.adjacency import graph_of_follows
 from graphdb.folds import HELD_OUT_FOLDS
 from graphdb.pair_counts import COUNT_NAMES, pair_counts
-from tests.training.village import village
+from tests.training.learnable_network import judged_network
 from training.evaluation.baselines import baseline_scores, text_cosine
 from training.evaluation.link_pairs import pair_universe
 from training.evaluation.pair_examples import pair_examples
@@ -13,12 +13,12 @@ from training.evaluation.user_texts import UserTexts, tfidf
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return village(tmp_path_factory.mktemp("village"))
+def made():
+    return judged_network()
 
 
 def test_factors_approximate_the_follows(made):
-    graph = made[0].graph
+    graph = made.snapshot.graph
     pairs = graph.followees.pairs()
     negatives = np.flatnonzero(~graph.followees.contains(pairs[:, 1], pairs[:, 0]))
     found = factors(graph)
@@ -52,7 +52,7 @@ def test_no_words_at_all_is_no_column():
 
 def test_floors_never_see_a_held_out_follow(made):
     """A held-out follow that comes or goes changes no baseline's score of any pair."""
-    snapshot, texts = made
+    snapshot, texts = made.snapshot, made.texts
     blind = snapshot.without_folds(HELD_OUT_FOLDS)
     universe = pair_universe(snapshot.graph, snapshot.user_ids, np.random.default_rng(0))
     pairs = universe.of_folds(range(2))

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.training.village import NUM_USERS, quarter, village
+from tests.training.learnable_network import NUM_JUDGED, judged_network
 from training.errors import EvaluationImpossible
 from training.evaluation.comparison import compare, render_evaluation
 from training.evaluation.evaluator import (
@@ -17,24 +17,26 @@ from training.evaluation.evaluator import (
 )
 from training.evaluation.modality_cosine import Modality
 
+NETWORK = judged_network()
+
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory):
-    return prepare_evaluator(*village(tmp_path_factory.mktemp("village")), seed=0)
+def judge():
+    return prepare_evaluator(NETWORK.snapshot, NETWORK.texts, seed=0)
 
 
 def informed(seed=0):
     rng = np.random.default_rng(seed)
-    sides = np.array([[1.0, -1.0][quarter(user)] for user in range(NUM_USERS)])
-    return (sides[:, None] + 0.3 * rng.standard_normal((NUM_USERS, 6))).astype(np.float32)
+    sides = np.array([1.0, -1.0])[NETWORK.topics]
+    return (sides[:, None] + 0.3 * rng.standard_normal((NUM_JUDGED, 6))).astype(np.float32)
 
 
 def noise(seed=0):
-    return np.random.default_rng(seed).standard_normal((NUM_USERS, 6)).astype(np.float32)
+    return np.random.default_rng(seed).standard_normal((NUM_JUDGED, 6)).astype(np.float32)
 
 
 def modalities(vectors):
-    view = Modality(vectors=vectors, has=np.ones(NUM_USERS, np.bool_))
+    view = Modality(vectors=vectors, has=np.ones(NUM_JUDGED, np.bool_))
     return {"text": view, "images": view}
 
 
@@ -51,7 +53,7 @@ def scores(judge):
     }
 
 
-def test_a_representation_that_knows_the_quarters_is_worth_more_than_noise(scores):
+def test_a_representation_that_knows_the_topics_is_worth_more_than_noise(scores):
     good, bad = scores["informed"].figures, scores["noise"].figures
     assert good[figure(ALONE)] > 0.7
     assert bad[figure(ALONE)] < 0.6
@@ -104,10 +106,10 @@ def test_heads_for_publishing_are_given(scores):
     assert heads["topic topic"].classes == ("mountain", "water")
 
 
-def test_too_few_follows_cannot_be_judged(tmp_path, monkeypatch):
+def test_too_few_follows_cannot_be_judged(monkeypatch):
     monkeypatch.setattr("training.evaluation.evaluator.MIN_FOLLOWS", 10_000)
     with pytest.raises(EvaluationImpossible, match="too few"):
-        prepare_evaluator(*village(tmp_path), seed=0)
+        prepare_evaluator(NETWORK.snapshot, NETWORK.texts, seed=0)
 
 
 # --- comparing ---

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from featurestore.heads import evaluate, load_head, pair_input, save_head
 from graphdb.folds import HELD_OUT_FOLDS, folds_of_pairs
 from graphdb.pair_counts import COUNT_NAMES, pair_counts
-from tests.training.village import village
+from tests.training.learnable_network import judged_network
 from training.evaluation.link_head import (
     Networks,
     fit_head,
@@ -21,8 +21,8 @@ from training.evaluation.truncated_svd import factors
 
 
 @pytest.fixture(scope="module")
-def snapshot(tmp_path_factory):
-    return village(tmp_path_factory.mktemp("village"))[0]
+def snapshot():
+    return judged_network().snapshot
 
 
 @pytest.fixture(scope="module")

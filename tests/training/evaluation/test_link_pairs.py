@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from graphdb.folds import TEST_FOLDS, VALIDATION_FOLDS, fold
-from tests.training.village import NUM_USERS, village
+from tests.training.learnable_network import NUM_JUDGED, judged_network
 from training.evaluation import link_pairs as negatives
 from training.evaluation.link_pairs import content_seed, link_pairs, pair_universe
 
 
 @pytest.fixture(scope="module")
-def snapshot(tmp_path_factory):
-    return village(tmp_path_factory.mktemp("village"))[0]
+def snapshot():
+    return judged_network().snapshot
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def judged(snapshot, universe, folds=TEST_FOLDS, seed=0):
 
 
 def test_the_universe_is_every_pair_once_with_its_fold(snapshot, universe):
-    assert len(universe.followers) == NUM_USERS * (NUM_USERS - 1)
+    assert len(universe.followers) == NUM_JUDGED * (NUM_JUDGED - 1)
     ids = snapshot.user_ids
     for place in range(0, len(universe.followers), 997):
         u, v = int(universe.followers[place]), int(universe.followees[place])
@@ -56,15 +56,15 @@ def test_follows_and_negatives_are_of_the_same_folds_and_no_negative_is_a_follow
     assert (followees == pairs.followees[pairs.follows][:, None]).all()
 
 
-def test_negatives_are_fixed_by_graph_and_seed(snapshot, universe, tmp_path):
+def test_negatives_are_fixed_by_graph_and_seed(snapshot, universe):
     first, again = judged(snapshot, universe), judged(snapshot, universe)
-    elsewhere, _ = village(tmp_path / "elsewhere")
+    elsewhere = judged_network().snapshot
     other_home = judged(elsewhere, universe)
     for pairs in (again, other_home):
         assert np.array_equal(first.same_followee, pairs.same_followee)
         assert np.array_equal(first.uniform, pairs.uniform)
     assert not np.array_equal(first.uniform, judged(snapshot, universe, seed=1).uniform)
-    other_graph, _ = village(tmp_path / "other", seed=5)
+    other_graph = judged_network(seed=5).snapshot
     assert not np.array_equal(first.uniform, judged(other_graph, universe).uniform)
 
 

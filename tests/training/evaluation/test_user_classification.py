@@ -3,7 +3,7 @@ import pytest
 
 from featurestore.heads import evaluate, user_input
 from graphdb.snapshot.snapshot import UserLabels
-from tests.training.village import quarter, village
+from tests.training.learnable_network import judged_network
 from training.evaluation.user_classification import (
     classification_head,
     classification_report,
@@ -90,8 +90,9 @@ def test_the_head_that_is_published_names_the_classes(num_classes):
     assert (logits.argmax(axis=1) == classes).mean() > 0.95
 
 
-def test_words_of_the_village_tell_its_quarters(tmp_path):
-    snapshot, texts = village(tmp_path)
-    made = classification_task("topic", snapshot.labels["topic"], snapshot.user_ids)
-    assert classification_report(made, texts.post_tfidf, sparse=True).accuracy == 1
-    assert made.classes.tolist() == [1 - quarter(user) for user in made.users.tolist()]
+def test_words_of_a_user_tell_the_topic():
+    network = judged_network()
+    labels = network.snapshot.labels["topic"]
+    made = classification_task("topic", labels, network.snapshot.user_ids)
+    assert classification_report(made, network.texts.post_tfidf, sparse=True).accuracy == 1
+    assert made.classes.tolist() == (1 - network.topics[made.users]).tolist()

@@ -151,7 +151,7 @@ def test_captions_of_a_user_batch_stand_in_groups_of_like_length_with_their_owne
     length = rng.integers(3, 13, len(inputs.tokens))
     inputs.tokens[:] = rng.integers(5, 65, inputs.tokens.shape)
     inputs.tokens[np.arange(inputs.tokens.shape[1]) >= length[:, None]] = 0
-    inputs = dataclasses.replace(inputs, token_counts=length)
+    inputs = dataclasses.replace(inputs, token_counts=length.astype(np.int32))
     data = training_data(snapshot, inputs, "mutual")
     batch = user_batch(data, config, np.random.default_rng(0))
     assert len(batch.tokens) == 4

@@ -1,13 +1,11 @@
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from graphdb.adjacency import SnapshotGraph, graph_of_follows
-from graphdb.snapshot.id_column import IdColumn
 from tests.training.small_network import small_config, small_network
+from tests.training.snapshots import build_snapshot
 from training.mmga.batches import blocks_of
 from training.mmga.config import GraphEncoderConfig
 from training.mmga.graph_encoder import Block, GatedLayer, GraphEncoder, degree_products
@@ -93,19 +91,12 @@ def test_a_masked_node_shows_neither_features_nor_modalities(name: str) -> None:
     assert not torch.allclose(before, unmasked)
 
 
-def source_of(graph: SnapshotGraph) -> SnapshotSource:
-    ids = IdColumn.of(str(number) for number in range(graph.num_nodes))
-    snapshot = SimpleNamespace(graph=graph, user_ids=ids, mentions=np.empty((0, 2), np.int32))
-    return SnapshotSource(snapshot, "mutual", without_folds=())
-
-
 def test_hidden_pairs_carry_no_message_in_either_direction() -> None:
-    graph = graph_of_follows(
-        3, np.array([0, 1, 1, 2]), np.array([1, 0, 2, 1]), np.full(4, 50, np.uint8)
-    )
+    follows = np.array([0, 1, 1, 2]), np.array([1, 0, 2, 1])
+    snapshot = build_snapshot(["a", "b", "c"], follows)
     hidden = pair_keys(np.array([1]), np.array([0]), 3)
     around = neighbourhood(
-        source_of(graph),
+        SnapshotSource(snapshot, "mutual", without_folds=()),
         np.array([0, 1]),
         (5, 5),
         random_draw(np.random.default_rng(0)),

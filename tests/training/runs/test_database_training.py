@@ -7,9 +7,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,16 @@ from sklearn.metrics import roc_auc_score
 
 from graphdb import open_graph
 from graphdb.folds import HELD_OUT_FOLDS, fold
+from graphdb.snapshot.snapshot import Snapshot
 from graphdb.store import GraphStore
 from tests.graphdb.made_facts import batch_of, follow
 from tests.servers.server import Server
 from tests.training.sampling.test_sources import empty_database
 from tests.training.small_home import START, small_home
-from tests.training.small_network import SmallSnapshot, small_config, small_network, with_phases
+from tests.training.small_network import small_config, small_network, with_phases
 from training.encoding.all_users import encode_users
 from training.evaluation.comparison import deviation
+from training.inputs.post_inputs import PostInputs
 from training.mmga.batches import GraphBatch
 from training.mmga.config import RunConfig
 from training.mmga.trainer import Trainer
@@ -76,19 +77,12 @@ class WatchedTrainer(Trainer):
         self.__dict__["follows"] = pairs
 
 
-def pinned(snapshot: SmallSnapshot, store: GraphStore) -> Any:
+def pinned(snapshot: Snapshot, store: GraphStore) -> Snapshot:
     """The small network as a snapshot of the store that holds its follows."""
-    return SimpleNamespace(
-        graph=snapshot.graph,
-        user_ids=snapshot.user_ids,
-        mentions=snapshot.mentions,
-        graph_id=store.graph_id,
-        version=store.head().version,
-        index_of=lambda ids: np.array([int(each[5:]) for each in ids], dtype=np.int64),
-    )
+    return replace(snapshot, graph_id=store.graph_id, version=store.head().version)
 
 
-def fill(store: GraphStore, snapshot: SmallSnapshot) -> None:
+def fill(store: GraphStore, snapshot: Snapshot) -> None:
     pairs = snapshot.graph.followees.pairs().tolist()
     store.apply(batch_of(follow(f"user-{u}", f"user-{v}", 1) for u, v in pairs))
 
@@ -118,7 +112,11 @@ class Trained:
 
 
 def trained(
-    source: GraphSource, network: tuple[Any, Any], seed: int, *, busy: GraphStore | None = None
+    source: GraphSource,
+    network: tuple[Snapshot, PostInputs],
+    seed: int,
+    *,
+    busy: GraphStore | None = None,
 ) -> Trained:
     """Train one seed; how well its vectors tell held-out follows from negatives."""
     snapshot, inputs = network

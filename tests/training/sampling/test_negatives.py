@@ -1,5 +1,7 @@
 """Two-hop negatives, and mentions as relations."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from tests.training.small_network import small_config, small_data, small_network
@@ -25,8 +27,7 @@ def sparse_source(edges: str) -> SnapshotSource:
     """Few follows, so that most pairs of users are far from each other."""
     snapshot, _ = small_network(num_users=120)
     kept = snapshot.graph.without_folds(range(15, 70))
-    snapshot.graph = kept
-    return SnapshotSource(snapshot, edges)
+    return SnapshotSource(replace(snapshot, graph=kept), edges)
 
 
 def test_two_hop_negatives_are_neighbours_of_neighbours() -> None:
