@@ -9,6 +9,7 @@ folder of its own. Other blocks are only read, and a document that has no others
 import doctest
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -175,3 +176,8 @@ def data_fields(event: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo,
 def all_text() -> str:
     """All documents, one after the other."""
     return "".join(path.read_text(encoding="utf-8") for path in TEXTS)
+
+
+def test_the_picture_of_the_readme_is_the_one_that_its_program_draws() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs/make_flow.py"))["flow"]()
+    assert (ROOT / "docs/flow.svg").read_text(encoding="utf-8") == drawn

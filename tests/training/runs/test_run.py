@@ -1,4 +1,5 @@
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -307,3 +308,29 @@ def test_help_imports_nothing_heavy() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--paper-literal" in done.stdout
+
+
+def test_a_change_in_any_package_that_a_run_depends_on_is_another_version_of_the_code(
+    tmp_path: Path,
+) -> None:
+    """Asked of a copy, in a process of its own: the version is that of the code that runs."""
+    for package in ("foundation", "graphdb", "featurestore", "training"):
+        shutil.copytree(Path(package), tmp_path / package, ignore=shutil.ignore_patterns("*.pyc"))
+    program = (
+        "from pathlib import Path\n"
+        "from training.runs.run import code_version\n"
+        "for package in ('.', 'foundation', 'graphdb/sampling', 'training/mmga/objectives'):\n"
+        "    Path(package, 'changed.py').write_text('changed = True')\n"
+        "    print(code_version())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    versions = done.stdout.split()
+    assert versions[0] == code_version()
+    assert len(set(versions)) == 4
