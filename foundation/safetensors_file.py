@@ -53,4 +53,6 @@ def _mapped(
 
 
 def _unreadable(path: Path, reason: object) -> TensorsUnreadable:
-    return TensorsUnreadable(f"{path} holds no readable tensors ({reason}): make it anew")
+    return TensorsUnreadable(
+        f"{path} holds no readable tensors ({reason}): delete it and run again"
+    )

@@ -43,7 +43,7 @@ class Replayable(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Rechecked:
     """The dead letters whose events are no longer rejected, and the numbers of the others."""
 
     accepted: list[DeadLetter]
@@ -60,12 +60,12 @@ class Judged:
         )
 
 
-def judge(letters: Sequence[DeadLetter]) -> Judged:
+def recheck(letters: Sequence[DeadLetter]) -> Rechecked:
     """Decode the events of dead letters again, by the rules and the clock of this moment."""
     whole = [letter for letter in letters if not letter.payload.is_cut]
     decoded = decode([letter.payload.content for letter in whole], time.time_ns() // 1000)
     rejected = {index for index, _ in decoded.rejected}
-    return Judged(
+    return Rechecked(
         accepted=[letter for index, letter in enumerate(whole) if index not in rejected],
         num_still_rejected=len(rejected),
         num_cut=len(letters) - len(whole),
@@ -79,10 +79,10 @@ def replay_into(letters: DeadLetters, graph: GraphStore) -> Replay:
     """
     if isinstance(letters, Replayable):
         return letters.replay()
-    judged = judge(letters.read())
-    for first in range(0, len(judged.accepted), DEAD_LETTERS_AT_ONCE):
-        page = judged.accepted[first : first + DEAD_LETTERS_AT_ONCE]
+    rechecked = recheck(letters.read())
+    for first in range(0, len(rechecked.accepted), DEAD_LETTERS_AT_ONCE):
+        page = rechecked.accepted[first : first + DEAD_LETTERS_AT_ONCE]
         contents = [letter.payload.content for letter in page]
         graph.apply(decode(contents, time.time_ns() // 1000).batch())
         letters.settle(page)
-    return judged.replay
+    return rechecked.replay

@@ -12,7 +12,7 @@ from typing import Any
 from kafka import TopicPartition
 
 from ingest.dead_letters.dead_letter import DeadLetter, Payload
-from ingest.dead_letters.replay import Replay, judge
+from ingest.dead_letters.replay import Replay, recheck
 from ingest.errors import BrokerUnreachable
 from ingest.kafka.connection import KafkaConnection
 from ingest.kafka.producing import Deliveries, Header
@@ -93,12 +93,12 @@ class KafkaDeadLetters:
 
     def replay(self) -> Replay:
         """Send the events that are no longer rejected to their topics again, with their keys."""
-        judged = judge(self.read())
-        for letter in judged.accepted:
+        rechecked = recheck(self.read())
+        for letter in rechecked.accepted:
             self._deliveries.send(topic_of(letter.source), letter.payload.content, letter.key)
         self._deliveries.wait()
-        self.settle(judged.accepted)
-        return judged.replay
+        self.settle(rechecked.accepted)
+        return rechecked.replay
 
     def close(self) -> None:
         """Close the connection."""

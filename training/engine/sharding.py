@@ -17,7 +17,7 @@ SHARED = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Shard:
     """Part `part` of `num_parts`; `rng` gives all parts the same numbers in the same order.
 
     If there are fewer values than all parts need, lengths of parts differ by at most one.
@@ -43,17 +43,17 @@ class Share:
         return tuple(each[self.part :: self.num_parts] for each in drawn)
 
 
-def share_of(
+def shard_of(
     seed: int, step: int, *, rank: int, num_ranks: int, microbatch: int, num_microbatches: int
-) -> Share:
+) -> Shard:
     """The part of one batch of one worker in a step."""
-    return Share(
+    return Shard(
         part=rank * num_microbatches + microbatch,
         num_parts=num_ranks * num_microbatches,
         rng=np.random.default_rng([seed, step, SHARED]),
     )
 
 
-def whole() -> Share:
+def whole() -> Shard:
     """The only part."""
-    return Share(part=0, num_parts=1, rng=np.random.default_rng(0))
+    return Shard(part=0, num_parts=1, rng=np.random.default_rng(0))

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.engine.sharding import Arrays, Share, whole
+from training.engine.sharding import Arrays, Shard, whole
 from training.inputs.post_inputs import PostInputs
 from training.mmga.config import RunConfig
 from training.mmga.graph_encoder import Block
@@ -99,13 +99,13 @@ def encoder_batch(
     *,
     posts: "PostPools",
     with_users: bool,
-    share: Share | None = None,
+    shard: Shard | None = None,
 ) -> EncoderBatch:
-    """Draw the posts, and for phase A the connected users, of one step, or a share of them."""
-    share = share or whole()
+    """Draw the posts, and for phase A the connected users, of one step, or a shard of them."""
+    shard = shard or whole()
     return EncoderBatch(
-        posts=post_batch(data, config, rng, posts, share),
-        users=user_batch(data, config, rng, share) if with_users else None,
+        posts=post_batch(data, config, rng, posts, shard),
+        users=user_batch(data, config, rng, shard) if with_users else None,
     )
 
 
@@ -149,12 +149,12 @@ def post_batch(
     config: RunConfig,
     rng: np.random.Generator,
     posts: PostPools,
-    share: Share | None = None,
+    shard: Shard | None = None,
 ) -> PostBatch:
     """Draw captions to mask and posts to align."""
-    share = share or whole()
-    (captioned,) = share.of(chosen_of(posts.captioned), config.phases.num_lm_posts, rng)
-    (paired,) = share.of(chosen_of(posts.paired), config.phases.num_alignment_pairs, rng)
+    shard = shard or whole()
+    (captioned,) = shard.of(chosen_of(posts.captioned), config.phases.num_lm_posts, rng)
+    (paired,) = shard.of(chosen_of(posts.paired), config.phases.num_alignment_pairs, rng)
     tokens = token_rows(data.inputs, captioned)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     corrupted, targets = mask_tokens(tokens, config.text, config.objectives.lm_mask_rate, generator)
@@ -170,11 +170,11 @@ def post_batch(
 
 
 def user_batch(
-    data: TrainingData, config: RunConfig, rng: np.random.Generator, share: Share | None = None
+    data: TrainingData, config: RunConfig, rng: np.random.Generator, shard: Shard | None = None
 ) -> UserBatch:
     """Draw distinct seeds that have a neighbour, one neighbour each, and negatives of the bank."""
-    phases, share = config.phases, share or whole()
-    sources, partners = share.of(data.source.connected, phases.num_contrast_pairs, rng)
+    phases, shard = config.phases, shard or whole()
+    sources, partners = shard.of(data.source.connected, phases.num_contrast_pairs, rng)
     users, local = np.unique(np.concatenate([sources, partners]), return_inverse=True)
     bank_users = choose_below(data.num_users, phases.num_bank_negatives, rng)
     texts, text_owners = data.texts.sample(users, phases.num_contrast_posts, rng)
@@ -209,15 +209,15 @@ def negative_mask(
 
 
 def graph_batch(
-    data: TrainingData, config: RunConfig, rng: np.random.Generator, share: Share | None = None
+    data: TrainingData, config: RunConfig, rng: np.random.Generator, shard: Shard | None = None
 ) -> GraphBatch:
     """Draw edges and negatives, and sample the neighbourhood of their ends.
 
     No message passes between the two users of a pair, edge or negative.
     """
-    source, objectives, share = data.source, config.objectives, share or whole()
+    source, objectives, shard = data.source, config.objectives, shard or whole()
     most = max(1, int(objectives.edge_mask_rate * source.num_edges))
-    u, v = share.of(source.edges, min(config.phases.num_edge_targets, most), rng)
+    u, v = shard.of(source.edges, min(config.phases.num_edge_targets, most), rng)
     not_u, not_v = draw_negatives(source, u, v, rng, hard=objectives.hard_negatives)
     all_u, all_v = np.concatenate([u, not_u]), np.concatenate([v, not_v])
     seeds, local = np.unique(np.concatenate([all_u, all_v]), return_inverse=True)

@@ -17,7 +17,7 @@ from training.engine.batch_loader import BatchLoader, moved
 from training.engine.checkpoints import entries_below
 from training.engine.distributed import averaging, data_parallel, sum_over_ranks
 from training.engine.optimiser import gradient_norms, load_optimiser, optimiser_state
-from training.engine.sharding import share_of
+from training.engine.sharding import shard_of
 from training.engine.step_log import StepRecord
 from training.mmga.batches import (
     EncoderBatch,
@@ -109,7 +109,7 @@ class Trainer:
         """The batch of a step, or one of its batches; on the CPU, a function of the numbers."""
         words = [self.seed, number, self.rank]
         rng = np.random.default_rng([*words, microbatch] if microbatch else words)
-        share = share_of(
+        shard = shard_of(
             self.seed,
             number,
             rank=self.rank,
@@ -128,11 +128,11 @@ class Trainer:
                     rng,
                     posts=self.posts,
                     with_users=users,
-                    share=share,
+                    shard=shard,
                 ),
             )
         if "graph" in PARTS[phase]:
-            batch += (graph_batch(self.data, self.config, rng, share),)
+            batch += (graph_batch(self.data, self.config, rng, shard),)
         return batch
 
     def _do(self, number: int, batches: Iterator[Batch]) -> StepRecord:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.small_network import small_config, small_data, with_phases
-from training.engine.sharding import Share, share_of
+from training.engine.sharding import Shard, shard_of
 from training.mmga.batches import EncoderBatch, GraphBatch
 from training.mmga.trainer import Trainer
 
@@ -72,11 +72,11 @@ def test_parts_of_what_does_not_suffice_differ_by_one_at_most() -> None:
 
     rng = np.random.default_rng(1)
     shares = [
-        share_of(0, 3, rank=rank, num_ranks=2, microbatch=0, num_microbatches=1)
+        shard_of(0, 3, rank=rank, num_ranks=2, microbatch=0, num_microbatches=1)
         for rank in range(2)
     ]
     parts = [share.of(draw, 5, rng)[0] for share in shares]
     assert sorted(len(part) for part in parts) == [3, 4]
     assert sorted(np.concatenate(parts).tolist()) == list(range(7))
-    alone = Share(part=0, num_parts=1, rng=np.random.default_rng(9))
+    alone = Shard(part=0, num_parts=1, rng=np.random.default_rng(9))
     assert len(alone.of(draw, 5, rng)[0]) == 5
