@@ -174,7 +174,7 @@ def test_a_damaged_index_is_one_error_with_a_remedy(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "images.db").write_bytes(b"x" * 5000)
     with (
-        pytest.raises(PostInputsUnusable, match="remove"),
+        pytest.raises(PostInputsUnusable, match="delete"),
         open_image_store(tmp_path / "store"),
     ):
         pass

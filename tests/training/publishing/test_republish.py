@@ -13,7 +13,13 @@ from featurestore.settings import FeatureStoreSettings
 from graphdb.facts import Batch, UserDeletion
 from tests.featurestore.redis_database import emptied
 from tests.servers import Server
-from tests.training.publishing.test_publish import NEW, USERS, assert_serves, publication
+from tests.training.publishing.test_publish import (
+    NEW,
+    USERS,
+    assert_serves,
+    publication,
+    store,  # noqa: F401  a fixture
+)
 from training.publishing.publish import publish
 from training.publishing.republish import republish
 
@@ -24,7 +30,7 @@ def settings(tmp_path, redis_server: Server) -> FeatureStoreSettings:
     return replace(embedded, online_store_url=emptied(redis_server.url, 12))
 
 
-def test_a_generation_comes_back_from_its_history(store, settings, tmp_path):
+def test_a_generation_comes_back_from_its_history(store, settings, tmp_path):  # noqa: F811
     made = publication(store, tmp_path)
     publish(made, store, settings)
     before = open_online_store(settings)
@@ -44,6 +50,6 @@ def test_a_generation_comes_back_from_its_history(store, settings, tmp_path):
     assert FeatureRegistry(settings).active_service() == NEW
 
 
-def test_what_is_not_there_is_one_line(store, settings):
+def test_what_is_not_there_is_one_line(store, settings):  # noqa: F811
     with pytest.raises(GenerationMissing, match="mmga generations list"):
         republish("g9", store, settings)

@@ -32,7 +32,7 @@ from training.runs.run import RunRequest, TrainedRun, train_run
 from training.runs.run_folder import finish
 from training.settings import TrainingSettings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 REPOSITORY = Path(__file__).parents[3]
 NUM_STEPS, EVERY = 100, 5
@@ -83,7 +83,7 @@ def die(settings: TrainingSettings, workers: int) -> set[psutil.Process]:
     command = [sys.executable, "-m", "tests.training.dying", str(settings.home), str(workers)]
     driver = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     left: set[psutil.Process] = set()
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600
     while driver.poll() is None:
         assert time.monotonic() < deadline, "the driver did not die"
         left.update(children(driver.pid))
