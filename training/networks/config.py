@@ -7,11 +7,7 @@ from training.errors import ConfigInvalid
 from training.options.bounds import Count, Fraction, Positive, Size, check_bounds
 
 Pooling = Literal["cls", "mean"]
-
-
 PostPooling = Literal["mean", "attention"]
-
-
 Precision = Literal["fp32", "bf16"]
 
 

@@ -3,9 +3,5 @@
 from typing import Literal
 
 Edges = Literal["mutual", "follows", "mutual+mentions", "follows+mentions"]
-
-
 HardNegatives = Literal["degree", "two_hop"]
-
-
 Sampler = Literal["snapshot", "database"]
