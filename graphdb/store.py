@@ -140,6 +140,9 @@ class GraphStore(Protocol):
     def graph_id(self) -> str:
         """Random identity of this graph; versions are relative to it."""
 
+    def is_replaced(self) -> bool:
+        """Whether there is another graph now, or none, where this one was opened."""
+
     def apply(self, batch: Batch) -> Commit:
         """Commit facts and positions in one transaction, as one new version.
 

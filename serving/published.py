@@ -1,20 +1,23 @@
 """Published generations, and the pointer to the active one, which a request resolves once."""
 
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from featurestore.definitions import representation_name
 from featurestore.generations.base_index import BaseIndex
-from featurestore.generations.generation import Generations
+from featurestore.generations.generation import Generation, Generations
 from featurestore.online.store import OnlineStore, Watermark
 from serving.errors import NoGeneration
 
 MAX_CACHED = 4
 """Cached generations: the active one, the previous one, and those of a switch in progress."""
+
+LOOK_SECONDS = 1.0
+"""How long a manifest is taken to be the one that was read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +35,34 @@ class PublishedGeneration:
     folder: Path
 
 
-class PublishedGenerations:
-    """Reads the pointer to the active generation, and each generation's artifacts once."""
+@dataclass(slots=True, kw_only=True)
+class Cached:
+    """A generation that was read, when its manifest was last seen unchanged, and its index."""
 
-    def __init__(self, online: OnlineStore, generations: Generations) -> None:
+    generation: PublishedGeneration
+    manifest: Mapping[str, object]
+    seen_at: float
+    index: BaseIndex | None = None
+
+
+class PublishedGenerations:
+    """Reads the pointer to the active generation, and each generation's artifacts once.
+
+    Once a second the manifest is read again, so that a generation whose folder was deleted or
+    replaced is not served from memory.
+    """
+
+    def __init__(
+        self,
+        online: OnlineStore,
+        generations: Generations,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._online = online
         self._generations = generations
-        self._known: OrderedDict[str, PublishedGeneration] = OrderedDict()
-        self._indexes: OrderedDict[str, BaseIndex] = OrderedDict()
+        self._clock = clock
+        self._cached: OrderedDict[str, Cached] = OrderedDict()
         self._lock = Lock()
 
     def active(self) -> PublishedGeneration | None:
@@ -57,39 +80,49 @@ class PublishedGenerations:
     def get(self, generation_id: str) -> PublishedGeneration:
         """One generation by id. Raises FeatureInvalid, GenerationMissing, ArtifactCorrupt."""
         with self._lock:
-            if generation_id not in self._known:
-                self._known[generation_id] = self._read(generation_id)
-                _forget_oldest(self._known)
-            self._known.move_to_end(generation_id)
-            return self._known[generation_id]
+            return self._current(generation_id).generation
 
     def index(self, generation: PublishedGeneration) -> BaseIndex:
-        """The generation's base index, memory-mapped. Raises ArtifactCorrupt."""
+        """The generation's base index, memory-mapped. Raises GenerationMissing, ArtifactCorrupt."""
         with self._lock:
-            if generation.id not in self._indexes:
-                self._indexes[generation.id] = BaseIndex.load(generation.folder)
-                _forget_oldest(self._indexes)
-            self._indexes.move_to_end(generation.id)
-            return self._indexes[generation.id]
+            cached = self._current(generation.id)
+            if cached.index is None:
+                cached.index = BaseIndex.load(generation.folder)
+            return cached.index
 
-    def _read(self, generation_id: str) -> PublishedGeneration:
+    def _current(self, generation_id: str) -> Cached:
+        cached, now = self._cached.get(generation_id), self._clock()
+        if cached is None or now - cached.seen_at >= LOOK_SECONDS:
+            cached = self._read(generation_id, cached, now)
+            self._cached[generation_id] = cached
+            while len(self._cached) > MAX_CACHED:
+                self._cached.popitem(last=False)
+        self._cached.move_to_end(generation_id)
+        return cached
+
+    def _read(self, generation_id: str, cached: Cached | None, now: float) -> Cached:
+        """What is cached where the manifest is the same, else what the folder holds now."""
         view = representation_name(generation_id)  # raises for what cannot be an id
         generation = self._generations.get(generation_id)
-        manifest = generation.manifest
-        return PublishedGeneration(
-            id=generation_id,
-            view=view,
-            scales=generation.scales,
-            dims=generation.dims,
-            published_to=Watermark(
-                graph_id=manifest["graph_id"],
-                version=manifest["graph_version"],
-                commit_time=manifest["commit_time"],
-            ),
-            folder=generation.path,
+        if cached is not None and cached.manifest == generation.manifest:
+            cached.seen_at = now
+            return cached
+        return Cached(
+            generation=_published(view, generation), manifest=generation.manifest, seen_at=now
         )
 
 
-def _forget_oldest(cache: OrderedDict[str, Any]) -> None:
-    while len(cache) > MAX_CACHED:
-        cache.popitem(last=False)
+def _published(view: str, generation: Generation) -> PublishedGeneration:
+    manifest = generation.manifest
+    return PublishedGeneration(
+        id=generation.id,
+        view=view,
+        scales=generation.scales,
+        dims=generation.dims,
+        published_to=Watermark(
+            graph_id=manifest["graph_id"],
+            version=manifest["graph_version"],
+            commit_time=manifest["commit_time"],
+        ),
+        folder=generation.path,
+    )

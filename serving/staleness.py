@@ -47,6 +47,7 @@ def _span(seconds: float | None) -> str:
 class GraphHead:
     """The graph's id and newest version, read at most once in `keep_seconds`.
 
+    When the graph was replaced by another, that one is opened.
     When the graph cannot be read, features are served all the same: the head is then unknown, one
     warning is logged, and staleness is the time since the stage's last commit.
     """
@@ -82,10 +83,17 @@ class GraphHead:
                 self._graph.close()
                 self._graph = None
 
+    def _reopen(self) -> None:
+        if self._graph is not None:
+            graph, self._graph = self._graph, None
+            graph.close()
+        self._graph = self._open()
+
     def _read(self) -> tuple[str, Head] | None:
         try:
-            if self._graph is None:
-                self._graph = self._open()
+            if self._graph is None or self._graph.is_replaced():
+                self._reopen()
+            assert self._graph is not None
             head = self._graph.graph_id, self._graph.head()
         except GraphError as error:
             if not self._warned:

@@ -3,29 +3,46 @@
 Each write transaction, its automatic checkpoint, each explicit checkpoint and the closing of a
 writer happen under `DATABASE.lock`: SQLite before 3.51.3 can corrupt a file that two processes
 checkpoint at once. Readers are `mode=ro`, one a thread, and never blocked (WAL).
+
+What is open for reading only follows the path: when another file has taken the place of the one
+that was opened, its threads connect to that one. A writer keeps to the file that it opened.
 """
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import StoreUnavailable
 from featurestore.locks import database_lock, held
+from foundation.watched_file import Identity, WatchedFile
 
 MAX_WAL_BYTES = 256 * 2**20
 LOCK_TIMEOUT_SECONDS = 120.0
 BUSY_TIMEOUT_SECONDS = 60.0
 
 
-class SqliteFile:
-    """Connections to a file, opened on first use."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """A thread's connection for reading, and the file that it is connected to."""
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
+    connection: sqlite3.Connection
+    identity: Identity | None
+
+
+class SqliteFile:
+    """Connections to a file, opened on first use; `check` is called with each one for reading."""
+
+    def __init__(
+        self, path: Path, *, read_only: bool, check: Callable[[sqlite3.Connection], None]
+    ) -> None:
         self.path = path
         self.read_only = read_only
+        self._check = check
+        self._watched = WatchedFile(path)
         self._lock = database_lock(path)
         self._turn = threading.Lock()
         self._local = threading.local()
@@ -76,6 +93,11 @@ class SqliteFile:
         with translated(self.path):
             return self._reader().execute(sql, values).fetchall()
 
+    def check(self) -> None:
+        """Connect, and check the file. Raises StoreUnavailable, and what `check` raises."""
+        with translated(self.path):
+            self._reader()
+
     def close(self) -> None:
         """Close all connections; using them afterwards is an error."""
         self._closed = True
@@ -96,15 +118,35 @@ class SqliteFile:
         return self._writer
 
     def _reader(self) -> sqlite3.Connection:
-        """This thread's own connection."""
+        """This thread's own connection, to the file that the path names."""
         if self._closed:
             raise StoreUnavailable(f"{self.path} is closed: open it again")
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._connect("ro")
-            self._local.connection = connection
-            self._readers.append(connection)
+        reader: Reader | None = getattr(self._local, "reader", None)
+        if reader is not None and not self._is_replaced(reader):
+            return reader.connection
+        if reader is not None:
+            self._readers.remove(reader.connection)
+            self._local.reader = None
+            reader.connection.close()
+        self._local.reader = self._open_reader()
+        connection: sqlite3.Connection = self._local.reader.connection
         return connection
+
+    def _is_replaced(self, reader: Reader) -> bool:
+        return self.read_only and self._watched.identity() != reader.identity
+
+    def _open_reader(self) -> Reader:
+        identity = self._watched.look()
+        if identity is None:
+            raise StoreUnavailable(f"{self.path} does not exist: run `mmga ingest` first")
+        connection = self._connect("ro")
+        try:
+            self._check(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._readers.append(connection)
+        return Reader(connection=connection, identity=identity)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(

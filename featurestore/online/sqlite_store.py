@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from featurestore.definitions import checked
-from featurestore.errors import FormatTooNew, StoreUnavailable
+from featurestore.errors import FormatTooNew
 from featurestore.online.entity_key import entity_keys, user_of
 from featurestore.online.rows import EncodedRow, check_columns, encoded_rows
 from featurestore.online.sqlite_file import SqliteFile, has_table
@@ -72,18 +72,15 @@ class SqliteStore:
     @classmethod
     def at(cls, path: Path, project: str, *, read_only: bool = False) -> Self:
         """Open, and unless read-only create, a file. Raises StoreUnavailable, FormatTooNew."""
-        if read_only and not path.exists():
-            raise StoreUnavailable(f"{path} does not exist: run `mmga ingest` first")
-        store = cls(SqliteFile(path, read_only=read_only), project)
-        if not read_only:
-            store.create()
-        [(version,)] = store.file.select("SELECT max(version) FROM _format")
-        if version > FORMAT_VERSION:
+        file = SqliteFile(path, read_only=read_only, check=lambda found: check_format(path, found))
+        store = cls(file, project)
+        try:
+            if not read_only:
+                store.create()
+            file.check()
+        except BaseException:
             store.close()
-            raise FormatTooNew(
-                f"{path} has format {version}, this software reads up to {FORMAT_VERSION}: "
-                "install the newer version"
-            )
+            raise
         return store
 
     def create(self) -> None:
@@ -290,6 +287,16 @@ class SqliteStore:
 
     def _table(self, view: str) -> str:
         return f'"{self.project}_{checked(view)}"'
+
+
+def check_format(path: Path, connection: sqlite3.Connection) -> None:
+    """Raises FormatTooNew when a newer version of this software wrote the file."""
+    [(version,)] = connection.execute("SELECT max(version) FROM _format").fetchall()
+    if version > FORMAT_VERSION:
+        raise FormatTooNew(
+            f"{path} has format {version}, this software reads up to {FORMAT_VERSION}: "
+            "install the newer version"
+        )
 
 
 def in_key_order(user_ids: Sequence[str]) -> list[int]:

@@ -28,7 +28,7 @@ from graphdb.neo4j.profiles import apply_profiles
 from graphdb.neo4j.schema import create_where_absent, identity
 from graphdb.neo4j.tombstones import Tombstones
 from graphdb.neo4j.users import UserCache, Users
-from graphdb.neo4j.version import advance, lock, read_head
+from graphdb.neo4j.version import advance, lock, read_graph_id, read_head
 from graphdb.neo4j.write import Write
 from graphdb.rules.batches import num_facts, post_ids
 from graphdb.rules.draft import Draft
@@ -78,6 +78,10 @@ class Neo4jGraph:
     def graph_id(self) -> str:
         """Random identity of this graph."""
         return self._graph_id
+
+    def is_replaced(self) -> bool:
+        """Whether the database holds another graph now, or none."""
+        return self._database.read(read_graph_id) != self._graph_id
 
     def prepare(self, batch: Batch) -> Batch:
         """The batch with its follows sorted out."""

@@ -5,6 +5,7 @@ from typing import Any
 from graphdb.neo4j.connection import Transaction
 from graphdb.store import Head
 
+SELECT_GRAPH_ID = "MATCH (m:Meta {id: 0}) RETURN m.graph_id"
 SELECT_HEAD = "MATCH (m:Meta {id: 0}) RETURN m.version, m.commit_time"
 # The first statement of every write: whoever holds Meta writes, the others wait. No later one may
 # set a property of Meta from that property's own value: the server then asks for the lock again,
@@ -31,6 +32,12 @@ def advance(tx: Transaction) -> list[Any] | None:
 def lock(tx: Transaction) -> None:
     """Begin a write that leaves the version as it is: wait for other writers."""
     tx.do(LOCK)
+
+
+def read_graph_id(tx: Transaction) -> str | None:
+    """The graph's id, None without a graph."""
+    found = tx.find(SELECT_GRAPH_ID)
+    return found[0] if found else None
 
 
 def read_head(tx: Transaction) -> Head:

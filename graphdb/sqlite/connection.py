@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
+from foundation.watched_file import Identity, file_identity
 from graphdb.errors import GraphBusy, GraphError, GraphUnavailable
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,16 @@ CHECKPOINT_WAIT_MILLISECONDS = 200
 class Database:
     """A SQLite file in WAL mode. Calls of several threads take turns."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        *,
+        identity: Identity | None,
+        read_only: bool,
+    ) -> None:
         self.path = path
+        self._identity = identity
         self._connection = connection
         self._read_only = read_only
         self._turn = threading.RLock()
@@ -56,13 +65,15 @@ class Database:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
             mode = "ro" if read_only else "rwc"
+            before = file_identity(path)
             connection = sqlite3.connect(
                 f"file:{quote(str(path))}?mode={mode}",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
             )
-        database = cls(path, connection, read_only=read_only)
+        identity = before or file_identity(path)
+        database = cls(path, connection, identity=identity, read_only=read_only)
         try:
             database._configure()
         except BaseException:
@@ -100,6 +111,10 @@ class Database:
                 with self._transaction("BEGIN IMMEDIATE"):
                     yield self._connection
                 self._checkpoint_when_large()
+
+    def is_replaced(self) -> bool:
+        """Whether the path names another file now, or none."""
+        return file_identity(self.path) != self._identity
 
     def close(self) -> None:
         """Close the connection; the last one to close empties the write-ahead log."""

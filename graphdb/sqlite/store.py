@@ -81,6 +81,10 @@ class SqliteGraph:
         """Random identity of this graph."""
         return self._graph_id
 
+    def is_replaced(self) -> bool:
+        """Whether the path names another file now, or none."""
+        return self._database.is_replaced()
+
     def apply(self, batch: Batch) -> Commit:
         """Commit facts and positions in one transaction, as one new version.
 

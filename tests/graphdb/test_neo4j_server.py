@@ -126,6 +126,17 @@ def test_a_reader_cannot_write(database: TestDatabase) -> None:
     assert writer.head().version == 0
 
 
+def test_a_graph_that_was_emptied_or_made_again_is_replaced(database: TestDatabase) -> None:
+    database.open()
+    reader = database.open(read_only=True)
+    assert not reader.is_replaced()
+    database.empty()
+    assert reader.is_replaced()
+    writer = database.open()
+    assert reader.is_replaced()
+    assert not writer.is_replaced()
+
+
 def test_the_data_of_others_are_left_alone(database: TestDatabase) -> None:
     database.empty()
     database.rows("CREATE (:User {user_id: 'theirs'}), (:Meta {id: 0, of: 'others'})")

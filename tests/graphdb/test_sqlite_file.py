@@ -251,3 +251,17 @@ def test_an_unknown_url_is_named_without_its_secret() -> None:
     with pytest.raises(GraphUnavailable, match="set MMGA_GRAPH_URL") as caught:
         open_graph("mysql://user:secret@host:7687/db")
     assert "secret" not in str(caught.value)
+
+
+def test_a_graph_that_was_deleted_renamed_or_made_again_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "graph.db"
+    open_graph(f"sqlite:///{path}").close()
+    reader = open_graph(f"sqlite:///{path}", read_only=True)
+    assert not reader.is_replaced()
+    path.parent.rename(tmp_path / "away")
+    assert reader.is_replaced()
+    writer = open_graph(f"sqlite:///{path}")
+    assert reader.is_replaced()
+    assert not writer.is_replaced()
+    writer.close()
+    reader.close()

@@ -33,9 +33,10 @@ class Home:
     """A home that tests write and serving reads."""
 
     path: Path
+    online_store_url: str | None = None
 
     def __post_init__(self) -> None:
-        self.settings = FeatureStoreSettings.at(self.path)
+        self.settings = FeatureStoreSettings.at(self.path, online_store_url=self.online_store_url)
         self.online: OnlineStore = open_online_store(self.settings)
 
     @property
