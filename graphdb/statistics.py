@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.web_address import holds_web_address
 from graphdb.store import Post, Profile
 
 STATISTICS: tuple[str, ...] = (
@@ -81,7 +82,7 @@ def _post_columns(slots: dict[str, int], posts: Sequence[Post]) -> _PostColumns:
         slot=_column([slots[post.user_id] for post in own]),
         time=_column([post.time for post in own]),
         image=_column([post.image is not None for post in own]),
-        link=_column(["http://" in post.caption or "https://" in post.caption for post in own]),
+        link=_column([holds_web_address(post.caption) for post in own]),
         caption_length=_column([len(post.caption) for post in own]),
         hashtags=_column([len(post.hashtags) for post in own]),
         likes=_column([_count(post.like_count) for post in own]),

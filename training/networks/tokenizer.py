@@ -17,13 +17,14 @@ from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from foundation.web_address import WEB_ADDRESS
 from training.errors import WeightsUnusable
 from training.networks.config import TextEncoderConfig
 from training.networks.weights import from_cache_or_hub, one_line, source
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
-URL = Regex(r"(?i)\b(?:https?://|www\.)\S+")
+URL = Regex(WEB_ADDRESS)
 HANDLE = Regex(r"(?<![\w@])@\w{1,30}")
 MAX_ALPHABET = 1_000
 """Characters beyond the most frequent ones are unknown: emoji would else fill a vocabulary."""

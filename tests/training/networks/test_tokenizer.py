@@ -3,7 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from foundation.web_address import holds_web_address
 from training.networks.tokenizer import (
     load_tokenizer,
     tokenizer_digest,
@@ -54,6 +57,23 @@ def test_links_and_handles_become_one_word_each(tokenizer):
     assert " ".join(see) == "hi atuser : see httpurl now"
     assert words("mail me@home.org #Tag") == ["mail", "me@home.org", "#tag"]
     assert tokenizer.tokenize("http://a.b @x") == tokenizer.tokenize("https://c.d/e @y")
+
+
+@given(
+    st.text(
+        st.sampled_from("hHtTpPsSwW:/./._-x 1\t\n\x1c\x85\xa0éſK看\u0301\ufe0f\u200b@#"),
+        max_size=30,
+    )
+)
+@example("❤️https://t.co/x")
+@example("看www.example.com")
+@example("xhttp://a")
+@example("http:// a")
+@example("http://\x1c")
+@example("httpſ://a")
+def test_web_addresses_are_those_of_the_statistics(tokenizer, text):
+    normalized = tokenizer.backend_tokenizer.normalizer.normalize_str(f"{text}\n")
+    assert ("httpurl" in normalized) == holds_web_address(text)
 
 
 def test_special_tokens_frame_a_caption_and_pad_is_zero(tokenizer):
