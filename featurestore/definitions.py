@@ -28,7 +28,10 @@ EVENT_TIME = "event_time"
 EVENT_TIMESTAMP_COLUMN = "event_timestamp"
 CREATED_COLUMN = "created"
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+MAX_NAME_LENGTH = 128
+"""Names are parts of file names, tables and keys, some with a prefix."""
+
+NAME = re.compile(rf"[a-z][a-z0-9_]{{0,{MAX_NAME_LENGTH - 1}}}")
 
 
 class Kind(Enum):
@@ -103,6 +106,7 @@ def checked(name: str) -> str:
     """The name, if it is valid for a feature, a view or a generation. Raises FeatureInvalid."""
     if not NAME.fullmatch(name):
         raise FeatureInvalid(
-            f"{name!r} cannot name a view or a feature: use a-z, 0-9 and _, a letter first"
+            f"{name[:MAX_NAME_LENGTH]!r} cannot name a view or a feature: use up to "
+            f"{MAX_NAME_LENGTH} of a-z, 0-9 and _, a letter first"
         )
     return name

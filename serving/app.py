@@ -1,6 +1,5 @@
 """The HTTP API. Handlers only parse, ask a service and encode; reads run in threads."""
 
-import logging
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
@@ -13,34 +12,18 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from featurestore.errors import FeatureStoreError
-from serving.encoding import json_bytes
-from serving.errors import (
-    FeatureUnknown,
-    InvalidRequest,
-    NoGeneration,
-    RequestTooLarge,
-    ServingError,
-    UserUnknown,
-)
-from serving.identifiers import checked_user_id
+from serving.errors import InvalidRequest, ServingError
+from serving.identifiers import checked_user_id, shown
 from serving.metrics import CountRequests, ServingMetrics
 from serving.online_features import OnlineFeaturesRequest
+from serving.outage_log import OutageLog
 from serving.page import add_page
-from serving.requests import BodyLimit, PathAsSent
+from serving.requests import HeadAsGet, PathAsSent, RequestLimit, WholeRequest
+from serving.responses import error_response, json_response, refusal
 from serving.services import Services
 from serving.settings import ServingSettings
 
-logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
-
-STATUS_CODES: dict[type[ServingError], int] = {
-    InvalidRequest: 400,
-    RequestTooLarge: 413,
-    UserUnknown: 404,
-    FeatureUnknown: 404,
-    NoGeneration: 503,
-}
 
 
 class UsersRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,18 +47,29 @@ def create_app(services: Services, settings: ServingSettings) -> FastAPI:
         description="User representations and statistics",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the address would be made of the request's Host
     )
-    metrics = ServingMetrics(services)
-    app.add_middleware(CountRequests, metrics=metrics)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(PathAsSent)
+    metrics = app.state.metrics = ServingMetrics(services)
+    _add_middleware(app, metrics, settings)
     _add_lookups(app, services)
     _add_feast(app, services)
     _add_health(app, services)
     _add_metrics(app, metrics)
-    add_page(app, services)
-    _add_errors(app)
+    outages = OutageLog()
+    add_page(app, services, outages)
+    _add_errors(app, outages)
     return app
+
+
+def _add_middleware(app: FastAPI, metrics: ServingMetrics, settings: ServingSettings) -> None:
+    """What is added last sees a request first."""
+    app.add_middleware(RequestLimit, max_requests=settings.max_requests)
+    app.add_middleware(
+        WholeRequest, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds
+    )
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(PathAsSent)
 
 
 def _add_lookups(app: FastAPI, services: Services) -> None:
@@ -130,14 +124,14 @@ def _add_metrics(app: FastAPI, metrics: ServingMetrics) -> None:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, outages: OutageLog) -> None:
     @app.exception_handler(ServingError)
     async def refused(request: Request, error: ServingError) -> Response:
-        return error_response(STATUS_CODES[type(error)], str(error))
+        return refusal(error)
 
     @app.exception_handler(FeatureStoreError)
     async def unavailable(request: Request, error: FeatureStoreError) -> Response:
-        logger.error("%s %s: %s", request.method, request.url.path, error)
+        outages.tell(error)
         return error_response(503, "the feature store cannot be read now: see the server's log")
 
     @app.exception_handler(RequestValidationError)
@@ -147,30 +141,20 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def not_served(request: Request, error: HTTPException) -> Response:
-        return error_response(error.status_code, str(error.detail), error.headers)
+        message = f"{error.detail} ({shown(request.url.path)}): see /openapi.json"
+        return error_response(error.status_code, message, with_head(error.headers))
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
         return error_response(500, "internal error: see the server's log")
 
 
-def json_response(value: object, status_code: int = 200) -> Response:
-    """A JSON response that no cache may store, since features change by the second."""
-    return Response(
-        json_bytes(value),
-        status_code=status_code,
-        media_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
-
-
-def error_response(
-    status_code: int, message: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """A one-line error message as JSON."""
-    response = json_response({"error": message}, status_code)
-    response.headers.update(headers or {})
-    return response
+def with_head(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Headers of an error; where GET is allowed, HEAD is too."""
+    return {
+        name: f"{value}, HEAD" if name == "Allow" and "GET" in value else value
+        for name, value in (headers or {}).items()
+    }
 
 
 def decoded_user_id(segment: str) -> str:
@@ -187,3 +171,7 @@ def decoded_body(body: bytes, model: type[T]) -> T:
         return msgspec.json.decode(body, type=model)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not a valid request: {error}") from error
+    except RecursionError as error:
+        raise InvalidRequest(
+            "the body is not a valid request: its JSON nests too deeply"
+        ) from error

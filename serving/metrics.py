@@ -19,6 +19,9 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 NONE_OF_OURS = "none"
 """The label of unknown routes and methods, so that clients cannot create series."""
 
+CLIENT_LEFT = 499
+"""The status, as nginx has it, of a request whose client disconnected before the answer."""
+
 
 class ServingMetrics:
     """Counts the answers of one process, in a registry of its own."""
@@ -38,12 +41,26 @@ class ServingMetrics:
             buckets=REQUEST_SECONDS,
             registry=self._registry,
         )
+        self._dropped = Counter(
+            "mmga_serving_connections_dropped",
+            "Connections closed because the client was silent, or to make room for others.",
+            ["reason"],
+            registry=self._registry,
+        )
         self._registry.register(Staleness(services))
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def refused(self, status: int) -> None:
+        """Count a request that was refused before its head was complete."""
+        self._requests.labels(NONE_OF_OURS, NONE_OF_OURS, str(status)).inc()
+
+    def dropped(self, reason: str) -> None:
+        """Count a connection that the server closed."""
+        self._dropped.labels(reason).inc()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -105,7 +122,8 @@ class CountRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        method = scope["method"] if scope["method"] in METHODS else NONE_OF_OURS
+        started, status = time.perf_counter(), CLIENT_LEFT
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -115,8 +133,10 @@ class CountRequests:
 
         try:
             await self._app(scope, receive, watched)
+        except Exception:
+            status = 500
+            raise
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", NONE_OF_OURS)
-            method = scope["method"] if scope["method"] in METHODS else NONE_OF_OURS
             self._metrics.observe(route, method, status, seconds)

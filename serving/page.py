@@ -15,7 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from featurestore.errors import FeatureStoreError
 from serving.errors import ServingError
 from serving.features import SimilarAnswer, UserFeatures, Vector
+from serving.identifiers import is_user_id
+from serving.outage_log import OutageLog
 from serving.published import PublishedGeneration
+from serving.responses import STATUS_CODES
 from serving.rows import VECTORS
 from serving.services import Services
 from serving.staleness import in_words
@@ -98,34 +101,33 @@ class UserSection:
     similar: SimilarAnswer | None
 
 
-def add_page(app: FastAPI, services: Services) -> None:
+def add_page(app: FastAPI, services: Services, outages: OutageLog) -> None:
     """Serve the page at `/`, with `?user=` for one user."""
 
     @app.get("/", include_in_schema=False)
     def page(user: str = "") -> Response:
         """The active generation, and one user where the query names one."""
-        section, user_ids, message = None, [], ""
+        section, user_ids, message, status_code = None, [], "", 200
         try:
             if user:
                 section = user_section(services, user)
             else:
                 user_ids = example_ids(services)
         except ServingError as error:
-            message = str(error)
-        except FeatureStoreError:
-            message = "not readable now"
+            message, status_code = str(error), STATUS_CODES[type(error)]
+        except FeatureStoreError as error:
+            outages.tell(error)
+            message, status_code = "not readable now", 503
         body = TEMPLATES.get_template("page.html").render(
             status=status(services),
-            user_id=user,
+            user_id=user if is_user_id(user) else "",
             message=message,
             user=section,
             examples=user_ids,
             chart_width=BAR_STEP * NUM_BARS,
             chart_height=2 * CHART_HALF_HEIGHT,
         )
-        return Response(
-            body, status_code=404 if message else 200, media_type="text/html", headers=HEADERS
-        )
+        return Response(body, status_code=status_code, media_type="text/html", headers=HEADERS)
 
 
 def status(services: Services) -> Status:

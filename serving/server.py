@@ -1,5 +1,6 @@
 """The HTTP server: one process on a socket bound before, stopped by SIGTERM or Ctrl-C."""
 
+import asyncio
 import gc
 import signal
 import socket
@@ -8,10 +9,21 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from serving.connections import QUIET_SECONDS, expire_quiet, protocol
 from serving.errors import AddressTaken
+from serving.metrics import ServingMetrics
 
-MAX_CONCURRENT_REQUESTS = 256
-"""Requests beyond it are answered 503 at once instead of queueing."""
+TICKS_A_SECOND = 10
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which closes quiet connections about once a second."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn calls it ten times a second."""
+        if counter % TICKS_A_SECOND == 0:
+            expire_quiet(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -33,16 +45,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: FastAPI, listener: socket.socket, *, shutdown_seconds: int) -> None:
     """Answer requests until SIGTERM or SIGINT, then finish those in flight and return."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=MAX_CONCURRENT_REQUESTS,
-            timeout_graceful_shutdown=shutdown_seconds,
-        )
-    )
+    server = server_of(app, shutdown_seconds=shutdown_seconds)
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
@@ -54,6 +57,27 @@ def serve(app: FastAPI, listener: socket.socket, *, shutdown_seconds: int) -> No
     gc.collect()
     gc.freeze()  # what start-up made is never garbage: collections need not walk it again
     server.run(sockets=[listener])
+
+
+def server_of(app: FastAPI, *, shutdown_seconds: int) -> Server:
+    """The server of an application; its metrics count what the application does not see.
+
+    What uvicorn would warn of is a client's doing, and is counted instead of logged.
+    """
+    metrics: ServingMetrics = app.state.metrics
+    return Server(
+        uvicorn.Config(
+            app,
+            http=protocol(metrics),
+            ws="none",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(QUIET_SECONDS),
+            timeout_graceful_shutdown=shutdown_seconds,
+        )
+    )
 
 
 def address_of(listener: socket.socket) -> str:

@@ -20,6 +20,10 @@ class ServingSettings:
     max_users: int = 1_000
     max_neighbours: int = 1_000
     max_body_bytes: int = 1_048_576
+    body_seconds: float = 10.0
+    """How long a body may take to arrive."""
+    max_requests: int = 256
+    """Requests at work at once; those beyond it are answered 503 instead of queueing."""
     graph_head_seconds: float = 1.0
     """How long the graph's newest version is cached."""
     shutdown_seconds: int = 10

@@ -86,6 +86,11 @@ class TestErrors:
             ("/nothing", 404),
             ("/v1/users", 405),
             ("/docs", 404),
+            ("/v1/users/ann/", 404),
+            ("/healthz/", 404),
+            ("/" + "a" * 50_000, 404),
+            ("/v1/users/ann/similar?k=" + "9" * 5_000, 400),
+            ("/?user=%ff", 400),
         ],
     )
     def test_of_a_path(self, client: TestClient, path: str, status: int) -> None:
@@ -111,6 +116,15 @@ class TestErrors:
             b'{"user_ids": ["ann"], "max_staleness": -1}',
             b'{"user_ids": ["ann"], "max_staleness": NaN}',
             b"[" * 100_000,
+            b'{"user_ids": [' + b"[" * 50_000 + b"]" * 50_000 + b"]}",
+            b'{"x": ' + b"[" * 50_000 + b"]" * 50_000 + b', "user_ids": ["ann"]}',
+            b'{"x":' * 100_000,
+            b'{"user_ids": [' + b"9" * 5_000 + b"]}",
+            b'{"user_ids": ["ann"], "max_staleness": ' + b"9" * 5_000 + b"}",
+            b'{"user_ids": ["ann"], "max_staleness": 1e999}',
+            b'{"user_ids": ["' + b"a" * 500_000 + b'"]}',
+            b'\xef\xbb\xbf{"user_ids": ["ann"]}',
+            '{"user_ids": ["ann"]}'.encode("utf-16"),
             json.dumps({"user_ids": ["a"] * 1001}).encode(),
         ],
     )
@@ -129,6 +143,24 @@ class TestErrors:
             response = client.post(path, content=content)
             assert response.status_code == 413
             assert_one_line(response.json())
+
+    def test_a_length_beyond_the_limit_is_refused_before_the_body(self, client: TestClient) -> None:
+        response = client.post("/v1/users", content=b"", headers={"Content-Length": "9" * 19})
+        assert response.status_code == 413
+
+    def test_no_address_is_made_of_the_host(self, client: TestClient) -> None:
+        for path in ("/v1/users/ann/", "/v1/users/", "/healthz/", "/openapi.json/", "//other/"):
+            response = client.get(path, headers={"Host": "other"}, follow_redirects=False)
+            assert response.status_code == 404
+            assert "location" not in response.headers
+
+    def test_an_outage_is_one_line_in_the_log(
+        self, client: TestClient, services: Services, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        services.online.close()
+        for path in ("/readyz", "/v1/users/ann", "/v1/users/bob", "/?user=ann"):
+            assert client.get(path).status_code == 503
+        assert [record.name for record in caplog.records].count("serving.outage_log") == 1
 
     def test_a_store_that_fails_does_not_leak(self, client: TestClient, home: Home) -> None:
         client.get("/v1/users/ann")
@@ -150,6 +182,21 @@ class TestErrors:
         assert "secret" not in response.text
         assert "Traceback" not in response.text
         assert_one_line(response.json())
+
+
+class TestHead:
+    @pytest.mark.parametrize(
+        "path",
+        ["/", "/healthz", "/readyz", "/v1/users/ann", "/v1/users/zoe", "/openapi.json", "/nothing"],
+    )
+    def test_answers_as_get_without_the_body(self, client: TestClient, path: str) -> None:
+        get, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+
+    def test_is_allowed_where_get_is(self, client: TestClient) -> None:
+        assert client.post("/healthz").headers["allow"] == "GET, HEAD"
+        assert client.head("/v1/users").headers["allow"] == "POST"
 
 
 class TestHealth:
@@ -177,7 +224,9 @@ class TestHealth:
                 services.online.active_generation()
             assert client.get("/readyz").status_code == 503
             assert client.get("/healthz").status_code == 200
-            assert "cannot be read" in client.get("/").text
+            page = client.get("/")
+            assert page.status_code == 503
+            assert "cannot be read" in page.text
 
     def test_describes_itself(self, client: TestClient) -> None:
         paths = client.get("/openapi.json").json()["paths"]
@@ -245,9 +294,14 @@ class TestPage:
         for text in ("none yet", "graph (no generation)", "no representation to compare"):
             assert text in page.text
 
+    def test_an_id_too_long_is_not_repeated(self, client: TestClient) -> None:
+        page = client.get("/", params={"user": "a" * 50_000})
+        assert page.status_code == 400
+        assert len(page.text) < 10_000
+
     def test_a_bad_id_is_told(self, client: TestClient) -> None:
         page = client.get("/?user=a%00b")
-        assert page.status_code == 404
+        assert page.status_code == 400
         assert "control characters" in page.text
 
 
@@ -258,7 +312,7 @@ def links(page: str) -> list[tuple[str, str]]:
 
 
 def assert_one_line(body: dict[str, str]) -> None:
-    assert set(body) == {"error"}
-    assert body["error"]
+    assert set(body) == {"error", "detail"}
+    assert body["detail"] == body["error"] != ""
     assert "\n" not in body["error"]
     assert np.char.str_len(body["error"]) < 400

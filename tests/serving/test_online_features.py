@@ -12,6 +12,9 @@ from serving.services import Services
 from tests.serving.conftest import USERS
 from tests.serving.published import COMMIT_TIME, COMPUTED_AT, Home, random_vectors
 
+VIEW_OF = "user_representation_"
+LONG = "g" * 100_000
+
 
 @pytest.fixture
 def client(home: Home, services: Services) -> Iterator[TestClient]:
@@ -102,9 +105,34 @@ class TestRefused:
                 404,
                 {"entities": {"user_id": ["ann"]}, "feature_service": "user_representation_../g1"},
             ),
+            (
+                404,
+                {"entities": {"user_id": ["ann"]}, "feature_service": VIEW_OF + "g" * 300},
+            ),
+            (
+                404,
+                {"entities": {"user_id": ["ann"]}, "feature_service": VIEW_OF + "g" * 128},
+            ),
+            (404, {"entities": {"user_id": ["ann"]}, "feature_service": VIEW_OF + "\0"}),
+            (
+                404,
+                {"entities": {"user_id": ["ann"]}, "features": [f"{VIEW_OF}{LONG}:graph"]},
+            ),
+            (404, {"entities": {"user_id": ["ann"]}, "features": [f"user_activity:{LONG}"]}),
+            (404, {"entities": {"user_id": ["ann"]}, "features": [f"{LONG}:graph"]}),
+            (400, {"entities": {"user_id": ["ann"]}, "features": [LONG]}),
+            (400, {"entities": {LONG: ["ann"]}, "features": ["user_activity:num_posts"]}),
         ],
     )
-    def test_one_line(self, client: TestClient, status: int, body: dict[str, Any]) -> None:
+    def test_one_line(
+        self,
+        client: TestClient,
+        status: int,
+        body: dict[str, Any],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
         response = client.post("/get-online-features", content=json.dumps(body))
         assert response.status_code == status
-        assert set(response.json()) == {"error"}
+        assert set(response.json()) == {"error", "detail"}
+        assert len(response.json()["error"]) < 400
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -17,7 +17,7 @@ import pytest
 from featurestore.feast_adapter.registry import FeatureRegistry
 from graphdb.statistics import STATISTICS
 from tests.serving.conftest import USERS
-from tests.serving.published import DIMS, Home, random_vectors
+from tests.serving.published import COMPUTED_AT, DIMS, Home, random_vectors
 
 SERVE = [sys.executable, "-m", "mmga", "serve", "--port", "0"]
 
@@ -182,6 +182,19 @@ print(sorted(heavy & set(sys.modules)))
         assert files() == before
 
 
+def read_rows(store: Any, view: str, user_ids: list[str]) -> Any:
+    """Rows as Feast's provider reads them, typed by the feature view."""
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    keys = [
+        EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=user_id)])
+        for user_id in user_ids
+    ]
+    table = store.get_feature_view(view)
+    return store._get_provider().online_read(store.config, table, keys, ["computed_at"])
+
+
 @pytest.fixture(scope="module")
 def feast_answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Feast's own remote online store gets from a running server."""
@@ -206,6 +219,7 @@ def feast_answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         service = store.get_feature_service("user_representation")
         by_service = store.get_online_features(features=service, entity_rows=rows)
         answers = {"view": by_view.to_dict(), "service": by_service.to_dict()}
+        answers["rows"] = read_rows(store, "user_representation_g1", ["cat", "zoe"])
     home.online.close()
     return answers
 
@@ -227,6 +241,16 @@ class TestFeastClient:
             np.testing.assert_array_equal(first, written[name][2])
         assert feast_answers["service"]["graph_version"] == [5, None, 5]
         assert feast_answers["service"]["provisional"] == [False, None, False]
+
+    def test_a_time_is_one_where_the_protocol_carries_types(
+        self, feast_answers: dict[str, Any]
+    ) -> None:
+        """JSON has no times and the client guesses types of values; rows are typed by the view."""
+        seconds = int(COMPUTED_AT.timestamp())
+        assert feast_answers["service"]["computed_at"] == [seconds, None, seconds]
+        values = [row["computed_at"] for _, row in feast_answers["rows"]]
+        assert values[0].unix_timestamp_val == seconds
+        assert values[1].WhichOneof("val") is None
 
 
 def test_openapi_is_one_document(home: Home) -> None:
