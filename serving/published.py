@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
@@ -35,7 +35,7 @@ class PublishedGeneration:
     folder: Path
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cached:
     """A generation that was read, when its manifest was last seen unchanged, and its index."""
 
@@ -86,9 +86,9 @@ class PublishedGenerations:
         """The generation's base index, memory-mapped. Raises GenerationMissing, ArtifactCorrupt."""
         with self._lock:
             cached = self._current(generation.id)
-            if cached.index is None:
-                cached.index = BaseIndex.load(generation.folder)
-            return cached.index
+            index = cached.index or BaseIndex.load(generation.folder)
+            self._cached[generation.id] = replace(cached, index=index)
+            return index
 
     def _current(self, generation_id: str) -> Cached:
         cached, now = self._cached.get(generation_id), self._clock()
@@ -105,8 +105,7 @@ class PublishedGenerations:
         view = representation_name(generation_id)  # raises for what cannot be an id
         generation = self._generations.get(generation_id)
         if cached is not None and cached.manifest == generation.manifest:
-            cached.seen_at = now
-            return cached
+            return replace(cached, seen_at=now)
         return Cached(
             generation=_published(view, generation), manifest=generation.manifest, seen_at=now
         )
