@@ -3,8 +3,9 @@
 Nothing here comes from follows or mentions (the profile's own `follower_count` and
 `following_count` included), so no part of X can leak a held-out edge. Nothing reads a clock: ages
 are relative to the newest thing that is known of the user. Every value is finite and at least 0,
-so that log1p applies to all. What is not known is 0: `has_profile`, `num_posts` and
-`likes_known_share` say where a zero was seen, and no account that is known has an age of 0.
+so that log1p applies to all; counts above 2**40 count as 2**40. What is not known is 0:
+`has_profile`, `num_posts` and `likes_known_share` say where a zero was seen, and no account that is
+known has an age of 0.
 
 Shapes: N users, P posts of those users.
 """

@@ -34,6 +34,7 @@ class Connection(HttpToolsProtocol):
         """Count the head's bytes and the quiet time from here."""
         super().connection_made(transport)
         self.quiet_since = self.loop.time()
+        self.is_dropped = False
         self._num_unsent = 0
         self._num_head_bytes: int | None = 0
         make_room(self.connections, self.loop.time())
@@ -113,9 +114,11 @@ class Connection(HttpToolsProtocol):
         self.quiet_since = self.loop.time()
 
     def drop(self, reason: str) -> None:
-        """Close at once, what was not sent yet included."""
-        self.metrics.dropped(reason)
-        self.transport.abort()
+        """Close at once; what was not sent yet is lost."""
+        if not self.is_dropped:
+            self.is_dropped = True
+            self.metrics.dropped(reason)
+            self.transport.abort()
 
     def _is_reading(self) -> bool:
         """Whether the client has read a part of an answer since the last look."""
@@ -144,7 +147,10 @@ def make_room(connections: set[Any], now: float) -> None:
     limit = max_connections()
     if len(connections) <= limit:
         return
-    quiet = [each for each in connections if each.is_quiet and each.quiet_since < now]
+    kept = [each for each in connections if not each.is_dropped]
+    if len(kept) <= limit:
+        return
+    quiet = [each for each in kept if each.is_quiet and each.quiet_since < now]
     quiet.sort(key=lambda each: each.quiet_since)
     for connection in quiet[: max(1, limit // 10)]:
         connection.drop(CROWDED)

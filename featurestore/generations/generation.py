@@ -15,7 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from featurestore.definitions import MODALITIES, checked
+from featurestore.definitions import MODALITIES, NAME, checked
 from featurestore.errors import (
     ArtifactCorrupt,
     FeatureInvalid,
@@ -119,6 +119,10 @@ class Generations:
 
     def get(self, generation_id: str) -> Generation:
         """One sealed generation. Raises GenerationMissing, ArtifactCorrupt."""
+        if not NAME.fullmatch(generation_id):
+            raise GenerationMissing(
+                f"{generation_id[:64]!r} names no generation: see `mmga generations list`"
+            )
         path = self.root / generation_id / MANIFEST
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))

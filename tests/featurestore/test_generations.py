@@ -63,6 +63,12 @@ def test_what_was_sealed_cannot_be_begun_or_sealed_again(settings: FeatureStoreS
         generations.seal("g1", manifest())
 
 
+@pytest.mark.parametrize("name", ["g" * 300, "../g1", "", "g\0", ".staging-g1", "a/b"])
+def test_what_cannot_be_an_id_is_no_generation(settings: FeatureStoreSettings, name: str) -> None:
+    with pytest.raises(GenerationMissing, match="names no generation"):
+        Generations(settings).get(name)
+
+
 def test_a_crash_while_staging_leaves_no_generation(settings: FeatureStoreSettings) -> None:
     generations = Generations(settings)
     (generations.begin("g1") / "half").touch()
