@@ -37,7 +37,7 @@ class Connection(HttpToolsProtocol):
         self.is_dropped = False
         self._num_unsent = 0
         self._num_head_bytes: int | None = 0
-        make_room(self.connections, self.loop.time())
+        make_room(self.connections, self)
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes; a head beyond the limit is refused."""
@@ -142,17 +142,17 @@ def expire_quiet(connections: set[Any], now: float) -> None:
         connection.expire(now)
 
 
-def make_room(connections: set[Any], now: float) -> None:
-    """Beyond the limit, close the tenth that has been quiet the longest."""
+def make_room(connections: set[Any], newest: Connection) -> None:
+    """Beyond the limit, close those that have been quiet the longest, a tenth at once."""
     limit = max_connections()
     if len(connections) <= limit:
         return
     kept = [each for each in connections if not each.is_dropped]
     if len(kept) <= limit:
         return
-    quiet = [each for each in kept if each.is_quiet and each.quiet_since < now]
+    quiet = [each for each in kept if each.is_quiet and each is not newest]
     quiet.sort(key=lambda each: each.quiet_since)
-    for connection in quiet[: max(1, limit // 10)]:
+    for connection in quiet[: max(limit // 10, len(kept) - limit)]:
         connection.drop(CROWDED)
 
 
