@@ -93,26 +93,39 @@ def statements(events: list[dict[str, Any]], *, new: bool) -> Iterator[Statement
     mentions = [(each["post_id"], user) for each in data for user in each["mentions"]]
     users = {each["user_id"] for each in data} | {user for _, user in mentions}
     yield MERGE_USERS, {"ids": sorted(users)}
-    yield CREATE_POSTS if new else MERGE_POSTS, counts(posts) | {
-        "captions": [each["caption"] for each in data],
-        "images": [each["image"] for each in data],
-    }
-    yield MERGE_AUTHORS, {
-        "ids": [each["post_id"] for each in data],
-        "authors": [each["user_id"] for each in data],
-    }
+    yield (
+        CREATE_POSTS if new else MERGE_POSTS,
+        counts(posts)
+        | {
+            "captions": [each["caption"] for each in data],
+            "images": [each["image"] for each in data],
+        },
+    )
+    yield (
+        MERGE_AUTHORS,
+        {
+            "ids": [each["post_id"] for each in data],
+            "authors": [each["user_id"] for each in data],
+        },
+    )
     yield MERGE_HASHTAGS, {"ids": [post for post, _ in tags], "names": [name for _, name in tags]}
-    yield MERGE_MENTIONS, {
-        "ids": [post for post, _ in mentions],
-        "users": [user for _, user in mentions],
-    }
+    yield (
+        MERGE_MENTIONS,
+        {
+            "ids": [post for post, _ in mentions],
+            "users": [user for _, user in mentions],
+        },
+    )
     yield MERGE_COUNTS, counts(of_type(events, "post.engagement"))
     follows = of_type(events, "follow.created")
-    yield MERGE_FOLLOWS, {
-        "followers": [event["data"]["follower_id"] for event in follows],
-        "followees": [event["data"]["followee_id"] for event in follows],
-        "times": [event["time"] for event in follows],
-    }
+    yield (
+        MERGE_FOLLOWS,
+        {
+            "followers": [event["data"]["follower_id"] for event in follows],
+            "followees": [event["data"]["followee_id"] for event in follows],
+            "times": [event["time"] for event in follows],
+        },
+    )
 
 
 def of_type(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:

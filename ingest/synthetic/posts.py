@@ -1,7 +1,7 @@
 """Events of posts, their counts and follows in bulk, for benchmarks."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +18,9 @@ TAIL_EXPONENT = 3
 WORDS = (*COMMON_WORDS, *(word for topic in TOPICS for word in topic.words))
 
 Kind = Literal["post", "engagement", "follow"]
-POSTS: dict[Kind, float] = {"post": 1.0}
-ENGAGEMENT: dict[Kind, float] = {"engagement": 1.0}
-MIX: dict[Kind, float] = {"post": 0.4, "engagement": 0.2, "follow": 0.4}
+POSTS: Mapping[Kind, float] = {"post": 1.0}
+ENGAGEMENT: Mapping[Kind, float] = {"engagement": 1.0}
+MIX: Mapping[Kind, float] = {"post": 0.4, "engagement": 0.2, "follow": 0.4}
 
 
 def write_post_events(
@@ -28,7 +28,7 @@ def write_post_events(
     *,
     num_events: int,
     num_users: int,
-    shares: dict[Kind, float],
+    shares: Mapping[Kind, float],
     num_known_posts: int = 0,
     duplicates: float = 0.02,
     seed: int = 0,
@@ -109,6 +109,6 @@ class _Events:
 
     def _tail(self, size: int, mean: float) -> list[int]:
         draws: list[int] = (
-            size * self._rng.random(self._rng.poisson(mean)) ** TAIL_EXPONENT
-        ).astype(int).tolist()
+            (size * self._rng.random(self._rng.poisson(mean)) ** TAIL_EXPONENT).astype(int).tolist()
+        )
         return draws
