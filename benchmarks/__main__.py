@@ -28,6 +28,7 @@ BENCHMARKS = {
     "serving": "online.lookups",
     "redis": "online.redis_store",
     "streaming": "stream.from_kafka",
+    "posts": "stream.posts",
     "workers": "stream.workers",
     "outage": "stream.outage",
 }

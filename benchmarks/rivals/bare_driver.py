@@ -18,7 +18,7 @@ from typing import Any
 import neo4j
 
 from benchmarks.stream import ingest_worker
-from benchmarks.stream.follow_stream import driver_of
+from benchmarks.stream.event_stream import driver_of
 from benchmarks.stream.turn import begin, committed
 
 Statement = tuple[str, dict[str, Any]]

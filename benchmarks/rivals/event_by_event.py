@@ -7,7 +7,7 @@ import json
 import sys
 
 from benchmarks.rivals.kafka_maps import open_consumer
-from benchmarks.stream.follow_stream import driver_of
+from benchmarks.stream.event_stream import driver_of
 from benchmarks.stream.turn import begin, committed
 
 MERGE = """

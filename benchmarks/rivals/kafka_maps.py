@@ -14,7 +14,7 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from neo4j import ManagedTransaction
 
-from benchmarks.stream.follow_stream import driver_of
+from benchmarks.stream.event_stream import driver_of
 from benchmarks.stream.turn import begin, committed
 
 MERGE = """

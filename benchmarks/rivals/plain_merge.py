@@ -9,7 +9,7 @@ from pathlib import Path
 
 from neo4j import ManagedTransaction
 
-from benchmarks.stream.follow_stream import driver_of
+from benchmarks.stream.event_stream import driver_of
 from benchmarks.stream.turn import begin, committed
 
 MERGE = """

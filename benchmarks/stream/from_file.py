@@ -7,6 +7,7 @@ stands in a row of its own. The rival is a script without validation, positions 
 Whole processes are timed, interpreter start included. After each turn both hold the same follows.
 """
 
+import json
 import os
 import shutil
 import sqlite3
@@ -14,21 +15,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measure import Row, alternate
 from graphdb import open_graph
 from ingest.synthetic import write_follow_events
+from ingest.synthetic.posts import Kind, write_post_events
 
 NUM_EVENTS = 2_000_000
 NUM_USERS = 100_000
+POSTS_BAR = 0.9
 QUICK = {"num_events": 20_000}
 
 
 def run(num_events: int = NUM_EVENTS) -> list[Row]:
     """Measure ours and the rival in turn, then ours with the statistics consumer on."""
     with tempfile.TemporaryDirectory() as folder:
-        bench = IngestBenchmark(Path(folder), num_events)
+        bench = FollowsFromFile(Path(folder), num_events)
         row = alternate(
             "ingest: follow events from a file, one core",
             "events/s",
@@ -49,21 +54,17 @@ def run(num_events: int = NUM_EVENTS) -> list[Row]:
     return [row, with_statistics]
 
 
-class IngestBenchmark:
-    """The events file and a fresh store for each turn."""
+class FromFile(ABC):
+    """An events file, and a fresh store for each turn."""
 
-    def __init__(self, folder: Path, num_events: int) -> None:
+    def __init__(self, folder: Path, events: Path, num_events: int) -> None:
         self.folder = folder
+        self.events = events
         self.num_events = num_events
-        self.events = folder / "follows.jsonl"
-        write_follow_events(
-            self.events,
-            num_events=num_events,
-            num_users=NUM_USERS,
-            duplicates=0.05,
-            unfollows=0.03,
-            seed=0,
-        )
+
+    @abstractmethod
+    def check(self, ours: Path, rival: Path) -> None:
+        """Assert that both databases hold the same."""
 
     def ours(self, *, statistics: bool = False) -> float:
         """Events a second of `mmga ingest` into an empty home, which stays for the comparison."""
@@ -75,14 +76,66 @@ class IngestBenchmark:
         return self.num_events / seconds_on_one_core(command, {"MMGA_HOME": str(home)})
 
     def rival(self) -> float:
-        """Events a second of the script, whose follows must then be ours."""
+        """Events a second of the script, which must then hold what ours does."""
         database = self.folder / "rival.db"
         database.unlink(missing_ok=True)
         module = "benchmarks.rivals.json_to_sqlite"
         command = [sys.executable, "-m", module, str(self.events), str(database)]
         rate = self.num_events / seconds_on_one_core(command, {})
-        assert our_follows(self.folder / "home/graph.db") == rival_follows(database)
+        self.check(self.folder / "home/graph.db", database)
         return rate
+
+
+class FollowsFromFile(FromFile):
+    """Follows, repeated ones and ended ones among them."""
+
+    def __init__(self, folder: Path, num_events: int) -> None:
+        super().__init__(folder, folder / "follows.jsonl", num_events)
+        write_follow_events(
+            self.events,
+            num_events=num_events,
+            num_users=NUM_USERS,
+            duplicates=0.05,
+            unfollows=0.03,
+            seed=0,
+        )
+
+    def check(self, ours: Path, rival: Path) -> None:
+        """See FromFile."""
+        assert our_follows(ours) == rival_follows(rival)
+
+
+class PostsFromFile(FromFile):
+    """Posts, their counts and follows, by their shares."""
+
+    def __init__(
+        self, folder: Path, name: str, shares: Mapping[Kind, float], num_events: int
+    ) -> None:
+        super().__init__(folder, folder / "posts-file.jsonl", num_events)
+        self.name = name
+        write_post_events(
+            self.events, num_events=num_events, num_users=NUM_USERS, shares=shares, seed=0
+        )
+
+    def rows(self, rounds: int) -> list[Row]:
+        """Ours and the script in turn."""
+        return [
+            alternate(
+                f"ingest: {self.name} from a file, one core",
+                "events/s",
+                ours=self.ours,
+                rival=self.rival,
+                rival_name="json.loads + upsert script",
+                rounds=rounds,
+                warm_up=False,
+                bar=POSTS_BAR,
+            )
+        ]
+
+    def check(self, ours: Path, rival: Path) -> None:
+        """See FromFile."""
+        assert our_posts(ours) == rival_posts(rival)
+        assert our_follows(ours) == rival_follows(rival)
 
 
 def seconds_on_one_core(command: list[str], environment: dict[str, str]) -> float:
@@ -116,5 +169,38 @@ def rival_follows(database: Path) -> set[tuple[str, str, int]]:
     """Live follows of the rival's table."""
     connection = sqlite3.connect(database)
     rows = set(connection.execute("SELECT follower, followee, time FROM follows WHERE live"))
+    connection.close()
+    return rows
+
+
+def our_posts(database: Path) -> set[tuple[object, ...]]:
+    """Live posts of our store: id, author, caption, image, hashtags, mentions and counts."""
+    store = open_graph(f"sqlite:///{database}", read_only=True)
+    rows = set()
+    after: str | None = None
+    while user_ids := store.user_ids(after=after):
+        after = user_ids[-1]
+        for post in store.posts_of(user_ids):
+            content = (post.post_id, post.user_id, post.caption, post.image)
+            lists = (tuple(post.hashtags), tuple(post.mentions))
+            rows.add((*content, *lists, post.like_count, post.comment_count))
+    store.close()
+    return rows
+
+
+def rival_posts(database: Path) -> set[tuple[object, ...]]:
+    """The same of the rival's tables."""
+    connection = sqlite3.connect(database)
+    mentions: dict[str, list[str]] = {}
+    for post_id, user_id in connection.execute("SELECT * FROM mentions ORDER BY user_id"):
+        mentions.setdefault(post_id, []).append(user_id)
+    rows = {
+        (*content, tuple(json.loads(hashtags)), tuple(mentions.get(content[0], ())), *counts)
+        for *content, hashtags, likes, comments in connection.execute(
+            "SELECT post_id, author, caption, image, hashtags, like_count, comment_count FROM posts"
+            " WHERE author IS NOT NULL"
+        )
+        for counts in [(likes, comments)]
+    }
     connection.close()
     return rows

@@ -24,12 +24,12 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Row, compare, take_turns
+from benchmarks.stream.event_stream import OURS
 from benchmarks.stream.follow_stream import (
     CLEAN,
     MIXED,
     NUM_BAD,
     NUM_EVENTS,
-    OURS,
     WITH_BAD,
     FollowStream,
     follow_stream,
@@ -79,7 +79,7 @@ class StreamingBenchmark:
             "bare": partial(
                 self.rival, [f"{rivals}.bare_driver", "send", neo4j, str(self.recording)]
             ),
-            "ours": self.stream.ours,
+            "ours": partial(self.stream.ours, CLEAN),
             "maps": partial(self.rival, [f"{rivals}.kafka_maps", *consumed]),
             "plain": partial(self.rival, [f"{rivals}.plain_merge", neo4j, events]),
             "bad": partial(self.stream.ours, WITH_BAD),
@@ -96,23 +96,25 @@ class StreamingBenchmark:
         """Keep what ours sends, for the bare driver; also the server's first warming."""
         self.stream.empty()
         self.stream.time(
-            [["benchmarks.rivals.bare_driver", "record", str(self.recording)]], num_workers=1
+            [["benchmarks.rivals.bare_driver", "record", str(self.recording)]],
+            CLEAN,
+            num_workers=1,
         )
-        self.stream.check()
+        self.stream.check(CLEAN)
 
     def rival(self, command: Command, *, num_events: int | None = None) -> float:
         """A rival's turn on an emptied database."""
         self.stream.empty()
-        timeline = self.stream.time([command], num_events=num_events)
+        timeline = self.stream.time([command], CLEAN, num_events=num_events)
         if num_events is None:
-            self.stream.check()
+            self.stream.check(CLEAN)
         return timeline.rate
 
     def embedded(self) -> float:
         """Ours into a new SQLite file."""
         self.num_embedded += 1
         url = f"sqlite:///{self.stream.folder / f'embedded{self.num_embedded}.db'}"
-        timeline = self.stream.time([[OURS]], num_workers=1, graph_url=url)
+        timeline = self.stream.time([[OURS]], CLEAN, num_workers=1, graph_url=url)
         graph = open_graph(url, read_only=True)
         follows = graph.follows()
         graph.close()

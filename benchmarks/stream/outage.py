@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import Row, compare
-from benchmarks.stream.follow_stream import CLEAN, NUM_EVENTS, OURS, FollowStream, follow_stream
+from benchmarks.stream.event_stream import OURS
+from benchmarks.stream.follow_stream import CLEAN, NUM_EVENTS, FollowStream, follow_stream
 from benchmarks.stream.turn import Timeline, turn
 from graphdb import open_graph
 from ingest.dead_letters.open import open_dead_letters
@@ -54,16 +55,16 @@ def run(num_events: int = 2 * NUM_EVENTS, seconds: float = SECONDS) -> list[Row]
     """A run on a server that stays up, one on a server just started, one with an outage."""
     with tempfile.TemporaryDirectory() as folder, follow_stream(Path(folder), num_events) as stream:
         stream.make(CLEAN)
-        tell(f"warm-up: {stream.ours():,.0f}")
+        tell(f"warm-up: {stream.ours(CLEAN):,.0f}")
         stream.empty()
-        usual = stream.time([[OURS]], num_workers=1)
-        stream.check()
+        usual = stream.time([[OURS]], CLEAN, num_workers=1)
+        stream.check(CLEAN)
         tell(f"without an outage: {usual.rate:,.0f}")
         cold = after_a_restart(stream, num_events // 3)
-        stream.check()
+        stream.check(CLEAN)
         tell(f"on a server that was just started: {cold.rate:,.0f}")
         broken = interrupted(stream, num_events // 3, seconds)
-        stream.check()
+        stream.check(CLEAN)
         check_no_dead_letter(stream)
     return rows(usual, cold, broken, num_events, seconds)
 
@@ -94,12 +95,12 @@ def interrupted(stream: FollowStream, after: int, seconds: float) -> Interrupted
 def after_a_restart(stream: FollowStream, after: int) -> Timeline:
     """What a new worker does with the rest of the events, when one has ended after so many."""
     stream.empty()
-    stream.time([[OURS]], num_events=after, num_workers=1)
+    stream.time([[OURS]], CLEAN, num_events=after, num_workers=1)
     stream.neo4j.stop()
     stream.neo4j.start()
     with closing(open_graph(stream.neo4j.url, read_only=True)) as graph:
         num_done = sum(position.offset for position in graph.positions())
-    return stream.time([[OURS]], num_events=stream.num_events - num_done, num_workers=1)
+    return stream.time([[OURS]], CLEAN, num_events=stream.num_events - num_done, num_workers=1)
 
 
 def check_no_dead_letter(stream: FollowStream) -> None:

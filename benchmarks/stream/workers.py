@@ -23,7 +23,8 @@ def run(num_events: int = NUM_EVENTS, rounds: int = ROUNDS) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, follow_stream(Path(folder), num_events) as stream:
         stream.make(CLEAN)
         contenders = {
-            f"{number} workers": partial(stream.ours, num_workers=number) for number in NUMBERS
+            f"{number} workers": partial(stream.ours, CLEAN, num_workers=number)
+            for number in NUMBERS
         }
         figures = take_turns(contenders, rounds=rounds)
     alone, *several = figures.values()

@@ -105,7 +105,7 @@ def apply_follows(write: Write, plan: FollowPlan) -> None:
         plan = FollowPlan.of(standing)
     users.admit(existing=plan.existing, mentioned=plan.user_ids)
     if plan.follows.get("followers"):
-        won = write.tx.ask(WRITE_FOLLOWS[write.have_unfollowed], **plan.follows)
+        won = write.tx.ask(WRITE_FOLLOWS[write.present.unfollowed], **plan.follows)
         _report(write, plan.follows, won, live=True)
     if plan.unfollows.get("followers"):
         _write_unfollows(write, plan.unfollows)

@@ -10,15 +10,17 @@ from graphdb.neo4j.write import Write
 from graphdb.rules.post_merge import PostMerge
 from graphdb.rules.post_state import UNKNOWN, Count, PostState
 
-FIND_POSTS = """
-RETURN COLLECT {
-        UNWIND $ids AS id MATCH (p:Post {post_id: id})<-[:POSTED]-(a:User)
-        RETURN [id, a.user_id, null, p.time, p.tie, p.like_count, p.like_time, p.like_tie,
-            p.comment_count, p.comment_time, p.comment_tie] },
-    COLLECT {
-        UNWIND $ids AS id MATCH (p:StubPost {post_id: id})
-        RETURN [id, null, p.author_hash, -1, 0, p.like_count, p.like_time, p.like_tie,
-            p.comment_count, p.comment_time, p.comment_tie] }"""
+_COUNTS = """p.like_count, p.like_time, p.like_tie,
+    p.comment_count, p.comment_time, p.comment_tie"""
+FIND_POSTS = f"""
+UNWIND $ids AS id
+MATCH (p:Post {{post_id: id}})<-[:POSTED]-(a:User)
+USING INDEX SEEK p:Post(post_id)
+RETURN collect([id, a.user_id, null, p.time, p.tie, {_COUNTS}])"""
+FIND_STUB_POSTS = f"""
+UNWIND $ids AS id
+MATCH (p:StubPost {{post_id: id}})
+RETURN collect([id, null, p.author_hash, -1, 0, {_COUNTS}])"""
 SELECT_POSTS_OF_AUTHORS = """
 RETURN COLLECT {
         UNWIND range(0, size($ids) - 1) AS i
@@ -26,7 +28,23 @@ RETURN COLLECT {
     COLLECT {
         UNWIND range(0, size($ids) - 1) AS i
         MATCH (p:StubPost {author_hash: $hashes[i]}) RETURN [i, p.post_id] }"""
-CREATE_POSTS = "UNWIND $ids AS id CREATE (:Post {post_id: id})"
+# A hashtag is looked up once, with the rows of the posts that have it.
+CREATE_POSTS = """
+UNWIND range(0, size($ids) - 1) AS i
+MATCH (a:User {user_id: $authors[i]})
+CREATE (a)-[:POSTED]->(p:Post {post_id: $ids[i],
+    time: $times[i], tie: $ties[i], caption: $captions[i], image: $images[i],
+    like_count: $like_counts[i], like_time: $like_times[i], like_tie: $like_ties[i],
+    comment_count: $comment_counts[i], comment_time: $comment_times[i],
+    comment_tie: $comment_ties[i]})
+WITH i, p ORDER BY i
+WITH collect(p) AS posts
+UNWIND range(0, size($names) - 1) AS j
+MERGE (h:Hashtag {name: $names[j]})
+WITH posts, h, $rows_of_names[j] AS rows
+UNWIND rows AS i
+WITH h, posts[i] AS p
+CREATE (p)-[:TAGGED]->(h)"""
 CREATE_STUB_POSTS = "UNWIND $ids AS id CREATE (:StubPost {post_id: id})"
 # Content that is replaced or void goes first, with the hashtags that nothing else has.
 CLEAR_POSTS = """
@@ -101,9 +119,11 @@ class Posts:
         if not unseen:
             return
         self._states.update((post_id, PostState(post_id=post_id)) for post_id in unseen)
-        posts, stubs = self._write.tx.ask(FIND_POSTS, ids=list(unseen))
-        for label, rows in (("Post", posts), ("StubPost", stubs)):
-            for row in rows:
+        statements = {"Post": FIND_POSTS}
+        if self._write.present.stub_posts:
+            statements["StubPost"] = FIND_STUB_POSTS
+        for label, statement in statements.items():
+            for row in self._write.tx.ask(statement, ids=list(unseen)):
                 self._nodes[row[0]] = label
                 _fill(self._states[row[0]], *row[1:])
         for post_id, (time, author_hash) in self._write.tombstones.of_posts(unseen).items():
@@ -137,9 +157,7 @@ class Posts:
         users = self._write.users
         users.load({user_id for fact in facts for user_id in (fact.user_id, *fact.mentions)})
         self._merge.delete(deletions)
-        evidence = self._merge.create(facts)
-        users.admit(existing=evidence.keys())
-        users.witness(evidence)
+        users.admit(existing=self._merge.create(facts))
         self._merge.engage(engagements)
         self._write.num_applied += self._merge.num_applied
 
@@ -149,9 +167,12 @@ class Posts:
         self._report_labels([state for state in states if state.is_live != state.was_live])
         new = [s for s in states if s.needs_row and s.post_id not in self._nodes]
         self._create_stubs([state.post_id for state in new if not state.is_live])
-        self._create_posts([state.post_id for state in new if state.is_live])
-        self._write_content([s for s in states if s.content_changed and s.post_id in self._nodes])
-        self._write_counts([s for s in states if s.counts_changed and s.post_id in self._nodes])
+        known = [s for s in states if s.post_id in self._nodes]
+        self._create_posts([state for state in new if state.is_live])
+        self._write_content([state for state in known if state.content_changed])
+        self._write_counts([state for state in known if state.counts_changed])
+        self._mention([state.new_content for state in states if state.new_content])
+        self._write.users.witness(self._merge.witnessed)
         self._write.tombstones.bury_posts(
             [
                 (state.post_id, state.void_until, state.author_hash)
@@ -186,10 +207,22 @@ class Posts:
         hashes = {post_id: self._states[post_id].author_hash for post_id in post_ids}
         self._set_stub_authors({post: known for post, known in hashes.items() if known})
 
-    def _create_posts(self, post_ids: list[str]) -> None:
-        if post_ids:
-            self._write.tx.do(CREATE_POSTS, ids=post_ids)
-            self._nodes.update((post_id, "Post") for post_id in post_ids)
+    def _create_posts(self, states: list[PostState]) -> None:
+        facts = [state.new_content for state in states if state.new_content]
+        if not facts:
+            return
+        rows_of_names: dict[str, list[int]] = {}
+        for row, fact in enumerate(facts):
+            for name in set(fact.hashtags):
+                rows_of_names.setdefault(name, []).append(row)
+        self._write.tx.do(
+            CREATE_POSTS,
+            **_content_columns(facts),
+            **_count_columns(states),
+            names=list(rows_of_names),
+            rows_of_names=list(rows_of_names.values()),
+        )
+        self._nodes.update((fact.post_id, "Post") for fact in facts)
 
     def _set_stub_authors(self, hashes: Mapping[str, bytes]) -> None:
         if hashes:
@@ -226,23 +259,13 @@ class Posts:
     def _write_facts(self, facts: list[PostFact]) -> None:
         if not facts:
             return
-        self._write.tx.do(
-            WRITE_POSTS,
-            ids=[fact.post_id for fact in facts],
-            authors=[fact.user_id for fact in facts],
-            times=[fact.time for fact in facts],
-            ties=[fact.tie for fact in facts],
-            captions=[fact.caption for fact in facts],
-            images=[fact.image for fact in facts],
-        )
+        self._write.tx.do(WRITE_POSTS, **_content_columns(facts))
         tags = [(fact.post_id, name) for fact in facts for name in sorted(set(fact.hashtags))]
         if tags:
             self._write.tx.do(TAG_POSTS, **_columns(tags, "ids", "names"))
-        self._mention(
-            [(f.post_id, user) for f in facts for user in self._merge.standing_mentions(f)]
-        )
 
-    def _mention(self, mentions: list[tuple[str, str]]) -> None:
+    def _mention(self, facts: list[PostFact]) -> None:
+        mentions = [(f.post_id, user) for f in facts for user in self._merge.standing_mentions(f)]
         users = self._write.users
         users.admit(existing=(), mentioned={user_id for _, user_id in mentions})
         for label, exist in (("User", True), ("StubUser", False)):
@@ -252,14 +275,8 @@ class Posts:
 
     def _write_counts(self, states: list[PostState]) -> None:
         for label, ids in self._by_label(states).items():
-            likes = [_stored(self._states[post_id].likes) for post_id in ids]
-            comments = [_stored(self._states[post_id].comments) for post_id in ids]
-            self._write.tx.do(
-                WRITE_COUNTS[label],
-                ids=ids,
-                **_columns(likes, "like_counts", "like_times", "like_ties"),
-                **_columns(comments, "comment_counts", "comment_times", "comment_ties"),
-            )
+            of_label = [self._states[post_id] for post_id in ids]
+            self._write.tx.do(WRITE_COUNTS[label], ids=ids, **_count_columns(of_label))
 
     def _void_labels(self) -> None:
         groups: dict[str, dict[str, int]] = {}
@@ -298,6 +315,26 @@ def _count(value: int | None, time: int | None, tie: int | None) -> Count:
 
 def _stored(count: Count) -> tuple[int | None, int | None, int | None]:
     return (None, None, None) if count == UNKNOWN else (count.value, count.time, count.tie)
+
+
+def _content_columns(facts: list[PostFact]) -> dict[str, list[Any]]:
+    return {
+        "ids": [fact.post_id for fact in facts],
+        "authors": [fact.user_id for fact in facts],
+        "times": [fact.time for fact in facts],
+        "ties": [fact.tie for fact in facts],
+        "captions": [fact.caption for fact in facts],
+        "images": [fact.image for fact in facts],
+    }
+
+
+def _count_columns(states: list[PostState]) -> dict[str, list[Any]]:
+    likes = [_stored(state.likes) for state in states]
+    comments = [_stored(state.comments) for state in states]
+    return {
+        **_columns(likes, "like_counts", "like_times", "like_ties"),
+        **_columns(comments, "comment_counts", "comment_times", "comment_ties"),
+    }
 
 
 def _columns(rows: Collection[tuple[Any, ...]], *names: str) -> dict[str, list[Any]]:

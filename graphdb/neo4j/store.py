@@ -12,10 +12,12 @@ from graphdb.errors import GraphUnavailable
 from graphdb.facts import FOREVER, Batch, Position, PositionMove, SubjectKind, UserDeletion
 from graphdb.neo4j import reading, sampling
 from graphdb.neo4j.address import Address
+from graphdb.neo4j.batch_plan import BatchPlan
 from graphdb.neo4j.connection import Database, Transaction
 from graphdb.neo4j.deletions import Piece, ahead_of, apply_user_deletions
+from graphdb.neo4j.engagement import apply_engagements
 from graphdb.neo4j.feed import append_change, read_changes, trim_changes
-from graphdb.neo4j.follows import FollowPlan, apply_follows
+from graphdb.neo4j.follows import apply_follows
 from graphdb.neo4j.labels import apply_labels
 from graphdb.neo4j.positions import (
     check_positions,
@@ -29,7 +31,7 @@ from graphdb.neo4j.schema import create_where_absent, identity
 from graphdb.neo4j.tombstones import Tombstones
 from graphdb.neo4j.users import UserCache, Users
 from graphdb.neo4j.version import advance, lock, read_graph_id, read_head
-from graphdb.neo4j.write import Write
+from graphdb.neo4j.write import ANYTHING, Present, Write
 from graphdb.rules.batches import num_facts, post_ids
 from graphdb.rules.draft import Draft
 from graphdb.store import (
@@ -84,8 +86,8 @@ class Neo4jGraph:
         return self._database.read(read_graph_id) != self._graph_id
 
     def prepare(self, batch: Batch) -> Batch:
-        """The batch with its follows sorted out."""
-        return replace(batch, prepared=FollowPlan.of(batch.follows))
+        """The batch with its follows and engagements sorted out."""
+        return replace(batch, prepared=BatchPlan.of(batch))
 
     def apply(self, batch: Batch) -> Commit:
         """Commit facts and positions in one transaction, as one new version.
@@ -102,9 +104,9 @@ class Neo4jGraph:
         for piece in self._ahead_of(batch):
             while self._write(batch.moves, piece, ahead=True)[1]:
                 pass
-        follows = batch.prepared or FollowPlan.of(batch.follows)
-        assert isinstance(follows, FollowPlan)
-        write, _, head = self._write(batch.moves, lambda write: _apply_facts(write, batch, follows))
+        plan = batch.prepared or BatchPlan.of(batch)
+        assert isinstance(plan, BatchPlan)
+        write, _, head = self._write(batch.moves, lambda write: _apply_facts(write, batch, plan))
         return Commit(
             version=head.version,
             commit_time=head.commit_time,
@@ -131,7 +133,7 @@ class Neo4jGraph:
             version, last_commit_time, buried_at, *counts = self._advance(tx)
             (check_positions if ahead else move_positions)(tx, moves)
             self._cache.catch_up(version=version, buried_at=buried_at)
-            write = self._begin(tx, self._cache, *map(bool, counts))
+            write = self._begin(tx, self._cache, Present(*map(bool, counts)))
             result = work(write)
             return write, result, append_change(tx, write.draft, last_commit_time)
 
@@ -153,27 +155,20 @@ class Neo4jGraph:
             )
         return numbers
 
-    def _begin(
-        self,
-        tx: Transaction,
-        cache: UserCache,
-        have_user_tombstones: bool = True,
-        have_post_tombstones: bool = True,
-        have_unfollowed: bool = True,
-    ) -> Write:
+    def _begin(self, tx: Transaction, cache: UserCache, present: Present = ANYTHING) -> Write:
         draft = Draft()
         tombstones = Tombstones(
             tx,
             self._tombstone_key,
-            have_users=have_user_tombstones,
-            have_posts=have_post_tombstones,
+            have_users=present.user_tombstones,
+            have_posts=present.post_tombstones,
         )
         return Write(
             tx=tx,
             tombstones=tombstones,
             users=Users(tx, tombstones, draft, cache),
             draft=draft,
-            have_unfollowed=have_unfollowed,
+            present=present,
         )
 
     def positions(self, source: str | None = None) -> list[Position]:
@@ -283,15 +278,16 @@ class Neo4jGraph:
         self._database.close()
 
 
-def _apply_facts(write: Write, batch: Batch, follows: FollowPlan) -> None:
+def _apply_facts(write: Write, batch: Batch, plan: BatchPlan) -> None:
     """Deletions first: whatever they void, in the store or in the batch, is then left out."""
     posts = Posts(write)
-    posts.load(post_ids(batch))
+    engagements = plan.engagements.others + apply_engagements(write, plan.engagements.alone)
+    posts.load(post_ids(replace(batch, engagements=engagements)))
     apply_user_deletions(write, posts, batch.user_deletions)
-    posts.apply(batch.post_deletions, batch.posts, batch.engagements)
+    posts.apply(batch.post_deletions, batch.posts, engagements)
     posts.flush()
     apply_profiles(write, batch.profiles)
-    apply_follows(write, follows)
+    apply_follows(write, plan.follows)
     apply_labels(
         write, batch.labels, post_void_until=posts.void_until, post_label_of=posts.label_of
     )

@@ -36,7 +36,8 @@ SELECT_EVIDENCE = """
 UNWIND range(0, size($ids) - 1) AS i
 MATCH (u:User {user_id: $ids[i]})
 WITH i, u, COLLECT { MATCH (u)-[f:FOLLOWS]-() RETURN max(f.since) }
-    + COLLECT { MATCH (u)-[f:UNFOLLOWED]-() RETURN max(f.created) } + [u.evidence, u.time] AS times
+    + COLLECT { MATCH (u)-[f:UNFOLLOWED]-() RETURN max(f.created) }
+    + COLLECT { MATCH (u)-[:POSTED]->(p) RETURN max(p.time) } + [u.evidence, u.time] AS times
 RETURN collect([i, reduce(newest = -1, time IN times
     | CASE WHEN time > newest THEN time ELSE newest END)])"""
 

@@ -16,7 +16,8 @@ MATCH (m:Meta {id: 0})
 SET m.version = m.version + 1
 WITH m
 RETURN m.graph_id, m.version, m.commit_time, m.buried_at,
-    COUNT { (:UserTombstone) }, COUNT { (:PostTombstone) }, COUNT { ()-[:UNFOLLOWED]->() }"""
+    COUNT { (:UserTombstone) }, COUNT { (:PostTombstone) }, COUNT { ()-[:UNFOLLOWED]->() },
+    COUNT { (:StubPost) }"""
 LOCK = "MATCH (m:Meta {id: 0}) SET m.version = m.version"
 
 
@@ -24,7 +25,8 @@ def advance(tx: Transaction) -> list[Any] | None:
     """Begin a write: wait for other writers, and advance the version by one.
 
     Returns the graph's id, the new version, the last commit time, the version of the last burial,
-    and the numbers of user tombstones, post tombstones and unfollows; None without a graph.
+    and the numbers of user tombstones, post tombstones, unfollows and stub posts; None without a
+    graph.
     """
     return tx.find(ADVANCE)
 

@@ -1,8 +1,8 @@
-"""Of a batch's profiles and labels, the newest of each key that no deletion voids."""
+"""Of a batch's profiles, counts and labels, the newest of each key."""
 
 from collections.abc import Callable, Iterable
 
-from graphdb.facts import LabelFact, ProfileFact
+from graphdb.facts import EngagementFact, LabelFact, ProfileFact
 from graphdb.rules.stamps import stamp
 
 LabelKey = tuple[str, str, str]
@@ -12,7 +12,7 @@ LabelKey = tuple[str, str, str]
 def newest_profiles(
     facts: Iterable[ProfileFact], deleted_at: Callable[[str], int]
 ) -> dict[str, ProfileFact]:
-    """By user."""
+    """By user, of facts that no deletion voids."""
     newest: dict[str, ProfileFact] = {}
     for fact in facts:
         if fact.time <= deleted_at(fact.user_id):
@@ -20,6 +20,16 @@ def newest_profiles(
         rival = newest.get(fact.user_id)
         if rival is None or profile_order(fact) > profile_order(rival):
             newest[fact.user_id] = fact
+    return newest
+
+
+def newest_engagements(facts: Iterable[EngagementFact]) -> dict[str, EngagementFact]:
+    """By post: such a fact gives both counts, so the others of its batch change nothing."""
+    newest: dict[str, EngagementFact] = {}
+    for fact in facts:
+        rival = newest.get(fact.post_id)
+        if rival is None or (rival.time, rival.tie) < (fact.time, fact.tie):
+            newest[fact.post_id] = fact
     return newest
 
 

@@ -18,7 +18,8 @@ class PostMerge:
 
     `deleted_at` gives the time until which facts about a user are void; `hash_of` stands for an
     author who may be forgotten. `voided` holds, for each post of which something may have gone, up
-    to which time.
+    to which time. `witnessed` holds, for each author, the newest proof of existence that no
+    standing content holds any more, or ever did.
     """
 
     draft: Draft
@@ -26,15 +27,18 @@ class PostMerge:
     hash_of: Callable[[str], bytes]
     states: dict[str, PostState] = field(default_factory=dict)
     voided: dict[str, int] = field(default_factory=dict)
+    witnessed: dict[str, int] = field(default_factory=dict)
     num_applied: int = 0
 
     def void(self, post_id: str, until: int) -> None:
         """Void content, counts and labels of a post up to a time."""
         state = self.states[post_id]
-        author_id = state.author_id
+        author_id, time = state.author_id, state.time
         author_hash = self.hash_of(author_id) if author_id else None
         if state.void(until, author_hash):
             self.draft.add_post(post_id, author_id)
+            if not state.is_live:
+                self._witness(author_id, time)
         self.voided[post_id] = max(until, self.voided.get(post_id, NEVER))
 
     def delete(self, deletions: Iterable[PostDeletion]) -> None:
@@ -44,14 +48,11 @@ class PostMerge:
                 self.num_applied += 1
                 self.void(deletion.post_id, deletion.time)
 
-    def create(self, facts: Collection[PostFact]) -> dict[str, int]:
-        """Apply `post.created`; return per author the newest proof that they exist."""
-        evidence: dict[str, int] = {}
+    def create(self, facts: Collection[PostFact]) -> set[str]:
+        """Apply `post.created`; return the authors who exist by it."""
         for fact in facts:
-            if fact.time > self.deleted_at(fact.user_id):
-                evidence[fact.user_id] = max(fact.time, evidence.get(fact.user_id, NEVER))
             self.num_applied += self._create(fact)
-        return evidence
+        return {fact.user_id for fact in facts if fact.time > self.deleted_at(fact.user_id)}
 
     def _create(self, fact: PostFact) -> bool:
         state = self.states[fact.post_id]
@@ -60,14 +61,22 @@ class PostMerge:
             self.void(fact.post_id, author_deleted)
         if fact.time <= state.void_until:
             state.remember_author(self.hash_of(fact.user_id))
+            self._witness(fact.user_id, fact.time)
             return False
+        author_id, time = state.author_id, state.time
         changed = state.replace_content(fact)
+        if author_id != fact.user_id:
+            self._witness(*((author_id, time) if changed else (fact.user_id, fact.time)))
         changed |= state.replace_counts(
             _given(fact.like_count, fact), _given(fact.comment_count, fact)
         )
         if changed:
             self.draft.add_post(fact.post_id, state.author_id)
         return changed
+
+    def _witness(self, author_id: str | None, time: int) -> None:
+        if author_id is not None and time > self.deleted_at(author_id):
+            self.witnessed[author_id] = max(time, self.witnessed.get(author_id, NEVER))
 
     def engage(self, facts: Iterable[EngagementFact]) -> None:
         """Apply `post.engagement`."""

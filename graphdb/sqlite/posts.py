@@ -22,6 +22,10 @@ SELECT_POSTS_OF_AUTHOR = """
     SELECT post_id FROM posts WHERE author = ?1 UNION ALL
     SELECT post_id FROM posts WHERE author_hash = ?2"""
 INSERT_POST_STUB = "INSERT INTO posts (key, post_id, is_stub, author_hash) VALUES (?, ?, 1, ?)"
+INSERT_POST = """
+    INSERT INTO posts (key, post_id, is_stub, author, time, tie, image, hashtags, caption,
+        like_count, like_time, like_tie, comment_count, comment_time, comment_tie)
+    VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 WRITE_POST_CONTENT = """
     UPDATE posts SET is_stub = 0, author = ?2, author_hash = NULL, time = ?3, tie = ?4,
         image = ?5, hashtags = ?6, caption = ?7
@@ -40,6 +44,8 @@ DELETE_EMPTY_POST = """
     AND NOT EXISTS (SELECT 1 FROM labels WHERE subject_kind = 'post' AND subject = ?1)"""
 DELETE_MENTIONS = "DELETE FROM mentions WHERE post = ?"
 INSERT_MENTION = "INSERT INTO mentions VALUES (?, ?)"
+
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Posts:
@@ -80,7 +86,7 @@ class Posts:
         """Key of a loaded post; it gets a row, of a stub, where it has none."""
         state = self._states[post_id]
         if state.key is None:
-            self._insert([state])
+            self._insert_stubs([state])
         assert state.key is not None
         return state.key
 
@@ -100,9 +106,7 @@ class Posts:
         users = self._write.users
         users.load({user_id for fact in facts for user_id in (fact.user_id, *fact.mentions)})
         self._merge.delete(deletions)
-        evidence = self._merge.create(facts)
-        users.admit(existing=evidence.keys())
-        users.witness((users.keys[user_id], time) for user_id, time in evidence.items())
+        users.admit(existing=self._merge.create(facts))
         self._merge.engage(engagements)
         self._write.num_applied += self._merge.num_applied
 
@@ -117,16 +121,15 @@ class Posts:
         self._write.draft.add_labels(
             "post", labelled_tasks(self._write.connection, "post", came_or_went)
         )
-        self._insert([state for state in states if state.key is None and state.needs_row])
-        self._write_content([state for state in states if state.content_changed and state.key])
-        self._write.connection.executemany(
-            WRITE_POST_COUNTS,
-            [
-                (state.key, *_stored(state.likes), *_stored(state.comments))
-                for state in states
-                if state.counts_changed and state.key
-            ],
-        )
+        known = [state for state in states if state.key is not None]
+        new = [state for state in states if state.key is None and state.needs_row]
+        stubs = [state for state in new if not state.is_live]
+        self._insert_stubs(stubs)
+        self._insert_posts([state for state in new if state.is_live])
+        self._write_content([state for state in known if state.content_changed])
+        self._write_counts([state for state in (*known, *stubs) if state.counts_changed])
+        self._write_mentions([state for state in states if state.new_content])
+        self._write_witnesses()
         self._write.tombstones.bury_posts(
             (state.post_id, state.void_until, state.author_hash)
             for state in states
@@ -134,16 +137,33 @@ class Posts:
         )
         self._void_labels()
 
-    def _insert(self, states: list[PostState]) -> None:
-        if not states:
-            return
-        connection = self._write.connection
-        (last,) = connection.execute(SELECT_LAST_POST).fetchone()
+    def _give_keys(self, states: list[PostState]) -> None:
+        (last,) = self._write.connection.execute(SELECT_LAST_POST).fetchone()
         for key, state in enumerate(states, last + 1):
             state.key = key
-        connection.executemany(
+
+    def _insert_stubs(self, states: list[PostState]) -> None:
+        self._give_keys(states)
+        self._write.connection.executemany(
             INSERT_POST_STUB,
             [(state.key, state.post_id, state.author_hash) for state in states],
+        )
+
+    def _insert_posts(self, states: list[PostState]) -> None:
+        self._give_keys(states)
+        self._write.connection.executemany(
+            INSERT_POST,
+            [
+                (
+                    state.key,
+                    state.post_id,
+                    *self._content(state.new_content),
+                    *_stored(state.likes),
+                    *_stored(state.comments),
+                )
+                for state in states
+                if state.new_content
+            ],
         )
 
     def _write_content(self, states: list[PostState]) -> None:
@@ -153,29 +173,44 @@ class Posts:
             WRITE_POST_STUB,
             [(state.key, state.author_hash) for state in states if not state.is_live],
         )
-        facts = [(state.key, state.new_content) for state in states if state.new_content]
-        users = self._write.users
-        mentions = [(key, self._merge.standing_mentions(fact)) for key, fact in facts]
-        users.admit(existing=(), mentioned={name for _, names in mentions for name in names})
-        connection.executemany(
-            INSERT_MENTION,
-            [(key, users.keys[name]) for key, names in mentions for name in names],
-        )
         connection.executemany(
             WRITE_POST_CONTENT,
             [
-                (
-                    key,
-                    users.keys[fact.user_id],
-                    fact.time,
-                    fact.tie,
-                    fact.image,
-                    json.dumps(sorted(set(fact.hashtags)), ensure_ascii=False),
-                    fact.caption,
-                )
-                for key, fact in facts
+                (state.key, *self._content(state.new_content))
+                for state in states
+                if state.new_content
             ],
         )
+
+    def _content(self, fact: PostFact) -> tuple[int, int, int, str | None, str, str]:
+        """Author, time, tie, image, hashtags and caption."""
+        hashtags = _to_json(sorted(set(fact.hashtags)))
+        author = self._write.users.keys[fact.user_id]
+        return author, fact.time, fact.tie, fact.image, hashtags, fact.caption
+
+    def _write_counts(self, states: list[PostState]) -> None:
+        self._write.connection.executemany(
+            WRITE_POST_COUNTS,
+            [(state.key, *_stored(state.likes), *_stored(state.comments)) for state in states],
+        )
+
+    def _write_mentions(self, states: list[PostState]) -> None:
+        mentions = [
+            (state.key, user_id)
+            for state in states
+            if state.new_content
+            for user_id in self._merge.standing_mentions(state.new_content)
+        ]
+        users = self._write.users
+        users.admit(existing=(), mentioned={user_id for _, user_id in mentions})
+        self._write.connection.executemany(
+            INSERT_MENTION, [(key, users.keys[user_id]) for key, user_id in mentions]
+        )
+
+    def _write_witnesses(self) -> None:
+        users, witnessed = self._write.users, self._merge.witnessed
+        users.load(witnessed)
+        users.witness((users.keys[user_id], time) for user_id, time in witnessed.items())
 
     def _void_labels(self) -> None:
         for post_id, until in self._merge.voided.items():

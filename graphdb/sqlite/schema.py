@@ -45,8 +45,8 @@ CREATE TABLE changes (
     labels TEXT NOT NULL
 );
 
--- `evidence` is the newest proof of existence that no other row of the user holds any more, or
--- that one of its posts gave. A stub is a user that is only mentioned, labelled or unfollowed.
+-- `evidence` is the newest proof of existence that no other row of the user holds. A stub is a
+-- user that is only mentioned, labelled or unfollowed.
 CREATE TABLE users (
     key INTEGER PRIMARY KEY,
     user_id TEXT NOT NULL UNIQUE,

@@ -23,8 +23,9 @@ INSERT_USER = "INSERT INTO users (key, user_id, is_stub) VALUES (?, ?, ?)"
 PROMOTE_USER = "UPDATE users SET is_stub = 0 WHERE key = ?"
 RAISE_EVIDENCE = "UPDATE users SET evidence = ?2 WHERE key = ?1 AND evidence < ?2"
 SELECT_EVIDENCE = """
-    SELECT max(evidence, coalesce((SELECT time FROM profiles WHERE user = key), -1))
-    FROM users WHERE key = ?"""
+    SELECT max(evidence, coalesce((SELECT time FROM profiles WHERE user = users.key), -1),
+        coalesce((SELECT max(time) FROM posts WHERE author = users.key), -1))
+    FROM users WHERE users.key = ?"""
 SET_USER_STUB = "UPDATE users SET is_stub = ? WHERE key = ?"
 DELETE_USER = """
     DELETE FROM users WHERE key = ?1
