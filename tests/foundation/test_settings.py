@@ -42,7 +42,9 @@ def test_what_is_empty_or_absent_is_the_default(variable: Variable[Any]) -> None
         (METRICS_PORT, "65535", 65_535),
         (FETCH_REMOTE_IMAGES, "1", True),
         (FETCH_REMOTE_IMAGES, "True", True),
+        (FETCH_REMOTE_IMAGES, "on", True),
         (FETCH_REMOTE_IMAGES, "no", False),
+        (FETCH_REMOTE_IMAGES, "OFF", False),
         (PROJECT, "staging_2", "staging_2"),
     ],
 )
@@ -53,12 +55,14 @@ def test_a_value_has_its_type(variable: Variable[Any], text: str, value: object)
 @pytest.mark.parametrize(
     ("variable", "text", "remedy"),
     [
-        (THREADS, "abc", "give a whole number of at least 1"),
-        (THREADS, "0", "give a whole number of at least 1"),
-        (THREADS, "1.5", "give a whole number of at least 1"),
+        (THREADS, "abc", "give a whole number from 1 to 1024"),
+        (THREADS, "0", "give a whole number from 1 to 1024"),
+        (THREADS, "99999999999999999999", "give a whole number from 1 to 1024"),
+        (THREADS, "1_0", "give a whole number from 1 to 1024"),
+        (THREADS, "1.5", "give a whole number from 1 to 1024"),
         (METRICS_PORT, "65536", "give the number of a port, 0 to 65535"),
         (METRICS_PORT, "-1", "give the number of a port, 0 to 65535"),
-        (FETCH_REMOTE_IMAGES, "maybe", "give one of true, 1, yes, false, 0, no"),
+        (FETCH_REMOTE_IMAGES, "maybe", "give one of true, 1, yes, on, false, 0, no, off"),
         (PROJECT, "../../etc", "give a name of up to 64 letters, digits and underscores"),
     ],
 )
