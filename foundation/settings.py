@@ -1,6 +1,7 @@
 """The variables of the environment: each is declared once, with its type, default and check.
 
-An empty variable is one that is not set. A secret may stand in a file that `NAME_FILE` names.
+An empty variable, or one of blanks, is one that is not set. A secret may stand in a file that
+`NAME_FILE` names.
 """
 
 import re
@@ -39,7 +40,7 @@ class Variable(Generic[T]):
     def read(self, environ: Mapping[str, str]) -> T:
         """The value in an environment, else the default. Raises SettingInvalid."""
         text = secret(environ, self.name) if self.is_secret else environ.get(self.name)
-        return self.checked(text) if text else self.default
+        return self.checked(text) if text and not text.isspace() else self.default
 
     def checked(self, text: str) -> T:
         """The value that a text stands for. Raises SettingInvalid."""

@@ -11,7 +11,7 @@ from kafka import errors as kafka_errors
 from foundation.errors import SettingInvalid
 from ingest.errors import BrokerRefused, BrokerUnreachable, CodecMissing
 from ingest.kafka.address import bootstrap_servers
-from ingest.kafka.options import options_of
+from ingest.kafka.options import check_complete, options_of
 
 ANSWER_MS = 7_000
 """How long a broker may take to answer at the start."""
@@ -36,6 +36,7 @@ class KafkaConnection:
     @classmethod
     def of(cls, url: str, options: Mapping[str, Any]) -> "KafkaConnection":
         """Of kafka://HOST[:PORT][,HOST[:PORT]…] and the client's options. Raises SettingInvalid."""
+        check_complete(options)
         return cls(servers=bootstrap_servers(url), options=options)
 
     def consumer(self, **ours: Any) -> Any:

@@ -5,12 +5,14 @@ connects or imports the client, and so that a setting of a later client is refus
 has looked at what rests on it.
 """
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from foundation.errors import SettingInvalid
-from foundation.settings import KAFKA_PREFIX, Variable, boolean, one_of, whole_number
+from foundation.settings import KAFKA_PREFIX, Variable, address, boolean, one_of, whole_number
 
 FIXED = frozenset(
     {
@@ -76,6 +78,8 @@ TEXT: tuple[Callable[[str], Any], str] = (str, "a text")
 SWITCH: tuple[Callable[[str], Any], str] = (boolean, "true or false")
 DURATION, INTERVAL, COUNT = _whole(0), _whole(1), _whole(1)
 
+FILES = frozenset({"ssl_cafile", "ssl_certfile", "ssl_crlfile", "ssl_keyfile"})
+PROXY_SCHEMES = ("http", "socks5", "socks5h")
 SECRETS = frozenset({"proxy_url", "sasl_plain_password", "ssl_password"})
 SETTABLE: dict[str, tuple[Callable[[str], Any], str]] = {
     "batch_size": _whole(0),
@@ -102,7 +106,7 @@ SETTABLE: dict[str, tuple[Callable[[str], Any], str]] = {
     "metrics_enabled": SWITCH,
     "metrics_num_samples": COUNT,
     "metrics_sample_window_ms": INTERVAL,
-    "proxy_url": TEXT,
+    "proxy_url": (address((), PROXY_SCHEMES), "http://HOST:PORT or socks5://HOST:PORT"),
     "receive_buffer_bytes": COUNT,
     "receive_message_max_bytes": COUNT,
     "reconnect_backoff_max_ms": DURATION,
@@ -137,13 +141,43 @@ def client_options(given: Mapping[str, str]) -> dict[str, Any]:
     return options
 
 
+def check_complete(options: Mapping[str, Any]) -> None:
+    """Raises SettingInvalid where one setting needs another, or a file that cannot be read.
+
+    The client would only say that no broker answers.
+    """
+    protocol = options.get("security_protocol", "PLAINTEXT")
+    if protocol.startswith("SASL"):
+        mechanism = options.get("sasl_mechanism")
+        _check_given(options, f"security_protocol={protocol}", ("sasl_mechanism",))
+        if mechanism not in MECHANISM_MODULES:
+            needed = ("sasl_plain_username", "sasl_plain_password")
+            _check_given(options, f"sasl_mechanism={mechanism}", needed)
+    for name in FILES & options.keys():
+        if not (Path(options[name]).is_file() and os.access(options[name], os.R_OK)):
+            raise SettingInvalid(
+                f"{_name(name)}={options[name]} cannot be read: name a file that can"
+            )
+
+
 def options_of(client: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Those that one class of client knows."""
     return {name: value for name, value in options.items() if name in client.DEFAULT_CONFIG}
 
 
+def _check_given(options: Mapping[str, Any], assignment: str, needed: Iterable[str]) -> None:
+    missing = [_name(name) for name in needed if name not in options]
+    if missing:
+        name, _, text = assignment.partition("=")
+        raise SettingInvalid(f"{_name(name)}={text} needs {' and '.join(missing)}: set it too")
+
+
+def _name(option: str) -> str:
+    return f"{KAFKA_PREFIX}{option.upper()}"
+
+
 def _variable(name: str) -> Variable[Any]:
-    variable = f"{KAFKA_PREFIX}{name.upper()}"
+    variable = _name(name)
     if name in FIXED:
         raise SettingInvalid(f"{variable} cannot be set: exactly-once rests on it; unset it")
     if name in OBJECTS:
@@ -164,6 +198,6 @@ def _check_installed(
     module = modules.get(options.get(name, ""))
     if module is not None and find_spec(module) is None:
         raise SettingInvalid(
-            f"{KAFKA_PREFIX}{name.upper()}={options[name]} needs the package {module}, which is"
+            f"{_name(name)}={options[name]} needs the package {module}, which is"
             f" not installed: run `{remedy.format(module=module)}`"
         )

@@ -31,6 +31,7 @@ def test_what_is_empty_or_absent_is_the_default(variable: Variable[Any]) -> None
     assert variable.read({}) == variable.default
     empty = {variable.name: "", f"{variable.name}_FILE": ""}
     assert variable.read(empty) == variable.default
+    assert variable.read({variable.name: " "}) == variable.default
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def test_naming_what_is_fixed_is_one_line_of_error(name: str) -> None:
         ("security_protocol", "TLS", "give one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         ("sasl_mechanism", "OAUTHBEARER", "give one of PLAIN, SCRAM-SHA-256"),
         ("sasl_mechanism", "GSSAPI", "needs the package gssapi, which is not installed: run `pip"),
+        ("proxy_url", "localhost:1080", "give http://HOST:PORT or socks5://HOST:PORT"),
         ("ssl_context", "x", "cannot be given as text"),
     ],
 )
@@ -109,6 +110,32 @@ def test_secrets_come_from_files_too(tmp_path: Path) -> None:
     assert settings.kafka == {"sasl_plain_password": "sesame", "ssl_cafile": "/ca.pem"}
     with pytest.raises(SettingInvalid, match="MMGA_EVENTS_URL_FILE=/absent cannot be read"):
         IngestSettings.from_environ({"MMGA_EVENTS_URL_FILE": "/absent"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"security_protocol": "SASL_SSL"}, "PROTOCOL=SASL_SSL needs MMGA_KAFKA_SASL_MECHANISM"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512"},
+            "needs MMGA_KAFKA_SASL_PLAIN_USERNAME and MMGA_KAFKA_SASL_PLAIN_PASSWORD: set it too",
+        ),
+        (
+            {
+                "security_protocol": "SASL_PLAINTEXT",
+                "sasl_mechanism": "PLAIN",
+                "sasl_plain_username": "me",
+            },
+            "MMGA_KAFKA_SASL_MECHANISM=PLAIN needs MMGA_KAFKA_SASL_PLAIN_PASSWORD: set it too",
+        ),
+        ({"ssl_cafile": "/absent/ca.pem"}, "SSL_CAFILE=/absent/ca.pem cannot be read"),
+    ],
+)
+def test_what_one_setting_needs_is_told_before_a_connection_is_tried(
+    options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingInvalid, match=message):
+        KafkaConnection.of("kafka://host", client_options(options))
 
 
 def test_an_address_is_a_list_of_hosts() -> None:
