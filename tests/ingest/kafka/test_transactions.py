@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from kafka import KafkaProducer
@@ -10,6 +11,7 @@ from tests.ingest.conftest import Run
 from tests.ingest.kafka.conftest import Start, Stream, document, totals, until
 from tests.ingest.kafka.workers import lag, stop
 from tests.ingest.made import follow_lines
+from tests.servers.server import free_port
 
 
 @pytest.fixture
@@ -65,15 +67,25 @@ def test_what_is_not_committed_yet_is_read_when_it_is(
 def test_a_worker_that_follows_catches_up_with_what_was_taken_back(
     stream: Stream, producer: Any, start: Start, run: Run
 ) -> None:
-    worker = start()
+    port = free_port()
+    worker = start(MMGA_METRICS_PORT=str(port))
     send(producer, stream, 0, 5)
     producer.commit_transaction()
     until(lambda: lag(run) == 0)
     send(producer, stream, 5, 5)
+    until(lambda: "\nmmga_ingest_lag 5.0\n" in metrics(port))  # they may yet be committed
     producer.abort_transaction()
     until(lambda: lag(run) == 0)
+    until(lambda: "\nmmga_ingest_lag 0.0\n" in metrics(port))
     assert document(run, "status")["graph"]["follows"] == 5
     assert stop(worker) == 0
+
+
+def metrics(port: int) -> str:
+    """What a worker answers to a scrape."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
 
 
 def test_isolation_cannot_be_switched_off(
