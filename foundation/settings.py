@@ -140,6 +140,19 @@ def address(files: Collection[str], servers: Collection[str]) -> Callable[[str],
     return parse
 
 
+def online_store(text: str) -> str:
+    """Reads the URL of an online store. Raises ValueError.
+
+    The database of Redis is a number: its client takes another name silently for number 0.
+    """
+    url = address(("sqlite",), REDIS_SCHEMES)(text)
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    database = rest.rpartition("@")[2].partition("/")[2].strip("/")
+    if scheme in REDIS_SCHEMES and database:
+        whole_number(0)(database)
+    return url
+
+
 def project_name(text: str) -> str:
     """A name that may prefix topics, keys and names of tables. Raises ValueError."""
     if not PROJECT_NAME.fullmatch(text):
@@ -188,8 +201,8 @@ GRAPH_URL = _url(
 )
 ONLINE_STORE_URL = _url(
     "MMGA_ONLINE_STORE_URL",
-    address(("sqlite",), REDIS_SCHEMES),
-    "sqlite:///PATH.db, redis://HOST:PORT/DB or rediss://",
+    online_store,
+    "sqlite:///PATH.db, redis://HOST:PORT/NUMBER or rediss://",
 )
 REGISTRY_URL = _url(
     "MMGA_REGISTRY_URL",
