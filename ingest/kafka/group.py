@@ -50,5 +50,5 @@ def _members(connection: KafkaConnection, group: str) -> str:
         name: str = found["protocol_data"]
         if name.startswith(PREFIX):
             return f"graph {name.removeprefix(PREFIX)}{by}"
-        return f"another program{by}"
+        return f"another {'program' if name else 'graph or program'}{by}"  # none while they join
     return "others"
