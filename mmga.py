@@ -34,6 +34,19 @@ COMMANDS = {
 }
 
 
+EXTRAS = {
+    **dict.fromkeys(("kafka", "PIL", "prometheus_client"), "ingest"),
+    **dict.fromkeys(("fastapi", "jinja2", "uvicorn"), "serving"),
+    **dict.fromkeys(("httpcore", "jaxtyping", "ray", "scipy", "sklearn", "tenacity"), "training"),
+    **dict.fromkeys(("tensorboardX", "threadpoolctl", "tokenizers", "torch"), "training"),
+    **dict.fromkeys(("torch_geometric", "transformers"), "training"),
+    **dict.fromkeys(("hiredis", "mmh3", "redis"), "redis"),
+    "mlflow": "mlflow",
+    "neo4j": "neo4j",
+    "psycopg": "postgres",
+}
+"""The extra of this project that brings a module, as pyproject.toml has it."""
+
 PACKAGES = frozenset({"featurestore", "foundation", "graphdb", "ingest", "serving", "training"})
 """Packages of this project: messages of their errors name the thing, the value and the remedy."""
 
@@ -98,6 +111,11 @@ def main(arguments: list[str] | None = None) -> Any:
 
 def one_line(error: Exception) -> str:
     """The message of an error on one line, with its type where it is not one of ours."""
+    missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    if extra := EXTRAS.get(missing.partition(".")[0]):
+        return (
+            f'the module {missing} is not installed: run `pip install ".[{extra}]"` in the checkout'
+        )
     text = " ".join(str(error).split())
     module = type(error).__module__.partition(".")[0]
     if module in PACKAGES and text:

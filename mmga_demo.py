@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from foundation.settings import HOME
 )
 def demo(events: Path | None, seeds: int | None) -> None:
     """Run the whole loop on one machine, in MMGA_HOME/demo, which is emptied first."""
+    check_settings(os.environ)
     home = HOME.read(os.environ).resolve() / "demo"
     if events and events.resolve().is_relative_to(home):
         raise click.UsageError(f"{home} is emptied first: copy {events} to another folder")
@@ -56,6 +58,16 @@ def demo(events: Path | None, seeds: int | None) -> None:
     steps.tell("Find the users most similar to that one.")
     steps.run("similar", user)
     steps.close(user)
+
+
+def check_settings(environ: Mapping[str, str]) -> None:
+    """Raises SettingInvalid where one of the steps would, before the first of them."""
+    from ingest.settings import IngestSettings
+    from serving.settings import ServingSettings
+    from training.settings import TrainingSettings
+
+    for settings in (IngestSettings, ServingSettings, TrainingSettings):
+        settings.from_environ(environ)
 
 
 class DemoSteps:

@@ -46,12 +46,13 @@ class FeatureStoreSettings:
     ) -> Self:
         """Settings of one home, embedded where no URL is given. Raises SettingInvalid."""
         home = home.absolute()
+        artifacts = ARTIFACTS_URL.checked(artifacts_url) if artifacts_url else None
         return cls(
             home=home,
             project=PROJECT.checked(project),
             online_store_url=online_store_url or f"sqlite:///{home / 'online.db'}",
             registry_url=registry_url or f"sqlite:///{home / 'registry.db'}",
-            artifacts_url=artifacts_url or str(home),
+            artifacts_url=artifacts or str(home),
         )
 
     @property
@@ -61,12 +62,7 @@ class FeatureStoreSettings:
 
     @property
     def generations_root(self) -> Path:
-        """Folder of the sealed generations. Raises SettingInvalid for a remote one."""
-        if "://" in self.artifacts_url:
-            raise SettingInvalid(
-                f"MMGA_ARTIFACTS_URL={without_secrets(self.artifacts_url)} is remote, which this "
-                "release cannot do: name a folder"
-            )
+        """Folder of the sealed generations."""
         return Path(self.artifacts_url).absolute() / "generations"
 
 

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foundation.settings import NEO4J_SCHEMES
 from foundation.url import without_secrets
 from graphdb.errors import GraphUnavailable
 
 if TYPE_CHECKING:
     from graphdb.store import GraphStore
-
-NEO4J_SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
 
 def open_graph(url: str, *, read_only: bool = False) -> "GraphStore":

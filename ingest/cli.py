@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from featurestore.settings import FeatureStoreSettings
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
 from graphdb.stage import StageLock
@@ -81,7 +82,7 @@ def ingest(
     A run continues behind the last event that a former run has committed. An event that cannot be
     applied is kept as a dead letter (`mmga dead-letters list`) and does not change the exit status.
     """
-    settings = replace(IngestSettings.from_environ(os.environ), batch_size=batch_size)
+    settings = replace(_settings(), batch_size=batch_size)
     url = events_url or settings.events_url
     if url is None:
         raise SourceMissing("no events: name a file or folder with --events or MMGA_EVENTS_URL")
@@ -126,7 +127,7 @@ def import_labels(file: Path) -> None:
     A line is {"user_id" or "post_id", "task", "labels"}, or {"user_id", "topic"}. Importing the
     same file again changes nothing.
     """
-    settings = IngestSettings.from_environ(os.environ)
+    settings = _settings()
     if not file.is_file():
         raise SourceMissing(f"no labels at {file}: it is not a file")
     prepare_home(settings)
@@ -159,7 +160,7 @@ def dead_letters() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_dead_letters(as_json: bool) -> None:
     """List each rejected event once: its source, partition and offset, and the reason."""
-    settings = IngestSettings.from_environ(os.environ)
+    settings = _settings()
     with all_dead_letters(settings) as kept:
         letters = [letter for each in kept for letter in each.read()]
     if as_json:
@@ -179,7 +180,7 @@ def replay_dead_letters(as_json: bool) -> None:
     `mmga ingest` reads them. An event that is still rejected stays a dead letter, and so does one
     of which only the first 256 KB were kept.
     """
-    settings = IngestSettings.from_environ(os.environ)
+    settings = _settings()
     with all_dead_letters(settings) as kept, closing(_open_graph()) as graph:
         replay = sum((replay_into(each, graph) for each in kept), start=Replay())
     click.echo(json.dumps(asdict(replay)) if as_json else str(replay))
@@ -193,7 +194,7 @@ def statistics(follow: bool) -> None:
     """Compute the statistics of users whom new events changed, and write them to the online store
     and the history.
     """
-    settings = IngestSettings.from_environ(os.environ)
+    settings = _settings()
     prepare_home(settings)
     with closing(_open_graph()) as graph, open_consumer(graph, os.environ) as consumer, consumer:
         report = consumer.catch_up(progress_lines(partial(click.echo, err=True)))
@@ -214,7 +215,7 @@ def status(as_json: bool) -> None:
     """
     from ingest.status import read_status
 
-    settings = IngestSettings.from_environ(os.environ)
+    settings = _settings()
     with closing(_open_graph(read_only=True)) as graph, _online_store() as online:
         state = read_status(graph, online, settings)
     click.echo(json.dumps(state.document()) if as_json else "\n".join(state.lines()))
@@ -228,6 +229,13 @@ def digest() -> None:
     """
     with closing(_open_graph(read_only=True)) as graph:
         click.echo(graph.digest())
+
+
+def _settings() -> IngestSettings:
+    """Those of ingest; those of the stores are checked too, before anything is written."""
+    GraphSettings.from_environ(os.environ)
+    FeatureStoreSettings.from_environ(os.environ)
+    return IngestSettings.from_environ(os.environ)
 
 
 @contextmanager
@@ -276,7 +284,7 @@ def _nothing(*_: object) -> None:
 def _online_store() -> Iterator["OnlineStore | None"]:
     """The online store, or None where it has not been made yet."""
     from featurestore.online.open import open_online_store
-    from featurestore.settings import FeatureStoreSettings, sqlite_path
+    from featurestore.settings import sqlite_path
 
     settings = FeatureStoreSettings.from_environ(os.environ)
     url = settings.online_store_url

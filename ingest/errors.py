@@ -7,6 +7,8 @@
     ├── PartitionsMoved  other partitions are ours now: read their positions and go on from there
     ├── BrokerUnreachable    a broker does not answer for now: the same call may succeed later
     ├── BrokerRefused    a broker refuses for a reason that does not pass (rights, secrets)
+    ├── CodecMissing     messages are compressed by a codec that is not installed
+    ├── SourceTaken      workers of another graph read the topics of the project
     ├── NotAllPublished  lines of a file cannot be sent to Kafka; all others were
     ├── DeadLettersUnwritable    dead letters cannot be kept (disk, permission): nothing goes on
     ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
@@ -43,6 +45,14 @@ class BrokerUnreachable(IngestError):
 
 class BrokerRefused(IngestError):
     """A broker refuses for a reason that does not pass."""
+
+
+class CodecMissing(IngestError):
+    """Messages are compressed by a codec that is not installed."""
+
+
+class SourceTaken(IngestError):
+    """Workers of another graph read the topics of the project."""
 
 
 class NotAllPublished(IngestError):

@@ -12,7 +12,7 @@ from ingest.dead_letters.dead_letter import DeadLetter, DeadLetters, Payload, re
 from ingest.errors import PartitionsMoved
 from ingest.events.decoding import Decoded, decode
 from ingest.sources.read_ahead import Decode, EndOfSource, ReadAhead, ReadBatch, unprepared
-from ingest.sources.source import Extent, Records, Source
+from ingest.sources.source import Extent, Records, SharedSource, Source
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class Pipeline:
         decode: Decode = decode,
         keeps_positions: bool = True,
     ) -> None:
+        if isinstance(source, SharedSource):
+            source.join(graph.graph_id)
         prepare = graph.prepare if isinstance(graph, Prepares) else unprepared
         self._ahead = ReadAhead(source, decode, batch_size, prepare=prepare)
         self._graph = graph

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from foundation.settings import (
     EVENTS_URL,
@@ -15,6 +15,8 @@ from foundation.settings import (
     PROJECT,
     secrets_with_prefix,
 )
+from ingest.kafka.address import SCHEME, bootstrap_servers
+from ingest.kafka.options import client_options
 from ingest.sources.source import SourceSettings
 
 DAY_SECONDS = 86_400
@@ -25,7 +27,7 @@ class IngestSettings:
     """The home, where events come from, how much is committed at once and how long is kept what.
 
     `media_root` is where relative paths of images start; None is the folder of the events. `kafka`
-    are the settings of Kafka's client by their lower-case names. Without `metrics_port` nothing
+    are the options of Kafka's client by their names. Without `metrics_port` nothing
     listens for scrapes.
     """
 
@@ -33,7 +35,7 @@ class IngestSettings:
     project: str = PROJECT.default
     events_url: str | None = None
     media_root: Path | None = None
-    kafka: Mapping[str, str] = field(default_factory=dict)
+    kafka: Mapping[str, Any] = field(default_factory=dict)
     metrics_host: str = METRICS_HOST.default
     metrics_port: int | None = None
     batch_size: int = 10_000
@@ -51,12 +53,15 @@ class IngestSettings:
         Raises SettingInvalid.
         """
         media_root = MEDIA_ROOT.read(environ)
+        events_url = EVENTS_URL.read(environ)
+        if events_url is not None and events_url.startswith(SCHEME):
+            bootstrap_servers(events_url)
         return cls(
             home=HOME.read(environ).absolute(),
             project=PROJECT.read(environ),
-            events_url=EVENTS_URL.read(environ),
+            events_url=events_url,
             media_root=None if media_root is None else media_root.absolute(),
-            kafka=secrets_with_prefix(environ, KAFKA_PREFIX),
+            kafka=client_options(secrets_with_prefix(environ, KAFKA_PREFIX)),
             metrics_host=METRICS_HOST.read(environ),
             metrics_port=METRICS_PORT.read(environ),
         )

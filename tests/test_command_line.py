@@ -1,9 +1,12 @@
 """What holds for every command: help, exit status, errors of one line, nothing heavy for help."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import click
@@ -11,6 +14,7 @@ import pytest
 
 import mmga
 
+REPOSITORY = Path(__file__).parents[1]
 HEAVY = {
     *("fastapi", "feast", "kafka", "matplotlib", "neo4j", "pandas", "PIL", "pyarrow", "ray"),
     *("scipy", "sklearn", "sqlalchemy", "tokenizers", "torch", "torch_geometric", "transformers"),
@@ -173,6 +177,28 @@ class TestErrors:
         done = run("--debug", "lookup", "ann", home=tmp_path / "home")
         assert done.returncode == 1
         assert "Traceback" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("module", "extra"),
+        [("kafka", "ingest"), ("kafka.errors", "ingest"), ("torch", "training"), ("x", None)],
+    )
+    def test_a_module_that_is_not_installed_is_told_with_its_extra(
+        self, module: str, extra: str | None
+    ) -> None:
+        error = ModuleNotFoundError(f"No module named {module!r}", name=module)
+        assert (f'`pip install ".[{extra}]"`' in mmga.one_line(error)) is (extra is not None)
+
+    def test_each_module_that_is_told_comes_with_its_extra(self) -> None:
+        document = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+        extras = document["project"]["optional-dependencies"]
+        brings = {
+            extra: {re.split(r"[\[<>=]", each, maxsplit=1)[0] for each in required}
+            for extra, required in extras.items()
+        }
+        installed = packages_distributions()
+        for module, extra in mmga.EXTRAS.items():
+            names = {name.lower().replace("_", "-") for name in installed.get(module, [])}
+            assert not names or names & brings[extra], module
 
 
 def test_version() -> None:

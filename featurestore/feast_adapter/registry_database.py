@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import quote
 
 from featurestore.errors import (
     RegistryUnavailable,
@@ -19,6 +20,7 @@ from featurestore.errors import (
 from featurestore.locks import database_lock, held
 from featurestore.settings import FeatureStoreSettings, sqlite_path
 from foundation.errors import SettingInvalid
+from foundation.settings import POSTGRES_SCHEMES
 from foundation.url import without_secrets
 
 LOCK_TIMEOUT_SECONDS = 120.0
@@ -29,14 +31,16 @@ LOCK_KEY = int.from_bytes(blake2b(b"mmga registry", digest_size=8).digest(), sig
 
 
 def sqlalchemy_url(url: str) -> str:
-    """The URL with the driver that is installed."""
+    """The URL with the driver that is installed, and a path as SQLAlchemy reads one."""
     scheme, separator, rest = url.partition("://")
-    return f"postgresql+psycopg://{rest}" if scheme in POSTGRES and separator else url
+    if scheme == "sqlite":
+        return f"sqlite:///{quote(str(sqlite_path(url)))}"  # it takes ?, # and % for syntax
+    return f"postgresql+psycopg://{rest}" if scheme in POSTGRES_SCHEMES and separator else url
 
 
 def engine_options(url: str) -> dict[str, Any]:
     """SQLAlchemy's options besides the URL: a server may restart or be absent."""
-    if url.partition("://")[0] not in POSTGRES:
+    if url.partition("://")[0] not in POSTGRES_SCHEMES:
         return {}
     return {
         "pool_pre_ping": True,
@@ -122,8 +126,7 @@ def is_outage(error: Exception, cause: str) -> bool:
     return "FATAL" not in cause or "starting up" in cause or "shutting down" in cause
 
 
-POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 LOCKS: dict[str, Callable[[FeatureStoreSettings], AbstractContextManager[None]]] = {
     "sqlite": _sqlite_lock,
-    **dict.fromkeys(POSTGRES, _postgres_lock),
+    **dict.fromkeys(POSTGRES_SCHEMES, _postgres_lock),
 }

@@ -9,13 +9,21 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
 
 from foundation.errors import SettingInvalid
-from ingest.errors import BrokerRefused, BrokerUnreachable
-from ingest.kafka.options import client_options, options_of
+from ingest.errors import BrokerRefused, BrokerUnreachable, CodecMissing
+from ingest.kafka.address import bootstrap_servers
+from ingest.kafka.options import check_complete, options_of
 
-SCHEME = "kafka://"
-DEFAULT_PORT = 9092
 ANSWER_MS = 7_000
 """How long a broker may take to answer at the start."""
+
+CONSUMER_GUARANTEES = {
+    "enable_auto_commit": False,  # the graph holds the positions
+    "auto_offset_reset": "none",  # a position outside the log is an error, never a silent jump
+    "isolation_level": "read_committed",
+    "check_crcs": True,
+}
+PRODUCER_GUARANTEES = {"acks": "all", "enable_idempotence": True}
+"""No option may name one of these (`ingest.kafka.options`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,26 +34,18 @@ class KafkaConnection:
     options: Mapping[str, Any]
 
     @classmethod
-    def of(cls, url: str, given: Mapping[str, str]) -> "KafkaConnection":
-        """Of kafka://HOST[:PORT][,HOST[:PORT]…] and settings as text. Raises SettingInvalid."""
-        hosts = url.removeprefix(SCHEME).rstrip("/")
-        if "@" in hosts:
-            raise SettingInvalid(
-                f"{SCHEME}…@{hosts.rpartition('@')[2]} names a user: give it by"
-                " MMGA_KAFKA_SASL_PLAIN_USERNAME and MMGA_KAFKA_SASL_PLAIN_PASSWORD"
-            )
-        if not url.startswith(SCHEME) or not hosts:
-            raise SettingInvalid(f"{url} is no address of Kafka: give {SCHEME}HOST:PORT")
-        servers = [host if ":" in host else f"{host}:{DEFAULT_PORT}" for host in hosts.split(",")]
-        return cls(servers=",".join(servers), options=client_options(given))
+    def of(cls, url: str, options: Mapping[str, Any]) -> "KafkaConnection":
+        """Of kafka://HOST[:PORT][,HOST[:PORT]…] and the client's options. Raises SettingInvalid."""
+        check_complete(options)
+        return cls(servers=bootstrap_servers(url), options=options)
 
     def consumer(self, **ours: Any) -> Any:
-        """A KafkaConsumer; connects."""
-        return self._client(KafkaConsumer, ours)
+        """A KafkaConsumer that sees no aborted transaction and commits nothing itself; connects."""
+        return self._client(KafkaConsumer, {**ours, **CONSUMER_GUARANTEES})
 
     def producer(self, **ours: Any) -> Any:
         """A KafkaProducer that waits for all replicas and repeats nothing; connects."""
-        return self._client(KafkaProducer, {"acks": "all", "enable_idempotence": True, **ours})
+        return self._client(KafkaProducer, {**ours, **PRODUCER_GUARANTEES})
 
     @contextmanager
     def admin(self) -> Iterator[Any]:
@@ -76,6 +76,11 @@ class KafkaConnection:
             yield
         except kafka_errors.KafkaConfigurationError as error:
             raise SettingInvalid(f"{error}; correct the variables MMGA_KAFKA_…") from error
+        except kafka_errors.UnsupportedCodecError as error:
+            raise CodecMissing(
+                f"messages of Kafka at {self.servers} are compressed by a codec that is not"
+                f' installed ({error}): run `pip install ".[ingest]"` in the checkout'
+            ) from error
         except kafka_errors.KafkaError as error:
             if error.retriable:
                 raise BrokerUnreachable(

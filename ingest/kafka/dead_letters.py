@@ -114,7 +114,7 @@ class KafkaDeadLetters:
         partitions = [TopicPartition(topic, PARTITION) for topic in sorted(topics)]
         if not partitions:
             return
-        consumer = self._connection.consumer(enable_auto_commit=False)
+        consumer = self._connection.consumer()
         try:
             with self._connection.translated():
                 ends = consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)

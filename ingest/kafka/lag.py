@@ -1,6 +1,7 @@
 """How far the graph is behind the topics."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kafka import TopicPartition
 
@@ -12,10 +13,12 @@ ANSWER_MS = 5_000
 
 
 def read_lag(
-    url: str, project: str, given: Mapping[str, str], positions: Sequence[Position]
+    url: str, project: str, options: Mapping[str, Any], positions: Sequence[Position]
 ) -> dict[str, int]:
-    """Messages of each topic that the graph does not hold. Raises BrokerUnreachable."""
-    connection = KafkaConnection.of(url, given)
+    """Messages of each topic that the graph does not hold and may read: those of transactions that
+    are not over come later. Raises BrokerUnreachable.
+    """
+    connection = KafkaConnection.of(url, options)
     topics = find_topics(connection, event_topics(project))
     partitions = [
         TopicPartition(topic.name, partition)
@@ -24,7 +27,7 @@ def read_lag(
     ]
     if not partitions:
         return {}
-    consumer = connection.consumer(enable_auto_commit=False)
+    consumer = connection.consumer()
     try:
         with connection.translated():
             begins = consumer.beginning_offsets(partitions, timeout_ms=ANSWER_MS)

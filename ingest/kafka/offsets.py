@@ -6,7 +6,8 @@ from typing import Any
 
 from graphdb.facts import Position, PositionMove
 from ingest.dead_letters.dead_letter import Payload
-from ingest.errors import SourceChanged
+from ingest.errors import EventRejected, SourceChanged
+from ingest.kafka.content_mode import structured
 from ingest.sources.lines import MAX_EVENT_BYTES, TOO_LONG
 from ingest.sources.source import Records, Unreadable
 
@@ -25,15 +26,14 @@ class PartitionCursor:
 
     def advance(self, messages: Sequence[Any]) -> Records:
         """Move behind these messages of the partition, and return them as records."""
-        position = replace(self.position, offset=messages[-1].offset + 1)
-        move = PositionMove(expected=self.stored, next=position)
-        self.position, self.stored = position, position.offset
+        move = self._move(messages[-1].offset + 1)
         lines = [message.value for message in messages]
         unreadable: list[Unreadable] = []
-        if None in lines or max(map(len, lines)) > MAX_EVENT_BYTES:
-            unreadable = [_unreadable(each) for each in messages if not _is_readable(each.value)]
-            messages = [message for message in messages if _is_readable(message.value)]
-            lines = [message.value for message in messages]
+        if None in lines or max(map(len, lines)) > MAX_EVENT_BYTES or _has_headers(messages):
+            read = [(message, _event(message)) for message in messages]
+            unreadable = [event for _, event in read if isinstance(event, Unreadable)]
+            messages = [message for message, event in read if isinstance(event, bytes)]
+            lines = [event for _, event in read if isinstance(event, bytes)]
         return Records(
             lines=lines,
             offsets=[message.offset for message in messages],
@@ -41,6 +41,16 @@ class PartitionCursor:
             unreadable=unreadable,
             move=move,
         )
+
+    def skip(self, offset: int) -> Records:
+        """Move to a later offset, between which and here there is nothing to read."""
+        return Records(lines=[], offsets=[], move=self._move(offset))
+
+    def _move(self, offset: int) -> PositionMove:
+        position = replace(self.position, offset=offset)
+        move = PositionMove(expected=self.stored, next=position)
+        self.position, self.stored = position, offset
+        return move
 
 
 def cursor_at(start: Position, stored: Position | None, end: int) -> PartitionCursor:
@@ -83,14 +93,28 @@ def recreated(position: Position) -> SourceChanged:
     )
 
 
-def _is_readable(value: bytes | None) -> bool:
-    return value is not None and len(value) <= MAX_EVENT_BYTES
+def _has_headers(messages: Sequence[Any]) -> bool:
+    return any(message.headers for message in messages)
 
 
-def _unreadable(message: Any) -> Unreadable:
+def _event(message: Any) -> bytes | Unreadable:
+    """The event of a message, or why it holds none."""
+    value: bytes | None = message.value
+    if value is None:
+        return _unreadable(message, NO_VALUE)
+    if len(value) > MAX_EVENT_BYTES:
+        return _unreadable(message, TOO_LONG)
+    try:
+        event = structured(value, message.headers)
+    except EventRejected as rejection:
+        return _unreadable(message, str(rejection))
+    return event if len(event) <= MAX_EVENT_BYTES else _unreadable(message, TOO_LONG)
+
+
+def _unreadable(message: Any, reason: str) -> Unreadable:
     return Unreadable(
         offset=message.offset,
-        reason=NO_VALUE if message.value is None else TOO_LONG,
+        reason=reason,
         payload=Payload.of(message.value or b""),
         key=message.key,
     )

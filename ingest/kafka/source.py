@@ -14,6 +14,7 @@ from graphdb.facts import Position
 from ingest.errors import BrokerUnreachable, PartitionsMoved, SourceMissing
 from ingest.kafka.assignment import Assignment
 from ingest.kafka.connection import KafkaConnection
+from ingest.kafka.group import GraphAssignor, taken, use_assignor
 from ingest.kafka.offsets import PartitionCursor, cursor_at, lost, out_of_range, recreated
 from ingest.kafka.topics import (
     Topic,
@@ -35,10 +36,7 @@ SECONDS_BETWEEN_HINTS = 5.0
 CLOSE_MS = 3_000
 
 CONSUMER_SETTINGS = {
-    "enable_auto_commit": False,  # the graph holds the positions
-    "auto_offset_reset": "none",  # a position outside the log is an error, never a silent jump
     "allow_auto_create_topics": False,
-    "isolation_level": "read_committed",
     "fetch_max_bytes": 50 << 20,
     "max_partition_fetch_bytes": 2 << 20,
     "metadata_max_age_ms": 30_000,  # how soon partitions that are added are found
@@ -57,7 +55,11 @@ def open_kafka_source(url: str, settings: SourceSettings) -> "KafkaSource":
             f"no topic {', '.join(names)} in Kafka at {connection.servers}: `mmga publish FILE"
             " --create-topics` makes them (--follow waits for one)"
         )
-    consumer = connection.consumer(group_id=group_name(settings.project), **CONSUMER_SETTINGS)
+    consumer = connection.consumer(
+        group_id=group_name(settings.project),
+        partition_assignment_strategy=[GraphAssignor()],
+        **CONSUMER_SETTINGS,
+    )
     return KafkaSource(connection, consumer, names, topics, settings)
 
 
@@ -79,6 +81,7 @@ class KafkaSource:
         self._consumer = consumer
         self._names = names
         self._topics = dict(topics)
+        self._group = group_name(settings.project)
         self._waits = settings.wait
         self._poll_seconds = settings.poll_seconds
         self._assignment = Assignment(consumer)
@@ -92,6 +95,10 @@ class KafkaSource:
         self._hinted = self._probed = time.monotonic()
         self._looked = time.monotonic()
         self._subscribe()
+
+    def join(self, graph_id: str) -> None:
+        """See SharedSource."""
+        use_assignor(self._consumer, GraphAssignor(graph_id))
 
     def seek(self, positions: Sequence[Position]) -> None:
         """See Source; `read` learns from Kafka whether they are in the log."""
@@ -116,7 +123,10 @@ class KafkaSource:
         for partition in self._consumer.assignment():
             self._set_flow(self._consumer.pause, partition)
         with self._connection.translated():
-            self._consumer.poll(timeout_ms=0)
+            try:
+                self._consumer.poll(timeout_ms=0)
+            except kafka_errors.KafkaError as error:
+                raise self._read_error(error) from error
         self._check_partitions()
 
     def committed(self, positions: Sequence[Position]) -> None:
@@ -188,7 +198,9 @@ class KafkaSource:
             self._probed = time.monotonic()
             return [self._cursors[partition].advance(found[partition]) for partition in found]
         self._probe()
-        return None if self._waits or self._is_at_target(asking=True) else []
+        if passed := self._passed():
+            return passed
+        return None if self._waits or self._is_at_target() else []
 
     def _subscribe(self) -> None:
         if self._topics:
@@ -278,6 +290,8 @@ class KafkaSource:
     def _read_error(self, error: Exception) -> Exception:
         """What an error of polling means for a partition that was being read."""
         cause: Any = error
+        if isinstance(error, kafka_errors.InconsistentGroupProtocolError):
+            return taken(self._connection, self._group)
         if isinstance(error, kafka_errors.OffsetOutOfRangeError):
             [(partition, offset), *_] = cause.args[0].items()
             begins = self._consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)
@@ -288,21 +302,37 @@ class KafkaSource:
             return lost(position, "its log was cut back behind what was read")
         return error
 
-    def _is_at_target(self, *, asking: bool = False) -> bool:
-        """Whether all that there was at the start has been read.
+    def _passed(self) -> list[Records]:
+        """Moves behind what the client has passed without a message.
 
-        The client is asked where it stands when nothing comes: markers of transactions are passed
-        without a message.
+        Markers that end transactions, and messages that were taken back with one, stand in the log
+        and are never read; without these moves the graph would seem to be behind them for ever.
         """
+        try:
+            offsets = {
+                partition: self._consumer.position(partition, timeout_ms=ANSWER_MS)
+                for partition in self._cursors
+            }
+        except kafka_errors.IllegalStateError as error:
+            raise PartitionsMoved("partitions went meanwhile") from error
+        except kafka_errors.KafkaError as error:
+            raise self._read_error(error) from error
+        self._check_partitions()
+        return [
+            self._cursors[partition].skip(offset)
+            for partition, offset in offsets.items()
+            if offset is not None and offset > self._cursors[partition].position.offset
+        ]
+
+    def _is_at_target(self) -> bool:
+        """Whether all that there was at the start has been read."""
         if self._targets is None or not self._is_positioned:
             return False
-        for partition, cursor in self._cursors.items():
-            offset = cursor.position.offset
-            if offset < self._targets.get(partition, 0) and asking:
-                offset = self._consumer.position(partition, timeout_ms=ANSWER_MS) or offset
-            if offset < self._targets.get(partition, 0):
-                return False
-        return bool(self._seen_assignment)
+        is_read = all(
+            cursor.position.offset >= self._targets.get(partition, 0)
+            for partition, cursor in self._cursors.items()
+        )
+        return is_read and bool(self._seen_assignment)
 
     def _probe(self) -> None:
         """Nothing came: learn now and then whether there is nothing, or a broker that is gone."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from graphdb.facts import Position, PositionMove
 from ingest.dead_letters.dead_letter import Payload
@@ -88,15 +88,26 @@ class Source(Protocol):
         """Release files and connections."""
 
 
+@runtime_checkable
+class SharedSource(Protocol):
+    """A source whose partitions are shared out among the workers of one graph."""
+
+    def join(self, graph_id: str) -> None:
+        """Share with the workers of this graph alone; called before the first `seek`.
+
+        `read` and `keep_alive` raise SourceTaken while those of another graph share it.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
     """What opening a source needs to know beside its URL.
 
     With `wait` a source is followed: it may be empty yet, and reading waits `poll_seconds` for
-    more. `kafka` are the settings of the client, as MMGA_KAFKA_NAME gives them.
+    more. `kafka` are options of the client.
     """
 
     project: str = "mmga"
     wait: bool = False
     poll_seconds: float = 0.5
-    kafka: Mapping[str, str]
+    kafka: Mapping[str, Any]

@@ -117,7 +117,7 @@ def test_bad_ids_manifests_and_places_are_one_line(settings: FeatureStoreSetting
     generations.begin("g1")
     with pytest.raises(FeatureInvalid, match="lacks created_at, graph_id"):
         generations.seal("g1", {})
-    with pytest.raises(SettingInvalid, match="name a folder"):
+    with pytest.raises(SettingInvalid, match="give a folder"):
         Generations(FeatureStoreSettings.at(settings.home, artifacts_url="s3://bucket/x"))
 
 

@@ -8,11 +8,15 @@ import pytest
 from foundation import settings
 from foundation.errors import SettingInvalid
 from foundation.settings import (
+    ARTIFACTS_URL,
+    EVENTS_URL,
     FETCH_REMOTE_IMAGES,
     GRAPH_URL,
     HOME,
     METRICS_PORT,
+    ONLINE_STORE_URL,
     PROJECT,
+    REGISTRY_URL,
     THREADS,
     Variable,
     secrets_with_prefix,
@@ -31,6 +35,7 @@ def test_what_is_empty_or_absent_is_the_default(variable: Variable[Any]) -> None
     assert variable.read({}) == variable.default
     empty = {variable.name: "", f"{variable.name}_FILE": ""}
     assert variable.read(empty) == variable.default
+    assert variable.read({variable.name: " "}) == variable.default
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,9 @@ def test_what_is_empty_or_absent_is_the_default(variable: Variable[Any]) -> None
         (METRICS_PORT, "65535", 65_535),
         (FETCH_REMOTE_IMAGES, "1", True),
         (FETCH_REMOTE_IMAGES, "True", True),
+        (FETCH_REMOTE_IMAGES, "on", True),
         (FETCH_REMOTE_IMAGES, "no", False),
+        (FETCH_REMOTE_IMAGES, "OFF", False),
         (PROJECT, "staging_2", "staging_2"),
     ],
 )
@@ -53,12 +60,14 @@ def test_a_value_has_its_type(variable: Variable[Any], text: str, value: object)
 @pytest.mark.parametrize(
     ("variable", "text", "remedy"),
     [
-        (THREADS, "abc", "give a whole number of at least 1"),
-        (THREADS, "0", "give a whole number of at least 1"),
-        (THREADS, "1.5", "give a whole number of at least 1"),
+        (THREADS, "abc", "give a whole number from 1 to 1024"),
+        (THREADS, "0", "give a whole number from 1 to 1024"),
+        (THREADS, "99999999999999999999", "give a whole number from 1 to 1024"),
+        (THREADS, "1_0", "give a whole number from 1 to 1024"),
+        (THREADS, "1.5", "give a whole number from 1 to 1024"),
         (METRICS_PORT, "65536", "give the number of a port, 0 to 65535"),
         (METRICS_PORT, "-1", "give the number of a port, 0 to 65535"),
-        (FETCH_REMOTE_IMAGES, "maybe", "give one of true, 1, yes, false, 0, no"),
+        (FETCH_REMOTE_IMAGES, "maybe", "give one of true, 1, yes, on, false, 0, no, off"),
         (PROJECT, "../../etc", "give a name of up to 64 letters, digits and underscores"),
     ],
 )
@@ -69,6 +78,42 @@ def test_another_is_one_line_with_name_value_and_remedy(
         variable.read({variable.name: text})
     assert str(raised.value).startswith(f"{variable.name}={text} cannot be used: {remedy}")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "texts"),
+    [
+        (EVENTS_URL, ["events.jsonl", "/a b?/e.jsonl", "file:///a/b", "kafka://a:1,b", "c:d"]),
+        (GRAPH_URL, ["sqlite:///g.db", "sqlite:////a/g?x.db", "neo4j://u:p@h:7687/db", "bolt://h"]),
+        (GRAPH_URL, ["neo4j+s://u:p@[::1]:7687", "neo4j+ssc://u:p/w@h/db"]),
+        (ONLINE_STORE_URL, ["sqlite:///o.db", "redis://h", "rediss://:p?w@h:6380/3", "redis:///1"]),
+        (ONLINE_STORE_URL, ["redis://:p/w@h/0", "redis://h/0?ssl_cert_reqs=none"]),
+        (REGISTRY_URL, ["postgresql://u:p@h:5432/d", "postgresql:///d?host=/run", "postgres://h"]),
+        (REGISTRY_URL, ["postgresql://u:p?w@h/d", "postgresql://u:p:w/@h:1/d?user=a@b"]),
+        (ARTIFACTS_URL, ["folder", "/a/folder"]),
+    ],
+)
+def test_addresses_are_taken_as_they_are(variable: Variable[Any], texts: list[str]) -> None:
+    assert [variable.checked(text) for text in texts] == texts
+
+
+@pytest.mark.parametrize(
+    ("variable", "texts"),
+    [
+        (EVENTS_URL, ["http://h/e.jsonl", "kafka://", "kafka://h:x", "kafka://h:65536", "file://"]),
+        (GRAPH_URL, ["graph.db", "sqlite://g.db", "sqlite:///", "mysql://h/d", "neo4j://"]),
+        (GRAPH_URL, ["neo4j://h:0", "bolt://h:abc", "neo4j:///db", "neo4j://a b"]),
+        (ONLINE_STORE_URL, ["memcached://h", "redis://h:70000", "redis://h/mydb", "online.db"]),
+        (REGISTRY_URL, ["mysql://h/d", "registry.db", "postgresql://u:p@h:-1/d"]),
+        (ARTIFACTS_URL, ["s3://bucket", "file:///a"]),
+    ],
+)
+def test_others_are_refused_with_what_may_be_given(
+    variable: Variable[Any], texts: list[str]
+) -> None:
+    for text in texts:
+        with pytest.raises(SettingInvalid, match=f"^{variable.name}.* cannot be used: give "):
+            variable.checked(text)
 
 
 class TestSecret:

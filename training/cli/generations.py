@@ -63,10 +63,11 @@ def republish(generation_id: str) -> None:
     from featurestore.settings import FeatureStoreSettings
     from graphdb import open_graph
     from graphdb.settings import GraphSettings
-    from training.publishing.republish import republish as write_again
 
     settings = FeatureStoreSettings.from_environ(os.environ)
     url = GraphSettings.from_environ(os.environ).graph_url
+    from training.publishing.republish import republish as write_again
+
     with closing(open_graph(url, read_only=True)) as graph:
         num_users = write_again(generation_id, graph, settings)
     click.echo(f"restored and activated {generation_id}: vectors of {num_users:,} users")

@@ -155,30 +155,27 @@ def run(
     as_json: bool,
 ) -> None:
     """Train with the settings of the environment, and print the report."""
-    # Torch, Ray and transformers take seconds to import: `--help` and usage errors skip that.
     from featurestore.settings import FeatureStoreSettings
-    from graphdb import open_graph
     from graphdb.settings import GraphSettings
+    from training.settings import TrainingSettings
+
+    settings = TrainingSettings.from_environ(os.environ)
+    features = FeatureStoreSettings.from_environ(os.environ)
+    graph_url = GraphSettings.from_environ(os.environ).graph_url
+    # Torch, Ray and transformers take seconds to import: `--help` and usage errors skip that.
+    from graphdb import open_graph
     from graphdb.stage import StageLock
     from training.engine.progress import ConsoleReporter
     from training.runs.report import train_and_publish
     from training.runs.run import RunRequest
-    from training.settings import TrainingSettings
 
-    settings = TrainingSettings.from_environ(os.environ)
     request = RunRequest(config=config, seeds=tuple(range(num_seeds)), workers=workers, fresh=fresh)
-    graph_url = GraphSettings.from_environ(os.environ).graph_url
     with (
         StageLock(settings.home, "train"),
         closing(open_graph(graph_url, read_only=True)) as store,
         ConsoleReporter() as reporter,
     ):
         report = train_and_publish(
-            settings,
-            FeatureStoreSettings.from_environ(os.environ),
-            store,
-            request,
-            reporter,
-            publishing=publishing,
+            settings, features, store, request, reporter, publishing=publishing
         )
     click.echo(json.dumps(report.document()) if as_json else str(report))

@@ -1,14 +1,18 @@
 """Options of the encoders, and of how they are computed."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from training.errors import ConfigInvalid
-from training.options.bounds import Count, Fraction, Positive, Size, check_bounds
+from training.options.bounds import MAX_SIZE, Count, Fraction, Positive, Size, check_bounds
 
 Pooling = Literal["cls", "mean"]
 PostPooling = Literal["mean", "attention"]
 Precision = Literal["fp32", "bf16"]
+NumTokens = Annotated[int, Meta(ge=3, le=MAX_SIZE)]
+"""[CLS], [SEP], and at least one word between them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +27,7 @@ class TextEncoderConfig:
     """
 
     vocabulary_size: Size
-    max_tokens: Size
+    max_tokens: NumTokens
     width: Size
     num_layers: Size
     num_heads: Size
@@ -40,6 +44,7 @@ class TextEncoderConfig:
     def __post_init__(self) -> None:
         check_bounds(self, "text")
         check_layers(self, "text")
+        check_special_ids(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,4 +103,18 @@ def check_layers(part: TextEncoderConfig | ImageEncoderConfig, name: str) -> Non
         raise ConfigInvalid(
             f"{name}.num_trained_layers is {part.num_trained_layers} of {part.num_layers} layers; "
             "take fewer, or none to train all"
+        )
+
+
+def check_special_ids(text: TextEncoderConfig) -> None:
+    """Raises ConfigInvalid where special tokens are not the first ids of the vocabulary."""
+    if text.num_special >= text.vocabulary_size:
+        raise ConfigInvalid(
+            f"text.num_special {text.num_special} leaves no word in a text.vocabulary_size of "
+            f"{text.vocabulary_size}; take a larger vocabulary"
+        )
+    if text.pad_id == text.mask_id or max(text.pad_id, text.mask_id) >= text.num_special:
+        raise ConfigInvalid(
+            f"text.pad_id {text.pad_id} and text.mask_id {text.mask_id} are not two of the first "
+            f"text.num_special {text.num_special} ids; take the tokenizer's ids"
         )

@@ -18,7 +18,7 @@ from tokenizers.trainers import WordPieceTrainer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from foundation.web_address import WEB_ADDRESS
-from training.errors import WeightsUnusable
+from training.errors import ConfigInvalid, WeightsUnusable
 from training.networks.config import TextEncoderConfig
 from training.networks.weights import from_cache_or_hub, one_line, source
 
@@ -35,6 +35,7 @@ def train_tokenizer(captions: Collection[str], *, vocabulary_size: int) -> PreTr
 
     The library's trainer numbers pieces in the order of a randomly seeded hash map, and breaks
     ties by number. So the alphabet is counted and ordered here, and its pieces are numbered first.
+    Raises ConfigInvalid for a vocabulary that cannot hold the alphabet.
     """
     learner = blank_tokenizer(WordPiece(unk_token="[UNK]"))  # noqa: S106
     alphabet = most_frequent_characters(captions, learner)
@@ -46,6 +47,11 @@ def train_tokenizer(captions: Collection[str], *, vocabulary_size: int) -> PreTr
         show_progress=False,
     )
     learner.train_from_iterator(captions, trainer)
+    if learner.get_vocab_size() > vocabulary_size:
+        raise ConfigInvalid(
+            f"text.vocabulary_size {vocabulary_size} cannot hold the characters of the captions; "
+            f"take at least {learner.get_vocab_size()}"
+        )
     # A fresh tokenizer: in the learner the pieces of the alphabet are special tokens.
     tokenizer = blank_tokenizer(WordPiece(learner.get_vocab(), unk_token="[UNK]"))  # noqa: S106
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))

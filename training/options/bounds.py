@@ -13,13 +13,18 @@ from msgspec import Meta
 
 from training.errors import ConfigInvalid
 
-Size = Annotated[int, Meta(ge=1)]
+MAX_SIZE = 2**20
+MAX_COUNT = 2**31 - 1
+SMALLEST, LARGEST = 1e-9, 1e9
+"""Of numbers that float32 holds with room for a product of some of them."""
+
+Size = Annotated[int, Meta(ge=1, le=MAX_SIZE)]
 """A width, a length, or a count of at least 1."""
 
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-Positive = Annotated[float, Meta(gt=0)]
-NonNegative = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(ge=SMALLEST, le=LARGEST)]
+NonNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
 
 
 def check_bounds(part: Any, name: str) -> None:

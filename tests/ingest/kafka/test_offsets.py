@@ -1,5 +1,7 @@
 """Places in a log: what was read chains, and what the log no longer holds is named."""
 
+from collections.abc import Sequence
+
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
@@ -18,8 +20,10 @@ def at(offset: int, topic_id: str | None = "id") -> Position:
     )
 
 
-def message(offset: int, value: bytes | None) -> ConsumerRecord:
-    return ConsumerRecord("t", 3, -1, offset, 0, 0, b"k", value, [], None, 1, 1, 0)
+def message(
+    offset: int, value: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()
+) -> ConsumerRecord:
+    return ConsumerRecord("t", 3, -1, offset, 0, 0, b"k", value, headers, None, 1, 1, 0)
 
 
 def test_moves_chain_from_what_is_stored_over_gaps_in_the_log() -> None:
@@ -30,6 +34,31 @@ def test_moves_chain_from_what_is_stored_over_gaps_in_the_log() -> None:
     assert (second.move.expected, second.move.next) == (10, at(13))
     assert (first.offsets, first.keys) == ([7], [b"k"])
     assert [each.offset for each in first.unreadable] == [9]
+
+
+def test_a_move_without_messages_chains_too() -> None:
+    place = cursor_at(at(5), at(7), 20)
+    place.advance([message(7, line())])
+    records = place.skip(11)
+    assert (records.move.expected, records.move.next, len(records)) == (8, at(11), 0)
+    assert place.advance([message(11, line())]).move.expected == 11
+
+
+def test_a_message_in_binary_mode_is_read_and_its_neighbours_stay_as_they_are() -> None:
+    headers = [("ce_id", b"1"), ("content-type", b"application/avro")]
+    records = cursor_at(at(5), None, 20).advance(
+        [
+            message(5, line()),
+            message(6, b'{"user_id": "u"}', [("ce_id", b"1"), ("ce_type", b"user.deleted")]),
+            message(7, b"Obj", headers),
+            message(8, line(), [("trace", b"\xff")]),
+        ]
+    )
+    whole = b'{"id":"1","type":"user.deleted","data":{"user_id": "u"}}'
+    assert (records.lines, records.offsets) == ([line(), whole, line()], [5, 6, 8])
+    [unreadable] = records.unreadable
+    assert (unreadable.offset, unreadable.payload.content) == (7, b"Obj")
+    assert "content-type application/avro cannot be read" in unreadable.reason
 
 
 def test_what_was_never_read_starts_where_the_log_does() -> None:

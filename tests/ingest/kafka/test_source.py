@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer, TopicPartition
+from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError
 
 from graphdb.facts import Batch
@@ -131,22 +131,6 @@ def read(source: KafkaSource, num_events: int) -> None:
             num_events -= sum(map(len, source.read(100) or []))
         except PartitionsMoved:
             source.seek([])
-
-
-def test_what_a_transaction_has_taken_back_is_not_read(stream: Stream, run: Run) -> None:
-    stream.create("users", "posts", "follows", partitions=1)
-    producer = KafkaProducer(bootstrap_servers=stream.address, transactional_id=stream.project)
-    producer.init_transactions()
-    for first, ends in ((0, producer.commit_transaction), (5, producer.abort_transaction)):
-        producer.begin_transaction()
-        for text in follow_lines(5, first=first):
-            producer.send(stream.topic(), text)
-        producer.flush()
-        ends()
-    producer.close()
-    assert totals(run)["events"] == 5
-    assert totals(run)["events"] == 0
-    assert document(run, "status")["graph"]["follows"] == 5
 
 
 def test_a_topic_that_was_created_again_is_an_error_and_from_earliest_goes_on(

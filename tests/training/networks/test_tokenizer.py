@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from foundation.web_address import holds_web_address
+from training.errors import ConfigInvalid
 from training.networks.tokenizer import (
     load_tokenizer,
     tokenizer_digest,
@@ -47,6 +48,11 @@ def test_same_captions_give_the_same_bytes_in_another_process_and_order(tokenize
     assert child.stdout.decode() == tokenizer_json(tokenizer)
     backwards = train_tokenizer(CAPTIONS[::-1], vocabulary_size=120)
     assert tokenizer_json(backwards) == tokenizer_json(tokenizer)
+
+
+def test_a_vocabulary_too_small_for_the_alphabet_is_refused_with_the_size_it_needs():
+    with pytest.raises(ConfigInvalid, match=r"text.vocabulary_size 6 cannot hold .* at least \d+"):
+        train_tokenizer(CAPTIONS, vocabulary_size=6)
 
 
 def test_links_and_handles_become_one_word_each(tokenizer):
