@@ -24,7 +24,7 @@ DAY_SECONDS = 86_400
 class IngestSettings:
     """The home, where events come from, how much is committed at once and how long is kept what.
 
-    `media_root` is where relative paths of images start; None is the folder of the events. `kafka`
+    `media_root` is where relative paths of images start; None is the folder of the file. `kafka`
     are the settings of Kafka's client by their lower-case names. Without `metrics_port` nothing
     listens for scrapes.
     """
@@ -65,11 +65,6 @@ class IngestSettings:
     def dead_letters_path(self) -> Path:
         """The file of dead letters."""
         return self.home / "dead_letters.jsonl"
-
-    @property
-    def media_root_path(self) -> Path:
-        """The file that records where relative paths of images start."""
-        return self.home / "media_root"
 
     def source(self, *, follow: bool = False) -> SourceSettings:
         """What opening a source needs to know."""
