@@ -4,11 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from foundation.durable_files import write_text
-
-PLACE = "post_inputs/images.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +39,15 @@ def listed(reasons: Mapping[str, int]) -> str:
 
 def write_image_report(home: Path, graph_id: str, report: ImageReport) -> None:
     """Keep the report of a graph's images as the last one."""
-    write_text(home / PLACE, json.dumps({"graph_id": graph_id, **asdict(report)}))
+    write_text(place(home, graph_id), json.dumps(asdict(report)))
 
 
 def read_image_report(home: Path, graph_id: str) -> ImageReport | None:
     """The last report; None where there is none of this graph."""
-    path = home / PLACE
-    if not path.exists():
-        return None
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return ImageReport(**values) if values.pop("graph_id") == graph_id else None
+    path = place(home, graph_id)
+    return ImageReport(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def place(home: Path, graph_id: str) -> Path:
+    """The file of a graph's last report."""
+    return home / "post_inputs" / f"images-{graph_id}.json"

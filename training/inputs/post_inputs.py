@@ -3,7 +3,7 @@
 P posts in the order of the snapshot, T tokens a post, I images in the cache, S pixels a side.
 
     images/          each image as it was read once: bounded JPEGs and an index of outcomes
-    images.json      the outcomes of the last run's images, counted
+    images-GRAPH_ID.json      outcomes of a graph's images in its last run, counted
     pixels/S-N/      resized pixels of the kept images by the hashes of their contents, append-only,
                      shared by all snapshots
     tokens/DIGEST-T/DIGEST/   tokens of the captions of a snapshot under one tokenizer
