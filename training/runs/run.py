@@ -255,8 +255,8 @@ def report_images(images: ImageReport, last: ImageReport | None, reporter: Repor
     reporter.say(f"images: {images}")
     if last is not None and images.num_ok < last.num_ok:
         reporter.say(
-            f"warning: {last.num_ok - images.num_ok:,} images fewer than the {last.num_ok:,} of the"
-            " last run"
+            f"warning: fewer images than in the last run: {images.num_ok:,} in place of"
+            f" {last.num_ok:,}"
         )
 
 

@@ -246,7 +246,7 @@ def test_images_are_reported_by_outcome_and_that_they_became_fewer(tmp_path: Pat
         _, said = prepared(settings, store, fresh=True)
     assert said.lines[-2:] == [
         "images: 1 ok, 2 pending (file not found: 2)",
-        "warning: 1 images fewer than the 2 of the last run",
+        "warning: fewer images than in the last run: 1 in place of 2",
     ]
 
 
