@@ -25,7 +25,7 @@ from graphdb.errors import ChangesTrimmed
 from graphdb.snapshot.snapshot import Snapshot, open_snapshot, take_snapshot
 from graphdb.store import GraphStore
 from training.engine.progress import Reporter
-from training.errors import NothingToTrain
+from training.errors import NothingToTrain, PostInputsUnusable
 from training.inputs.captions import PinnedTexts, TextColumn, open_texts, pin_texts, texts_folder
 from training.inputs.post_inputs import PostInputs, open_post_inputs
 from training.inputs.preparation import prepare_post_inputs
@@ -225,11 +225,11 @@ def run_inputs(
     reporter: Reporter,
 ) -> PostInputs:
     """Tokens and pixels of the snapshot's posts: those with which a resumed run began."""
-    if run.post_inputs.exists():
-        inputs = open_post_inputs(Path(run.post_inputs.read_text(encoding="utf-8")))
+    if (pinned := pinned_inputs(run, reporter)) is not None:
         if request.retry_images:
             reporter.say("the resumed run keeps its images: --new reads all again")
-        return inputs
+        report_images(pinned.images, None, reporter)
+        return pinned
     last = read_image_report(settings.home, run.graph_id)
     inputs = prepare_post_inputs(
         texts,
@@ -248,6 +248,17 @@ def run_inputs(
     )
     report_images(inputs.images, last, reporter)
     return inputs
+
+
+def pinned_inputs(run: Run, reporter: Reporter) -> PostInputs | None:
+    """The post inputs with which a run began; None for a new run, and where they are gone."""
+    if not run.post_inputs.exists():
+        return None
+    try:
+        return open_post_inputs(Path(run.post_inputs.read_text(encoding="utf-8")))
+    except PostInputsUnusable as error:
+        reporter.say(str(error))
+        return None
 
 
 def report_images(images: ImageReport, last: ImageReport | None, reporter: Reporter) -> None:

@@ -230,6 +230,10 @@ def test_a_resumed_run_keeps_its_images_and_a_new_one_looks_again(tmp_path: Path
         assert second.path == first.path
         assert "the resumed run keeps its images: --new reads all again" in said.lines
         third, _ = prepared(settings, store, fresh=True)
+        shutil.rmtree(third.path.parent)
+        fourth, said = prepared(settings, store)
+        assert "prepare them again" in said.lines[1]
+        assert fourth.path == third.path
     assert third.pixels[third.pixel_rows.max()].max() == 0
     assert second.pixels[second.pixel_rows.max()].max() > 0
 
