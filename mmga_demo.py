@@ -140,16 +140,20 @@ def prepare_home(home: Path) -> None:
             f"{home} was not made by `mmga demo`, which would empty it: move it away, or set"
             " MMGA_HOME to another folder"
         )
-    if home.exists():
-        empty(home)
     home.mkdir(exist_ok=True)
-    (home / MARK).write_text(f"{home}\n", encoding="utf-8")
+    (home / MARK).write_bytes(mark_of(home))
+    empty(home)
+
+
+def mark_of(home: Path) -> bytes:
+    """The content of a home's mark."""
+    return os.fsencode(f"{home}\n")
 
 
 def is_marked(home: Path) -> bool:
     """Whether an earlier demo made this folder."""
     mark = home / MARK
-    return mark.is_file() and mark.read_text(encoding="utf-8") == f"{home}\n"
+    return mark.is_file() and mark.read_bytes() == mark_of(home)
 
 
 def is_empty(folder: Path) -> bool:
@@ -158,7 +162,7 @@ def is_empty(folder: Path) -> bool:
 
 
 def empty(home: Path) -> None:
-    """Delete what a home holds, its mark last; no command of `mmga` may write to it meanwhile."""
+    """Delete what a home holds but its mark. Raises StageBusy while a command writes to it."""
     with ExitStack() as locks:
         for stage in WRITERS:
             locks.enter_context(StageLock(home, stage))
