@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, _imaging
 
 from training.inputs.image_errors import BROKEN, ImageRefused
 from training.inputs.pixel_budget import PixelBudget
@@ -74,7 +74,7 @@ def bounded_jpeg(content: bytes, limits: ImageLimits, budget: PixelBudget | None
 
 def return_freed_memory() -> None:
     """Let the memory of large images go back to the system when they are freed."""
-    Image.core.set_block_size(BLOCK_BYTES)
+    _imaging.set_block_size(BLOCK_BYTES)
 
 
 def small_image(
