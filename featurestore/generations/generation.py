@@ -151,8 +151,8 @@ class Generations:
             store.close()
 
     def drop(self, generation_id: str) -> None:
-        """Delete a generation's folder. Raises as `get` does; GenerationInUse, FeatureInvalid."""
-        generation = self.get(checked(generation_id))
+        """Delete a generation's folder. Raises GenerationMissing, GenerationInUse."""
+        generation = self.get(generation_id)
         if self.active_id() == generation_id:
             raise GenerationInUse(f"generation {generation_id} is active: activate another first")
         grave = self.root / f"{STAGING}{generation_id}"
