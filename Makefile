@@ -53,5 +53,5 @@ lock:  ## Resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --generate-hashes \
 		--no-emit-index-url --python-version 3.11 --output-file requirements.lock
 
-clean:  ## Remove .venv, the demo's results and caches
-	rm -rf $(VENV) .mmga .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:  ## Remove .venv and caches; events and results in .mmga stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,13 +1,15 @@
 """A hash of the graph's content: equal exactly when two graphs hold the same state.
 
 It is the sum modulo 2^128 of the BLAKE2b-128 of one compact JSON array for each item, so it
-depends neither on the order of the items nor on the backend that holds them.
+depends neither on the order of the items nor on the backend that holds them, nor on where events
+were read.
 """
 
 import json
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from graphdb.image_reference import folder_and_reference
 from graphdb.store import Label, Post, Profile
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -43,7 +45,7 @@ class StateDigest:
                 post.post_id,
                 post.user_id,
                 post.caption,
-                post.image,
+                None if post.image is None else folder_and_reference(post.image)[1],
                 post.hashtags,
                 post.mentions,
                 post.like_count,

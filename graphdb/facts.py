@@ -37,7 +37,10 @@ class ProfileFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostFact:
-    """`post.created`: the whole post; counts that are given are facts of their own."""
+    """`post.created`: the whole post; counts that are given are facts of their own.
+
+    `image` is as `graphdb.image_reference` has it.
+    """
 
     post_id: str
     user_id: str

@@ -77,7 +77,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A live post with its counts; hashtags and mentions sorted and unique."""
+    """A live post with its counts; hashtags and mentions sorted and unique.
+
+    `image` is as `graphdb.image_reference` has it.
+    """
 
     post_id: str
     user_id: str

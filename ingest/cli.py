@@ -21,7 +21,7 @@ from ingest.dead_letters.open import all_dead_letters, open_dead_letters
 from ingest.dead_letters.replay import Replay, replay_into
 from ingest.errors import SourceMissing
 from ingest.events.labels import LabelDecoder
-from ingest.home import prepare_home, record_media_root
+from ingest.home import prepare_home
 from ingest.ingestion import Ingestion, Observer, enforce_retention, rewind
 from ingest.interpreter import prepare_for_stream
 from ingest.pipeline import Pipeline
@@ -97,13 +97,15 @@ def ingest(
     ):
         if start is not None:
             rewind(graph, source, start)
-        if isinstance(source, FileSource):
-            record_media_root(settings, settings.media_root or source.folder)
-        elif settings.media_root is not None:
-            record_media_root(settings, settings.media_root)
         run = Ingestion(
             settings,
-            Pipeline(source, graph, letters, batch_size=settings.batch_size),
+            Pipeline(
+                source,
+                graph,
+                letters,
+                batch_size=settings.batch_size,
+                media_root=settings.media_root,
+            ),
             progress=progress,
             project=project,
             retire=partial(enforce_retention, settings, graph, letters),
@@ -182,7 +184,9 @@ def replay_dead_letters(as_json: bool) -> None:
     """
     settings = _settings()
     with all_dead_letters(settings) as kept, closing(_open_graph()) as graph:
-        replay = sum((replay_into(each, graph) for each in kept), start=Replay())
+        replay = sum(
+            (replay_into(each, graph, settings.media_root) for each in kept), start=Replay()
+        )
     click.echo(json.dumps(asdict(replay)) if as_json else str(replay))
 
 

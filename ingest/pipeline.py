@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import attrgetter
+from pathlib import Path
 
 from graphdb.errors import CommitUnknown, PositionConflict
 from graphdb.store import GraphStore, Prepares
@@ -39,7 +40,8 @@ class Pipeline:
     A crash before 3 repeats the batch from 1, one after 3 goes on behind it. When the stored
     positions are not the expected ones, when the answer to a commit is lost, or when other
     partitions are to be read, all that was read ahead is dropped and reading goes on from the
-    stored positions. Without `keeps_positions` the whole source is read each time, for events that
+    stored positions. Paths of images start in `media_root`, by default in the folder of the file
+    that names them. Without `keeps_positions` the whole source is read each time, for events that
     may be repeated.
     """
 
@@ -52,11 +54,12 @@ class Pipeline:
         batch_size: int,
         decode: Decode = decode,
         keeps_positions: bool = True,
+        media_root: Path | None = None,
     ) -> None:
         if isinstance(source, SharedSource):
             source.join(graph.graph_id)
         prepare = graph.prepare if isinstance(graph, Prepares) else unprepared
-        self._ahead = ReadAhead(source, decode, batch_size, prepare=prepare)
+        self._ahead = ReadAhead(source, decode, batch_size, prepare=prepare, media_root=media_root)
         self._graph = graph
         self._dead_letters = dead_letters
         self._keeps_positions = keeps_positions

@@ -66,6 +66,12 @@ def publish(
         f" {len(published.refused):,} lines refused, in {seconds:.1f} s"
         f" ({published.num_sent / seconds:,.0f} events/s)"
     )
+    if published.num_paths:
+        click.echo(
+            f"{published.num_paths:,} posts name images by path: let `mmga train` run with"
+            f" MMGA_MEDIA_ROOT={file.resolve().parent}, or where that folder lies then",
+            err=True,
+        )
     if published.refused:
         shown = ", ".join(map(str, published.refused[:SHOWN_NUMBERS]))
         more = ", …" if len(published.refused) > SHOWN_NUMBERS else ""

@@ -26,7 +26,7 @@ DAY_SECONDS = 86_400
 class IngestSettings:
     """The home, where events come from, how much is committed at once and how long is kept what.
 
-    `media_root` is where relative paths of images start; None is the folder of the events. `kafka`
+    `media_root` is where relative paths of images start; None is the folder of the file. `kafka`
     are the options of Kafka's client by their names. Without `metrics_port` nothing
     listens for scrapes.
     """
@@ -70,11 +70,6 @@ class IngestSettings:
     def dead_letters_path(self) -> Path:
         """The file of dead letters."""
         return self.home / "dead_letters.jsonl"
-
-    @property
-    def media_root_path(self) -> Path:
-        """The file that records where relative paths of images start."""
-        return self.home / "media_root"
 
     def source(self, *, follow: bool = False) -> SourceSettings:
         """What opening a source needs to know."""

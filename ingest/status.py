@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from featurestore.online.store import OnlineStore, Watermark
+from foundation.image_report import ImageReport, read_image_report
 from foundation.text_table import text_table
 from graphdb.store import GraphCounts, GraphStore, Head
 from ingest.dead_letters.file import DeadLetterFile
@@ -42,7 +43,8 @@ class IngestStatus:
 class Status:
     """The state of one home; `ingest` is None where events do not come from Kafka.
 
-    `num_dead_letters` leaves those of Kafka out when it does not answer.
+    `num_dead_letters` leaves those of Kafka out when it does not answer. `images` are those of the
+    last training.
     """
 
     counts: GraphCounts
@@ -51,6 +53,7 @@ class Status:
     stages: dict[str, StageStatus]
     active_generation: str | None
     num_dead_letters: int
+    images: ImageReport | None
 
     def document(self) -> dict[str, object]:
         """As `mmga status --json` prints it."""
@@ -73,11 +76,15 @@ class Status:
         )
         ingest = [] if self.ingest is None else [("ingest", _describe_lag(self.ingest))]
         generation = self.active_generation or "none is active yet: run `mmga train`"
+        images = "not read yet: `mmga train` reads them"
+        if self.images is not None:
+            images = f"{self.images}, as of the last training"
         return text_table(
             [
                 ("graph", graph),
                 *ingest,
                 *((name, _describe(stage)) for name, stage in self.stages.items()),
+                ("images", images),
                 ("generation", generation),
                 ("dead letters", f"{self.num_dead_letters:,}"),
             ]
@@ -99,6 +106,7 @@ def read_status(graph: GraphStore, online: OnlineStore | None, settings: IngestS
         stages=stages,
         active_generation=None if online is None else online.active_generation(),
         num_dead_letters=DeadLetterFile(settings.dead_letters_path).count() + num_in_kafka,
+        images=read_image_report(settings.home, graph.graph_id),
     )
 
 

@@ -19,10 +19,10 @@ from graphdb.settings import GraphSettings
 class TrainingSettings:
     """Paths and servers of training, and limits of images.
 
-    `media_root` is the folder under which relative image paths are resolved (None: the folder
-    that ingest recorded in the home). Images behind http(s) URLs are fetched only where
-    `fetch_remote_images` is set. Workers that sample from the database open `graph_url`. Curves
-    also go to the MLflow server at `mlflow_uri`.
+    `media_root` is where image paths are looked for that are not in the folder of their events. All
+    images that are decoded at one time take at most `max_decoding_bytes` of memory. Images behind
+    http(s) URLs are fetched only where `fetch_remote_images` is set. Workers that sample from the
+    database open `graph_url`. Curves also go to the MLflow server at `mlflow_uri`.
     """
 
     home: Path
@@ -30,6 +30,7 @@ class TrainingSettings:
     fetch_remote_images: bool = FETCH_REMOTE_IMAGES.default
     max_image_bytes: int = 20_000_000
     max_image_pixels: int = 40_000_000
+    max_decoding_bytes: int = 512 * 2**20
     num_threads: int = THREADS.default
     graph_url: str = field(default="", repr=False)
     mlflow_uri: str | None = field(default=None, repr=False)

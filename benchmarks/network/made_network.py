@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.graph.sampling import heavy_tailed_follows
+from foundation.image_report import ImageReport
 from graphdb.adjacency import Adjacency, graph_of_follows
 from graphdb.folds import folds_of_pairs
 from graphdb.snapshot.files import seal, write_array, write_json
 from graphdb.snapshot.id_column import IdColumn, id_keys
-from training.inputs.image_report import ImageReport
 from training.inputs.post_inputs import PIXELS_VERSION, write_view
 from training.inputs.row_file import RowFile
 from training.mmga.config import RunConfig

@@ -85,6 +85,7 @@ MASKED = (
     "checkpoint.json:digest",
     "post_inputs/images/images.db:images.image_key",  # a digest of where the image lies
     "post_inputs/images/images.db:images.content_id",  # in the order of these keys
+    "post_inputs/images/images.db:images.stamp",  # the times of the image's file
 )
 """Names, after renaming, whose values are not compared; that they are there is."""
 
@@ -92,6 +93,7 @@ LEFT_OUT = (
     "*.lock",  # who holds it
     "*.db-shm",
     "*.db-wal",
+    "checkpoints/*/post_inputs",  # names the view
     "*/attempt",  # fences an older process out: each start has its own
     "snapshots/*.texts/*",  # the texts that a run has read, once
     "*/report.txt",

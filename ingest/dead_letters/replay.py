@@ -3,11 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from graphdb.store import GraphStore
 from ingest.dead_letters.dead_letter import DeadLetter, DeadLetters
 from ingest.events.decoding import decode
+from ingest.media_folder import media_folder
 
 DEAD_LETTERS_AT_ONCE = 10_000
 
@@ -72,17 +74,21 @@ def recheck(letters: Sequence[DeadLetter]) -> Rechecked:
     )
 
 
-def replay_into(letters: DeadLetters, graph: GraphStore) -> Replay:
+def replay_into(letters: DeadLetters, graph: GraphStore, media_root: Path | None = None) -> Replay:
     """Send the events that are no longer rejected again, and forget their dead letters.
 
-    They may be applied twice, which is harmless.
+    They may be applied twice, which is harmless. Paths of images start where they do in ingest.
     """
     if isinstance(letters, Replayable):
         return letters.replay()
     rechecked = recheck(letters.read())
-    for first in range(0, len(rechecked.accepted), DEAD_LETTERS_AT_ONCE):
-        page = rechecked.accepted[first : first + DEAD_LETTERS_AT_ONCE]
-        contents = [letter.payload.content for letter in page]
-        graph.apply(decode(contents, time.time_ns() // 1000).batch())
-        letters.settle(page)
+    folders: dict[str, list[DeadLetter]] = {}
+    for letter in rechecked.accepted:
+        folders.setdefault(media_folder(letter.source, media_root), []).append(letter)
+    for folder, accepted in folders.items():
+        for first in range(0, len(accepted), DEAD_LETTERS_AT_ONCE):
+            page = accepted[first : first + DEAD_LETTERS_AT_ONCE]
+            contents = [letter.payload.content for letter in page]
+            graph.apply(decode(contents, time.time_ns() // 1000, folder).batch())
+            letters.settle(page)
     return rechecked.replay

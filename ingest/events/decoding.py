@@ -71,6 +71,18 @@ class Decoded:
             case PostDeletion():
                 self.post_deletions.append(fact)
 
+    def extend(self, other: "Decoded", first: int) -> None:
+        """Add the facts of further events, whose first one has the index `first` here."""
+        for column in ("follower_ids", "followee_ids", "times", "ties", "live"):
+            getattr(self.follows, column).extend(getattr(other.follows, column))
+        self.profiles += other.profiles
+        self.posts += other.posts
+        self.engagements += other.engagements
+        self.labels += other.labels
+        self.user_deletions += other.user_deletions
+        self.post_deletions += other.post_deletions
+        self.rejected += [(first + index, reason) for index, reason in other.rejected]
+
     def batch(self, moves: Sequence[PositionMove] = ()) -> Batch:
         """The facts with the positions that they advance."""
         return Batch(
@@ -85,8 +97,11 @@ class Decoded:
         )
 
 
-def decode(lines: Sequence[bytes], now: int) -> Decoded:
-    """Decode and check events against the clock `now` (microseconds); never raises for an event."""
+def decode(lines: Sequence[bytes], now: int, folder: str = "") -> Decoded:
+    """Decode and check events against the clock `now` (microseconds); never raises for an event.
+
+    Images that are paths belong to `folder`.
+    """
     decoded = Decoded()
     follows: list[FollowEvent] = []
     indices: list[int] = []
@@ -97,7 +112,7 @@ def decode(lines: Sequence[bytes], now: int) -> Decoded:
                 follows.append(event)
                 indices.append(index)
             else:
-                decoded.add(fact_of(event, now))
+                decoded.add(fact_of(event, now, folder))
         except EventRejected as rejection:
             decoded.rejected.append((index, str(rejection)))
     if follows:

@@ -18,6 +18,7 @@ from graphdb.facts import (
     SubjectKind,
     UserDeletion,
 )
+from graphdb.image_reference import image_in
 from ingest.errors import EventRejected
 from ingest.events import schema
 from ingest.events.values import check_id, check_text, check_time, tie_of
@@ -67,8 +68,11 @@ def one_line(message: str) -> str:
     return text if len(text) <= MAX_REASON_CHARACTERS else text[: MAX_REASON_CHARACTERS - 1] + "…"
 
 
-def fact_of(event: schema.AnyEvent, now: int) -> Fact:
-    """Check the values of an event and state them as a fact, or raise EventRejected."""
+def fact_of(event: schema.AnyEvent, now: int, folder: str = "") -> Fact:
+    """Check the values of an event and state them as a fact, or raise EventRejected.
+
+    An image that is a path belongs to `folder`.
+    """
     check_id("source", event.source)
     check_id("id", event.id)
     time = check_time("time", event.time, now)
@@ -79,7 +83,7 @@ def fact_of(event: schema.AnyEvent, now: int) -> Fact:
         case schema.UserUpdated():
             return _profile(event.data, time, tie, now)
         case schema.PostCreated():
-            return _post(event.data, time, tie)
+            return _post(event.data, time, tie, folder)
         case schema.PostEngagement():
             return _engagement(event.data, time, tie)
         case schema.UserLabeled():
@@ -124,14 +128,14 @@ def _profile(data: schema.UserUpdatedData, time: int, tie: int, now: int) -> Pro
     )
 
 
-def _post(data: schema.PostCreatedData, time: int, tie: int) -> PostFact:
+def _post(data: schema.PostCreatedData, time: int, tie: int, folder: str) -> PostFact:
     return PostFact(
         post_id=check_id("post_id", data.post_id),
         user_id=check_id("user_id", data.user_id),
         time=time,
         tie=tie,
         caption=check_text("caption", data.caption),
-        image=_optional_text("image", data.image),
+        image=None if data.image is None else image_in(folder, check_text("image", data.image)),
         hashtags=tuple(check_text("hashtag", hashtag) for hashtag in data.hashtags),
         mentions=tuple(check_id("mention", user_id) for user_id in data.mentions),
         like_count=data.like_count,

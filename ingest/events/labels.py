@@ -47,8 +47,9 @@ class LabelDecoder:
         modified = EPOCH + timedelta(microseconds=path.stat().st_mtime_ns // 1000)
         return cls(time=modified.isoformat())
 
-    def __call__(self, lines: Sequence[bytes], now: int) -> Decoded:
-        """Decode and check; indices of rejected lines are those of `lines`."""
+    def __call__(self, lines: Sequence[bytes], now: int, folder: str = "") -> Decoded:
+        """Decode and check; indices of rejected lines are those of `lines`. No label has a path."""
+        del folder
         events: list[bytes] = []
         indices: list[int] = []
         rejected: list[tuple[int, str]] = []

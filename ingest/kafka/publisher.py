@@ -6,8 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from graphdb.image_reference import FILE, scheme_of
 from ingest.errors import EventRejected
 from ingest.events.event import parse
+from ingest.events.schema import AnyEvent, PostCreated
 from ingest.kafka.connection import KafkaConnection
 from ingest.kafka.producing import Deliveries
 from ingest.kafka.topics import FOLLOWS, KINDS, POSTS, USERS, topic_name
@@ -35,10 +37,14 @@ _LOOSE = msgspec.json.Decoder(_Loose)
 
 @dataclass(slots=True, kw_only=True)
 class Published:
-    """What was sent, how much of that is no valid event, and the lines that were not sent."""
+    """What was sent, how much of that is no valid event, and the lines that were not sent.
+
+    `num_paths` are the posts whose image is a path, which belongs to no folder in Kafka.
+    """
 
     num_sent: int = 0
     num_invalid: int = 0
+    num_paths: int = 0
     refused: list[int] = field(default_factory=list)
 
 
@@ -113,7 +119,9 @@ class Publisher:
             else:
                 self._deliveries.send(self._topics[found[0]], line, found[1])
                 sent.append(offset)
-                published.num_invalid += not _is_valid(line)
+                event = parsed(line)
+                published.num_invalid += event is None
+                published.num_paths += event is not None and names_path(event)
         too_large = self._deliveries.wait()
         published.num_sent += len(sent) - len(too_large)
         return [*refused, *(sent[index] for index in too_large)]
@@ -133,9 +141,16 @@ def line_numbers(path: Path, offsets: list[int]) -> list[int]:
     return numbers
 
 
-def _is_valid(line: bytes) -> bool:
+def parsed(line: bytes) -> AnyEvent | None:
+    """The event of a line; None where it is not valid."""
     try:
-        parse(line)
+        return parse(line)
     except EventRejected:
+        return None
+
+
+def names_path(event: AnyEvent) -> bool:
+    """Whether an event is a post whose image is a path."""
+    if not isinstance(event, PostCreated) or not event.data.image:
         return False
-    return True
+    return scheme_of(event.data.image) == FILE

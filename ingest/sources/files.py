@@ -138,11 +138,6 @@ class FileSource:
         self._stored: dict[str, Position] = {}
         self._partitions: dict[Path, FilePartition] = {}
 
-    @property
-    def folder(self) -> Path:
-        """Where relative paths of media start."""
-        return self._path.resolve() if self._path.is_dir() else self._path.resolve().parent
-
     def seek(self, positions: Sequence[Position]) -> None:
         """See Source."""
         with _readable(self._path):

@@ -5,13 +5,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 
 from graphdb.facts import Batch, Position
 from ingest.errors import PartitionsMoved
 from ingest.events.decoding import Decoded
+from ingest.media_folder import media_folder
 from ingest.sources.source import Extent, Records, Source
 
-Decode = Callable[[Sequence[bytes], int], Decoded]
+Decode = Callable[[Sequence[bytes], int, str], Decoded]
+"""Called with the lines, the clock in microseconds, and the folder of the paths in them."""
 Prepare = Callable[[Batch], Batch]
 
 MAX_BATCHES_AHEAD = 2
@@ -63,10 +67,12 @@ class ReadAhead:
         max_events: int,
         *,
         prepare: Prepare = unprepared,
+        media_root: Path | None = None,
     ) -> None:
         self._source = source
         self._decode = decode
         self._prepare = prepare
+        self._media_root = media_root
         self._max_events = max_events
         self._changed = threading.Condition()
         self._ready: deque[Item] = deque()
@@ -163,10 +169,25 @@ class ReadAhead:
             return EndOfSource(extent=self._source.extent(), warnings=self._source.warnings())
         if not runs:
             return None
-        lines = [line for run in runs for line in run.lines]
-        decoded = self._decode(lines, time.time_ns() // 1000)
+        decoded = self._decode_runs(runs, time.time_ns() // 1000)
         facts = self._prepare(decoded.batch([run.move for run in runs]))
         return ReadBatch(runs=runs, decoded=decoded, facts=facts, extent=self._source.extent())
+
+    def _decode_runs(self, runs: list[Records], now: int) -> Decoded:
+        """Decode consecutive runs of one folder together."""
+        decoded, num_lines = None, 0
+        for folder, group in groupby(runs, self._media_folder):
+            lines = [line for run in group for line in run.lines]
+            found = self._decode(lines, now, folder)
+            if decoded is None:
+                decoded = found
+            else:
+                decoded.extend(found, num_lines)
+            num_lines += len(lines)
+        return decoded or Decoded()
+
+    def _media_folder(self, run: Records) -> str:
+        return media_folder(run.move.next.source, self._media_root)
 
     def _put(self, item: Item, epoch: int) -> None:
         with self._changed:

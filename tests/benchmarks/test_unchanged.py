@@ -120,7 +120,7 @@ def test_times_are_masked_and_places_taken_out(tmp_path: Path) -> None:
         home.mkdir()
         line = {"step": 0, "total": 1.5, "seconds": number, "path": str(home / "snapshots")}
         (home / "losses.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
-        (home / "media_root").write_text(str(home), encoding="utf-8")
+        (home / "place").write_text(str(home), encoding="utf-8")
         texts.append(Reader(tmp_path / "arrays", {home: "HOME"}).folder(home))
     assert not compare("all", *texts).differences
     assert texts[0]["losses.jsonl:000000.total"] == "1.5"

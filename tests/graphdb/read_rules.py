@@ -6,6 +6,7 @@ from hashlib import blake2b
 import numpy as np
 import pytest
 
+from graphdb.image_reference import image_in
 from graphdb.store import GraphStore
 from tests.graphdb.made_facts import (
     batch_of,
@@ -262,6 +263,19 @@ class DigestRules:
         assert winding.digest() == straight.digest()
         straight.close()
         winding.close()
+
+    def test_the_digest_does_not_tell_in_which_folder_an_event_was_read(
+        self, open_store: OpenStore
+    ) -> None:
+        digests = set()
+        for folder in ("", "/data/a", "/data/b"):
+            store = open_store(f"in{folder.replace('/', '-')}")
+            image = image_in(folder, "images/1.jpg")
+            store.apply(batch_of([post("p", "ann", 1, image=image, tie=1)]))
+            assert [found.image for found in store.posts(["p"])] == [image]
+            digests.add(store.digest())
+            store.close()
+        assert len(digests) == 1
 
 
 def _blake2b_128(text: str) -> str:

@@ -23,6 +23,7 @@ from graphdb.facts import (
     SubjectKind,
     UserDeletion,
 )
+from graphdb.image_reference import folder_and_reference
 from graphdb.store import GraphCounts, Label, Post, Profile
 
 NEVER = -1
@@ -298,7 +299,7 @@ def _digest_items(state: GraphState) -> Iterator[list[object]]:
             post.post_id,
             post.user_id,
             post.caption,
-            post.image,
+            post.image and folder_and_reference(post.image)[1],
             post.hashtags,
             post.mentions,
             post.like_count,

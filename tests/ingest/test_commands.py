@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from featurestore.definitions import USER_ACTIVITY
 from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
+from foundation.image_report import ImageReport, write_image_report
 from graphdb import open_graph
 from graphdb.errors import GraphError
 from graphdb.statistics import STATISTICS
@@ -139,7 +141,7 @@ def test_labels_are_imported_once(tmp_path: Path, home: Path, run: Run) -> None:
     graph.close()
 
 
-def test_a_folder_of_files_and_the_media_root(
+def test_a_folder_of_files(
     tmp_path: Path, home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "events"
@@ -149,11 +151,105 @@ def test_a_folder_of_files_and_the_media_root(
     (folder / "labels.jsonl").write_text('{"user_id": "ann", "topic": "x"}\n')
     outcome = run("ingest", "--events", folder, "--no-statistics")
     assert outcome.last_line.startswith("2 events: 2 applied")
-    assert (home / "media_root").read_text() == f"{folder}\n"
     monkeypatch.setenv("MMGA_EVENTS_URL", str(folder / "a.jsonl"))
-    monkeypatch.setenv("MMGA_MEDIA_ROOT", str(tmp_path))
     assert run("ingest", "--no-statistics").last_line.startswith("0 events")
-    assert (home / "media_root").read_text() == f"{tmp_path}\n"
+
+
+def post_line(post_id: str, **data: str) -> bytes:
+    return line("post.created", id=post_id, data={"post_id": post_id, **data}) + b"\n"
+
+
+def images(home: Path, *post_ids: str) -> list[str | None]:
+    graph = open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)
+    found = [post.image for post in graph.posts(post_ids)]
+    graph.close()
+    return found
+
+
+def test_a_path_of_an_image_belongs_to_the_folder_of_the_file_that_names_it(
+    tmp_path: Path, home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    for folder in (a, b):
+        folder.mkdir()
+        (folder / "events.jsonl").write_bytes(
+            post_line(folder.name, image="images/1.jpg")
+            + post_line(f"web {folder.name}", image="https://example.com/1.jpg")
+        )
+    (b / "follows.jsonl").write_bytes(line() + b"\n")
+    assert run("ingest", "--events", a, "--no-statistics").status == 0
+    assert run("ingest", "--events", b / "events.jsonl", "--no-statistics").status == 0
+    assert run("ingest", "--events", b / "follows.jsonl", "--no-statistics").status == 0
+    expected = [f"{a}/./images/1.jpg", f"{b}/./images/1.jpg", "https://example.com/1.jpg"]
+    assert images(home, "a", "b", "web b") == expected
+    monkeypatch.setenv("MMGA_MEDIA_ROOT", str(tmp_path / "media"))
+    (a / "more.jsonl").write_bytes(post_line("c", image="images/1.jpg"))
+    assert run("ingest", "--events", a / "more.jsonl", "--no-statistics").status == 0
+    assert images(home, "a", "c") == [expected[0], f"{tmp_path}/media/./images/1.jpg"]
+
+
+def test_links_to_files_of_other_folders_share_a_batch(
+    tmp_path: Path, home: Path, run: Run
+) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events.jsonl").write_bytes(
+            b"bad\n" + post_line(name, image="1.jpg") + line(id=name) + b"\n"
+        )
+        (links / f"{name}.jsonl").symlink_to(tmp_path / name / "events.jsonl")
+    outcome = run("ingest", "--events", links, "--no-statistics")
+    assert outcome.last_line.startswith("6 events: 3 applied, 1 superseded, 2 dead letters")
+    assert status(run)["graph"]["version"] == 1
+    assert images(home, "a", "b") == [f"{tmp_path}/{name}/./1.jpg" for name in "ab"]
+    listed = run("dead-letters", "list").out.splitlines()
+    assert [row.partition(":0:0 ")[0] for row in listed[:2]] == [
+        str(tmp_path / name / "events.jsonl") for name in "ab"
+    ]
+
+
+def test_a_file_in_another_folder_is_the_same_graph(
+    tmp_path: Path, home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events.jsonl").write_bytes(post_line("p", image="images/1.jpg"))
+    for homes in ("ab", "b"):
+        monkeypatch.setenv("MMGA_HOME", str(tmp_path / f"home {homes}"))
+        for name in homes:
+            assert run("ingest", "--events", tmp_path / name, "--no-statistics").status == 0
+        digests.add(run("digest").out)
+    assert len(digests) == 1
+
+
+def test_a_dead_letter_that_is_replayed_keeps_its_folder(
+    tmp_path: Path, home: Path, run: Run
+) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(post_line("p", image="1.jpg", time="x").replace(b"2026", b"9026"))
+    assert run("ingest", "--events", events, "--no-statistics").status == 0
+    letters = home / "dead_letters.jsonl"
+    letters.write_bytes(letters.read_bytes().replace(b"9026", b"2026"))
+    assert run("dead-letters", "replay").out.startswith("1 events sent again")
+    assert images(home, "p") == [f"{tmp_path}/./1.jpg"]
+
+
+def test_the_status_counts_images_as_the_last_training_saw_them(
+    tmp_path: Path, home: Path, run: Run
+) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(line() + b"\n")
+    run("ingest", "--events", events, "--no-statistics")
+    assert "not read yet" in run("status").out
+    with closing(open_graph(f"sqlite:///{home / 'graph.db'}", read_only=True)) as graph:
+        report = ImageReport(
+            num_ok=3, missing={"too many pixels": 2}, pending={"no answer": 1}, num_read=0
+        )
+        write_image_report(home, graph.graph_id, report)
+    shown = "3 ok, 2 missing (too many pixels: 2), 1 pending (no answer: 1), as of the last"
+    assert shown in run("status").out
 
 
 def test_from_a_time_on(tmp_path: Path, run: Run) -> None:

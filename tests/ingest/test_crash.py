@@ -205,7 +205,6 @@ def assert_covers_what_it_must(scenarios: list[Scenario]) -> None:
             assert any(text.lstrip().startswith(word) for text in texts), (database, word)
     assert any("INTO follows" in text for _, text in heard), "follows were never merged"
     assert ("disk", "fsync dead_letters.jsonl") in heard
-    assert ("disk", "replace media_root.?.partial") in heard
 
 
 def events_of_all_kinds(folder: Path) -> list[bytes]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from foundation.image_report import ImageReport
 from graphdb.adjacency import graph_of_follows
 from graphdb.folds import folds_of_pairs
 from graphdb.snapshot.id_column import IdColumn, IdIndex, id_keys
 from graphdb.snapshot.snapshot import Snapshot, UserLabels
 from graphdb.statistics import STATISTICS
-from training.inputs.image_report import ImageReport
 from training.inputs.post_inputs import PostInputs
 
 NOWHERE = Path("in-memory")

@@ -80,6 +80,11 @@ def choices() -> str:
     "--new", "fresh", is_flag=True, help="Start a new run instead of resuming an interrupted one."
 )
 @click.option(
+    "--retry-images",
+    is_flag=True,
+    help="Read all images again, also those that were read before or refused.",
+)
+@click.option(
     "--paper-literal",
     "literal",
     is_flag=True,
@@ -97,6 +102,7 @@ def train(
     text_encoder: str | None,
     image_encoder: str | None,
     fresh: bool,
+    retry_images: bool,
     literal: bool,
     show: bool,
     no_publish: bool,
@@ -119,7 +125,15 @@ def train(
     if show:
         click.echo(to_json(config))
         return
-    run(config, num_seeds, workers, fresh=fresh, publishing=not no_publish, as_json=as_json)
+    run(
+        config,
+        num_seeds,
+        workers,
+        fresh=fresh,
+        retry_images=retry_images,
+        publishing=not no_publish,
+        as_json=as_json,
+    )
 
 
 def with_absolute_weights(assignment: str) -> str:
@@ -151,6 +165,7 @@ def run(
     workers: int,
     *,
     fresh: bool,
+    retry_images: bool,
     publishing: bool,
     as_json: bool,
 ) -> None:
@@ -169,7 +184,13 @@ def run(
     from training.runs.report import train_and_publish
     from training.runs.run import RunRequest
 
-    request = RunRequest(config=config, seeds=tuple(range(num_seeds)), workers=workers, fresh=fresh)
+    request = RunRequest(
+        config=config,
+        seeds=tuple(range(num_seeds)),
+        workers=workers,
+        fresh=fresh,
+        retry_images=retry_images,
+    )
     with (
         StageLock(settings.home, "train"),
         closing(open_graph(graph_url, read_only=True)) as store,

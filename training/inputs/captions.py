@@ -69,15 +69,17 @@ class TextColumn(Collection[str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedTexts:
-    """Captions (P,), image references (P,) and biographies (N,) of a snapshot.
+    """Captions (P,), images (P,) and biographies (N,) of a snapshot of the graph `graph_id`.
 
-    `posts_digest` is equal where captions and image references are.
+    Images are as `graphdb.image_reference` has them, empty where there is none. `posts_digest` is
+    equal where captions and images are.
     """
 
     captions: TextColumn
     images: TextColumn
     biographies: TextColumn
     posts_digest: str
+    graph_id: str
 
 
 def pin_texts(
@@ -122,6 +124,7 @@ def open_texts(snapshot: Snapshot) -> PinnedTexts:
         images=posts(name=IMAGE),
         biographies=users(name=BIOGRAPHY),
         posts_digest=manifest["files"][POSTS]["blake2b"],
+        graph_id=snapshot.graph_id,
     )
 
 

@@ -7,6 +7,11 @@
 `reason` is a few fixed words, so that a report can count by it.
 """
 
+BROKEN, BROKEN_ANSWER, NOT_FOUND = "not a readable image", "broken answer", "not found"
+
+PASSING = frozenset({BROKEN, BROKEN_ANSWER, NOT_FOUND})
+"""Reasons of refusals that may have come too early, in the midst of a copy or an upload."""
+
 
 class ImageError(Exception):
     """An image cannot be read; `reason` says why."""

@@ -1,8 +1,8 @@
 """Reads image bytes from allowed locations (protection against path traversal and SSRF).
 
-Files must be below one root, after links and `..` are resolved. Web addresses must have an allowed
-scheme and a public IP address; each redirect is checked, and the connection uses the checked
-address.
+Files must be below the folder of the events that name them, or below one further root, after links
+and `..` are resolved. Web addresses must have an allowed scheme and a public IP address; each
+redirect is checked, and the connection uses the checked address.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,14 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import httpcore
 
-from training.inputs.image_errors import ImageRefused, ImageUnavailable
+from graphdb.image_reference import FILE, folder_and_reference, scheme_of
+from training.inputs.image_errors import (
+    BROKEN_ANSWER,
+    NOT_FOUND,
+    ImageError,
+    ImageRefused,
+    ImageUnavailable,
+)
 
 MAX_REDIRECTS = 4
 CHUNK_BYTES = 64 * 1024
@@ -26,6 +33,8 @@ HEADERS: list[tuple[bytes | str, bytes | str]] = [("User-Agent", "mmga"), ("Acce
 WEB_SCHEMES = frozenset({"http", "https"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+ELSEWHERE = "~"
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
@@ -44,37 +53,68 @@ def is_public(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSources:
-    """Reads the bytes of an image reference: a path relative to `media_root`, or a URI.
+    """Reads the bytes of images, which are paths in a folder, or URIs (`graphdb.image_reference`).
 
-    `schemes` are those allowed of `file`, `http`, `https`; plain paths count as `file`.
-    `is_allowed` is called with each IP address before connecting.
+    A path is looked for in its own folder, then where that folder has `moved`, then in
+    `media_root`. `schemes` are those allowed of `file`, `http`, `https`; plain paths count as
+    `file`. `is_allowed` is called with each IP address before connecting. Images without a folder
+    are those of the graph `graph_id`.
     """
 
     media_root: Path | None
-    schemes: frozenset[str] = frozenset({"file"})
+    graph_id: str = ""
+    moved: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    schemes: frozenset[str] = frozenset({FILE})
     max_bytes: int = 20 * 2**20
     timeout_seconds: float = 10.0
     is_allowed: Callable[[str], bool] = field(default=is_public)
 
-    def locate(self, reference: str) -> str:
-        """The canonical name of an image: its URI, or its path below the root."""
-        scheme = scheme_of(reference)
-        return reference if scheme in WEB_SCHEMES else f"{self.media_root}\0{reference}"
+    @property
+    def policy(self) -> str:
+        """What a refusal depends on beside the image."""
+        return f"{sorted(self.schemes)} {self.max_bytes} {self.media_root}"
 
-    def read(self, reference: str) -> bytes:
+    def name(self, image: str) -> str:
+        """The name under which an image is kept, wherever its folder lies now."""
+        folder, reference = folder_and_reference(image)
+        is_elsewhere = not folder and scheme_of(reference) == FILE
+        return f"{self.graph_id}\0{reference}" if is_elsewhere else image
+
+    def roots(self, folder: str) -> list[Path]:
+        """The folders in which to look for a path of this folder, in that order."""
+        own = [Path(folder), *self.moved.get(folder, ())] if folder else []
+        return own if self.media_root is None else [*own, self.media_root]
+
+    def stamp(self, image: str) -> str | None:
+        """What changes with a file: its size and times; empty without a file, None on the web.
+
+        Begins with ELSEWHERE for a file that is only below the media root.
+        """
+        folder, reference = folder_and_reference(image)
+        if scheme_of(reference) != FILE:
+            return None
+        for root in self.roots(folder):
+            try:
+                found = (root / file_path(reference)).stat()
+            except (OSError, ValueError, ImageRefused):
+                continue
+            place = ELSEWHERE if root == self.media_root else ""
+            return f"{place}{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+        return ""
+
+    def read(self, image: str) -> bytes:
         """The bytes; raises ImageRefused or ImageUnavailable."""
+        folder, reference = folder_and_reference(image)
         scheme = scheme_of(reference)
-        if scheme not in self.schemes or scheme not in WEB_SCHEMES | {"file"}:
+        if scheme not in self.schemes or scheme not in WEB_SCHEMES | {FILE}:
             raise ImageRefused("scheme not allowed")
-        if scheme == "file":
-            return self.read_file(file_path(reference))
+        if scheme == FILE:
+            return self.read_file(file_path(reference), self.roots(folder))
         return self.read_web(reference)
 
-    def read_file(self, path: str) -> bytes:
-        """A regular file below the root, no larger than allowed."""
-        if self.media_root is None:
-            raise ImageUnavailable("no media root")
-        descriptor = open_below(self.media_root, path)
+    def read_file(self, path: str, roots: Iterable[Path]) -> bytes:
+        """A regular file below the first root that has it, no larger than allowed."""
+        descriptor = open_below_any(roots, path)
         with os.fdopen(descriptor, "rb") as file:
             if os.fstat(descriptor).st_size > self.max_bytes:
                 raise ImageRefused("too many bytes")
@@ -119,12 +159,12 @@ class ImageSources:
                 if reply.status in TRANSIENT:
                     raise ImageUnavailable("server busy")
                 if reply.status != 200:
-                    raise ImageRefused("not found")
+                    raise ImageRefused(NOT_FOUND)
                 return self.bounded(reply.iter_stream(), started), ""
         except (httpcore.TimeoutException, httpcore.NetworkError) as error:
             raise ImageUnavailable("no answer") from error
         except httpcore.ProtocolError as error:
-            raise ImageRefused("broken answer") from error
+            raise ImageRefused(BROKEN_ANSWER) from error
         except (httpcore.UnsupportedProtocol, UnicodeError, ValueError, TypeError) as error:
             raise ImageRefused("address malformed") from error
 
@@ -170,12 +210,6 @@ class VettedNetwork(httpcore.NetworkBackend):
         )
 
 
-def scheme_of(reference: str) -> str:
-    """The scheme of a URI in lower case; `file` for a plain path (which may hold colons)."""
-    scheme, separator, _ = reference.partition("://")
-    return scheme.lower() if separator and scheme.isalnum() else "file"
-
-
 def file_path(reference: str) -> str:
     """The path that a `file://` URI or a plain path names."""
     if not reference.lower().startswith("file://"):
@@ -184,6 +218,20 @@ def file_path(reference: str) -> str:
     if parts.netloc not in {"", "localhost"}:
         raise ImageRefused("not a local file")
     return unquote(parts.path)
+
+
+def open_below_any(roots: Iterable[Path], path: str) -> int:
+    """A descriptor of the file that `path` names below the first root that has it.
+
+    Raises the error of the first root where none has it.
+    """
+    errors: list[ImageError] = []
+    for root in roots:
+        try:
+            return open_below(root, path)
+        except ImageError as error:
+            errors.append(error)
+    raise errors[0] if errors else ImageUnavailable("no media root")
 
 
 def open_below(root: Path, path: str) -> int:
@@ -195,6 +243,8 @@ def open_below(root: Path, path: str) -> int:
     if "\0" in path:
         raise ImageRefused("path malformed")
     try:
+        if not root.is_dir():
+            raise ImageUnavailable("folder not found")
         real_root = Path(os.path.realpath(root, strict=True))
         real = Path(os.path.realpath(real_root / path, strict=True))
     except FileNotFoundError as error:
@@ -248,4 +298,4 @@ def header(reply: httpcore.Response, name: bytes) -> str:
     for key, value in reply.headers:
         if key.lower() == name:
             return str(value.decode("latin-1"))
-    raise ImageRefused("broken answer")
+    raise ImageRefused(BROKEN_ANSWER)

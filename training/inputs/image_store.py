@@ -1,5 +1,8 @@
 """Stores images that have been read: an index of outcomes, and JPEGs in append-only files.
 
+An image is kept under its name, with the stamp of the file that was read, so that a file that has
+changed is read again. What was read once stays until something else was read in its place.
+
 Bytes are flushed before the index refers to them. After a crash a file may end in unreferenced
 bytes; the next ones are appended after them. One process writes (the caller holds the lock).
 """
@@ -16,18 +19,21 @@ from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from foundation.image_report import ImageReport
 from training.errors import PostInputsUnusable
-from training.inputs.image_decoding import ImageLimits, bounded_jpeg
-from training.inputs.image_errors import ImageRefused, ImageUnavailable
-from training.inputs.image_report import ImageReport
-from training.inputs.image_sources import ImageSources
+from training.inputs.image_decoding import ImageLimits, bounded_jpeg, return_freed_memory
+from training.inputs.image_errors import PASSING, ImageRefused, ImageUnavailable
+from training.inputs.image_sources import ELSEWHERE, ImageSources
+from training.inputs.pixel_budget import PixelBudget
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_BLOB_BYTES = 2**30
 NUM_READERS = 4
 COMMIT_EVERY = 64
+MAX_TRIES = 4
+"""How often bytes that may have been incomplete are read while they do not change."""
 FIRST_RETRY_SECONDS = 60
 LAST_RETRY_SECONDS = 24 * 3600
 
@@ -44,22 +50,68 @@ CREATE TABLE IF NOT EXISTS images (
     status TEXT NOT NULL,
     reason TEXT NOT NULL,
     policy TEXT NOT NULL,
+    stamp TEXT,
     content_id INTEGER,
     attempts INTEGER NOT NULL,
     retry_at REAL NOT NULL
 ) WITHOUT ROWID;
 """
 
+WRITE_OUTCOME = """
+INSERT INTO images VALUES (:key, :status, :reason, :policy, :stamp, :content_id, 1,
+    :now + :first)
+ON CONFLICT DO UPDATE SET
+    status = CASE WHEN coalesce(:content_id, content_id) IS NULL THEN :status ELSE 'ok' END,
+    reason = :reason, policy = :policy, stamp = :stamp,
+    content_id = coalesce(:content_id, content_id),
+    attempts = CASE WHEN stamp IS :stamp THEN attempts + 1 ELSE 1 END,
+    retry_at = :now + min(:last, :first * (1 << 2 * min(attempts, 10)))"""
+
 Status = Literal["ok", "missing", "pending"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The outcome of reading one image; the JPEG if it is ok."""
+    """The outcome of reading one image, and the stamp of its file; the JPEG if it is ok."""
 
     status: Status
+    stamp: str | None
     reason: str = ""
     jpeg: bytes = b""
+
+
+class Known(NamedTuple):
+    """What the index holds of one image; an ok one with a reason could not be read again."""
+
+    status: Status
+    reason: str
+    policy: str
+    stamp: str | None
+    attempts: int
+    retry_at: float
+
+    def is_due(self, stamp: str | None, policy: str, now: float) -> bool:
+        """Whether to read the image again; `stamp` is that of its file now, None on the web."""
+        if stamp is None:
+            may_pass = self.status == "pending" or self._may_pass
+            return (may_pass and self.retry_at <= now) or self._depends(policy)
+        if self.status == "ok" and (not stamp or self._is_elsewhere(stamp)):
+            return False
+        changed = stamp != self.stamp or self.status == "pending"
+        return changed or self._may_pass or self._depends(policy)
+
+    @property
+    def _may_pass(self) -> bool:
+        """Whether the bytes may have been incomplete, and were not tried often."""
+        return self.reason in PASSING and self.attempts < MAX_TRIES
+
+    def _is_elsewhere(self, stamp: str) -> bool:
+        """Whether the file that was read is gone, and another root has one of its name."""
+        return stamp.startswith(ELSEWHERE) and not (self.stamp or "").startswith(ELSEWHERE)
+
+    def _depends(self, policy: str) -> bool:
+        """Whether it was refused under other settings."""
+        return self.status == "missing" and self.policy != policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +135,26 @@ class ImageStore:
         sources: ImageSources,
         limits: ImageLimits,
         *,
+        retry: bool = False,
         now: float | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> int:
         """Read the images that were never read or are due again; return their number.
 
-        Ok is final. Pending is due after its back-off, missing after a change of the settings.
+        Files are due when they change and while they are not there; addresses on the web after
+        their back-off. What was refused is due after a change of the settings, and a few times
+        where its bytes may have been incomplete. With `retry` all images are due.
         """
         now = time.time() if now is None else now
-        policy = f"{sorted(sources.schemes)} {limits}"
-        due = self.due(references, sources, policy, now)
+        policy = f"{sources.policy} {limits}"
+        due = self.due(references, sources, policy, now, retry=retry)
+        budget = PixelBudget(limits.max_decoding_bytes)
+        return_freed_memory()
         with ThreadPoolExecutor(NUM_READERS) as readers:
             waiting = iter(due.items())
             num_done = 0
             while group := dict(islice(waiting, COMMIT_EVERY)):
-                outcomes = readers.map(partial(read, sources, limits), group.values())
+                outcomes = readers.map(partial(read, sources, limits, budget), group.values())
                 self.record(list(zip(group, outcomes, strict=True)), policy, now)
                 num_done += len(group)
                 if progress is not None:
@@ -105,15 +162,25 @@ class ImageStore:
         return len(due)
 
     def due(
-        self, references: Sequence[str], sources: ImageSources, policy: str, now: float
+        self,
+        references: Sequence[str],
+        sources: ImageSources,
+        policy: str,
+        now: float,
+        *,
+        retry: bool = False,
     ) -> dict[bytes, str]:
         """Keys and references of the images to read now."""
         wanted = {image_key(sources, reference): reference for reference in references}
-        rows = self.connection.execute("SELECT image_key, status, policy, retry_at FROM images")
-        for key, status, known_policy, retry_at in rows:
-            waits = status == "pending" and retry_at > now
-            if status == "ok" or waits or (status == "missing" and known_policy == policy):
-                wanted.pop(key, None)
+        if retry:
+            return wanted
+        rows = self.connection.execute(
+            "SELECT image_key, status, reason, policy, stamp, attempts, retry_at FROM images"
+        )
+        for key, *known in rows:
+            image = wanted.get(key)
+            if image is not None and not Known(*known).is_due(sources.stamp(image), policy, now):
+                del wanted[key]
         return wanted
 
     def record(self, outcomes: Sequence[tuple[bytes, Outcome]], policy: str, now: float) -> None:
@@ -123,18 +190,18 @@ class ImageStore:
             content_ids = self.append([outcome.jpeg for _, outcome in outcomes if outcome.jpeg])
             kept = iter(content_ids)
             for key, outcome in outcomes:
-                self.connection.execute(
-                    "INSERT INTO images VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT DO UPDATE SET"
-                    " status = excluded.status, reason = excluded.reason,"
-                    " policy = excluded.policy, content_id = excluded.content_id,"
-                    " attempts = attempts + 1,"
-                    " retry_at = ? + min(?, ? * (1 << 2 * min(attempts, 10)))",
-                    (
-                        *(key, outcome.status, outcome.reason, policy),
-                        *(next(kept) if outcome.jpeg else None, now + FIRST_RETRY_SECONDS),
-                        *(now, LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS),
-                    ),
-                )
+                row = {
+                    "key": key,
+                    "status": outcome.status,
+                    "reason": outcome.reason,
+                    "policy": policy,
+                    "stamp": outcome.stamp,
+                    "content_id": next(kept) if outcome.jpeg else None,
+                    "now": now,
+                    "first": FIRST_RETRY_SECONDS,
+                    "last": LAST_RETRY_SECONDS,
+                }
+                self.connection.execute(WRITE_OUTCOME, row)
 
     def append(self, jpegs: Sequence[bytes]) -> list[int]:
         """Append JPEGs that are new to the newest blob file; the content ids of all."""
@@ -192,6 +259,7 @@ class ImageStore:
             by_status[status][reason] = number
         return ImageReport(
             num_ok=sum(by_status["ok"].values()),
+            stale={reason: number for reason, number in by_status["ok"].items() if reason},
             missing=by_status["missing"],
             pending=by_status["pending"],
             num_read=num_read,
@@ -218,9 +286,10 @@ def open_image_store(folder: Path) -> Iterator[ImageStore]:
         raise PostInputsUnusable(f"{folder} cannot be used ({error}): make it writable") from error
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > FORMAT_VERSION:
+        if version not in (0, FORMAT_VERSION):
             raise PostInputsUnusable(
-                f"{folder} has format {version}, this software reads {FORMAT_VERSION}: upgrade it"
+                f"{folder} has format {version}, this software reads {FORMAT_VERSION}: use the"
+                " version that wrote it, or delete the folder to read images again"
             )
         connection.executescript(SCHEMA)
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
@@ -234,9 +303,9 @@ def open_image_store(folder: Path) -> Iterator[ImageStore]:
 
 
 def image_key(sources: ImageSources, reference: str) -> bytes:
-    """A key of 16 bytes for the canonical name of an image."""
-    located = sources.locate(reference).encode("utf-8", "surrogatepass")
-    return blake2b(located, digest_size=16).digest()
+    """A key of 16 bytes for the name of an image."""
+    name = sources.name(reference).encode("utf-8", "surrogatepass")
+    return blake2b(name, digest_size=16).digest()
 
 
 def content_hash(digest: bytes) -> int:
@@ -244,11 +313,17 @@ def content_hash(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "little") or 1
 
 
-def read(sources: ImageSources, limits: ImageLimits, reference: str) -> Outcome:
+def read(
+    sources: ImageSources, limits: ImageLimits, budget: PixelBudget, reference: str
+) -> Outcome:
     """Fetch and decode one image."""
+    stamp = sources.stamp(reference)
     try:
-        return Outcome(status="ok", jpeg=bounded_jpeg(sources.read(reference), limits))
+        content = sources.read(reference)
+        if sources.stamp(reference) != stamp:
+            return Outcome(status="pending", reason="changed while it was read", stamp=stamp)
+        return Outcome(status="ok", jpeg=bounded_jpeg(content, limits, budget), stamp=stamp)
     except ImageRefused as error:
-        return Outcome(status="missing", reason=error.reason)
+        return Outcome(status="missing", reason=error.reason, stamp=stamp)
     except ImageUnavailable as error:
-        return Outcome(status="pending", reason=error.reason)
+        return Outcome(status="pending", reason=error.reason, stamp=stamp)

@@ -3,7 +3,9 @@
 P posts in the order of the snapshot, T tokens a post, I images in the cache, S pixels a side.
 
     images/          each image as it was read once: bounded JPEGs and an index of outcomes
-    pixels/S-N/      resized pixels of the kept images, append-only, shared by all snapshots
+    images-GRAPH_ID.json      outcomes of a graph's images in its last run, counted
+    pixels/S-N/      resized pixels of the kept images by the hashes of their contents, append-only,
+                     shared by all snapshots
     tokens/DIGEST-T/DIGEST/   tokens of the captions of a snapshot under one tokenizer
     views/DIGEST/    the assignment of pixels to posts, opened by `open_post_inputs`
 
@@ -20,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foundation.durable_files import whole_folder
+from foundation.image_report import ImageReport
 from training.errors import PostInputsUnusable
-from training.inputs.image_report import ImageReport
 from training.inputs.row_file import RowFile
 
 PIXELS_VERSION = 1

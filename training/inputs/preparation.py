@@ -7,7 +7,7 @@ Shapes: P posts of a snapshot, S pixels a side.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +18,15 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from foundation.durable_files import PARTIAL
+from foundation.image_report import ImageReport, write_image_report
+from graphdb.facts import Position
 from training.errors import PostInputsUnusable
 from training.inputs.caption_tokens import prepare_tokens
 from training.inputs.captions import PinnedTexts
 from training.inputs.image_decoding import ImageLimits, square_pixels
-from training.inputs.image_report import ImageReport
 from training.inputs.image_sources import WEB_SCHEMES, ImageSources
 from training.inputs.image_store import ImageStore, KeptImage, open_image_store
+from training.inputs.media_folders import moved_folders
 from training.inputs.post_inputs import PIXELS_VERSION, PostInputs, open_post_inputs, write_view
 from training.inputs.row_file import RowFile
 from training.settings import TrainingSettings
@@ -43,11 +45,14 @@ def prepare_post_inputs(
     *,
     image_size: int,
     max_tokens: int,
+    positions: Sequence[Position] = (),
+    retry_images: bool = False,
     progress: Progress | None = None,
 ) -> PostInputs:
     """Read new images, update the caches of pixels and tokens, and open them.
 
-    The caches of earlier runs, killed ones included, are reused. An image that cannot be read is
+    The caches of earlier runs, killed ones included, are reused; with `retry_images` all images are
+    read again. `positions` tell which folders of events have moved. An image that cannot be read is
     counted in `PostInputs.images` and does not fail the call. Raises PostInputsUnusable.
     """
     folder = settings.home / "post_inputs"
@@ -57,7 +62,19 @@ def prepare_post_inputs(
         )
         references = {row: image for row, image in enumerate(texts.images) if image}
         with open_image_store(folder / "images") as images:
-            report, kept = prepare_images(images, references, settings, step(progress, "images"))
+            sources = image_sources(settings, texts.graph_id, positions)
+            report, kept = prepare_images(
+                images,
+                references,
+                sources,
+                ImageLimits(
+                    max_pixels=settings.max_image_pixels,
+                    max_decoding_bytes=settings.max_decoding_bytes,
+                ),
+                retry=retry_images,
+                progress=step(progress, "images"),
+            )
+            write_image_report(settings.home, texts.graph_id, report)
             pixels = RowFile(
                 folder=folder / "pixels" / f"{image_size}-{PIXELS_VERSION}",
                 shape=(3, image_size, image_size),
@@ -72,28 +89,29 @@ def prepare_post_inputs(
 def prepare_images(
     images: ImageStore,
     references: dict[int, str],
-    settings: TrainingSettings,
+    sources: ImageSources,
+    limits: ImageLimits,
+    *,
+    retry: bool,
     progress: Callable[[int, int], None],
 ) -> tuple[ImageReport, dict[int, KeptImage]]:
     """Read new images; return the outcomes, and the kept image of each post row that has one."""
     wanted = list(references.values())
-    sources = image_sources(settings)
-    limits = ImageLimits(max_pixels=settings.max_image_pixels)
-    num_read = images.catch_up(wanted, sources, limits, progress=progress)
+    num_read = images.catch_up(wanted, sources, limits, retry=retry, progress=progress)
     found = zip(references, images.kept(wanted, sources), strict=True)
     kept = {row: image for row, image in found if image is not None}
     return images.report(wanted, sources, num_read=num_read), kept
 
 
-def image_sources(settings: TrainingSettings) -> ImageSources:
-    """Files below the media root (by default the one that ingest recorded), and the web if the
-    settings allow it."""
-    recorded = settings.home / "media_root"
-    root = settings.media_root
-    if root is None and recorded.is_file():
-        root = Path(recorded.read_text(encoding="utf-8").strip())
+def image_sources(
+    settings: TrainingSettings, graph_id: str, positions: Sequence[Position]
+) -> ImageSources:
+    """Files in the folders of events and below the media root, and the web if the settings allow
+    it."""
     return ImageSources(
-        media_root=root,
+        media_root=settings.media_root,
+        graph_id=graph_id,
+        moved=moved_folders(positions),
         schemes=frozenset({"file"}) | (WEB_SCHEMES if settings.fetch_remote_images else set()),
         max_bytes=settings.max_image_bytes,
     )
@@ -106,10 +124,13 @@ def resize(
     progress: Callable[[int, int], None],
 ) -> None:
     """Append the pixels of the contents that are not resized yet."""
-    new = sorted({image.content_id for image in kept.values()} - set(pixels.numbers().tolist()))
+    known = set(pixels.numbers().tolist())
+    wanted = sorted({(image.content_id, image.content_hash) for image in kept.values()})
+    new = [(content_id, number) for content_id, number in wanted if number not in known]
 
     def resized() -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        for done, (number, jpeg) in enumerate(zip(new, images.jpegs(new), strict=True), 1):
+        jpegs = images.jpegs([content_id for content_id, _ in new])
+        for done, ((_, number), jpeg) in enumerate(zip(new, jpegs, strict=True), 1):
             yield number, square_pixels(jpeg, pixels.shape[-1])
             progress(done, len(new))
 
@@ -125,7 +146,7 @@ def pixel_rows(
     rows_P = np.full(num_posts, -1, np.int32)
     hashes_P = np.zeros(num_posts, np.uint64)
     for post_row, image in kept.items():
-        rows_P[post_row] = row_of[image.content_id]
+        rows_P[post_row] = row_of[image.content_hash]
         hashes_P[post_row] = image.content_hash
     return rows_P, hashes_P
 

@@ -32,11 +32,11 @@ class RowFile:
     def __len__(self) -> int:
         return min(size(self.folder / "rows") // self.row_bytes, size(self.folder / "numbers") // 8)
 
-    def numbers(self) -> NDArray[np.int64]:
+    def numbers(self) -> NDArray[np.uint64]:
         """The number of each row, in the order of the rows."""
         if not len(self):
-            return np.empty(0, np.int64)
-        return np.fromfile(self.folder / "numbers", np.int64, count=len(self))
+            return np.empty(0, np.uint64)
+        return np.fromfile(self.folder / "numbers", np.uint64, count=len(self))
 
     def rows(self, num_rows: int | None = None) -> NDArray[np.uint8]:
         """The first rows, all by default, (num_rows, *shape), memory-mapped read-only."""
@@ -56,7 +56,7 @@ class RowFile:
             while group := list(islice(waiting, FLUSH_EVERY)):
                 data.write(b"".join(row.tobytes() for _, row in group))
                 flush(data)
-                ids.write(np.array([number for number, _ in group], np.int64).tobytes())
+                ids.write(np.array([number for number, _ in group], np.uint64).tobytes())
                 flush(ids)
 
 

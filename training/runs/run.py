@@ -20,13 +20,14 @@ import foundation
 import graphdb
 import training
 from foundation.durable_files import write_text
+from foundation.image_report import ImageReport, read_image_report
 from graphdb.errors import ChangesTrimmed
 from graphdb.snapshot.snapshot import Snapshot, open_snapshot, take_snapshot
 from graphdb.store import GraphStore
 from training.engine.progress import Reporter
-from training.errors import NothingToTrain
+from training.errors import NothingToTrain, PostInputsUnusable
 from training.inputs.captions import PinnedTexts, TextColumn, open_texts, pin_texts, texts_folder
-from training.inputs.post_inputs import PostInputs
+from training.inputs.post_inputs import PostInputs, open_post_inputs
 from training.inputs.preparation import prepare_post_inputs
 from training.mmga.config import RunConfig
 from training.mmga.preconditions import check_weights
@@ -48,12 +49,16 @@ PACKAGES = ("torch", "transformers", "ray", "numpy", "tokenizers", "safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """Configuration, seeds and number of workers; with `fresh`, no run is resumed."""
+    """Configuration, seeds and number of workers; with `fresh`, no run is resumed.
+
+    With `retry_images` a new run reads all images again, those that were read before included.
+    """
 
     config: RunConfig
     seeds: tuple[int, ...]
     workers: int
     fresh: bool = False
+    retry_images: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,7 @@ def train_run(
     """
     run, snapshot, texts = start_or_resume(settings, store, request, reporter)
     tokenizer = run_tokenizer(run, texts.captions, reporter)
-    inputs = run_inputs(settings, run, texts, tokenizer, reporter)
+    inputs = run_inputs(settings, run, texts, tokenizer, request, store, reporter)
     data = training_data(snapshot, inputs, run.config.graph.edges)
     train_seeds(settings, run, inputs.path, reporter)
     torch.set_num_threads(settings.num_threads)
@@ -215,22 +220,55 @@ def run_inputs(
     run: Run,
     texts: PinnedTexts,
     tokenizer: PreTrainedTokenizerFast,
+    request: RunRequest,
+    store: GraphStore,
     reporter: Reporter,
 ) -> PostInputs:
-    """Tokens and pixels of the snapshot's posts."""
+    """Tokens and pixels of the snapshot's posts: those with which a resumed run began."""
+    if (pinned := pinned_inputs(run, reporter)) is not None:
+        if request.retry_images:
+            reporter.say("the resumed run keeps its images: --new reads all again")
+        report_images(pinned.images, None, reporter)
+        return pinned
+    last = read_image_report(settings.home, run.graph_id)
     inputs = prepare_post_inputs(
         texts,
         settings,
         tokenizer,
         image_size=run.config.image.image_size,
         max_tokens=run.config.text.max_tokens,
+        positions=store.positions(),
+        retry_images=request.retry_images,
         progress=reporter.counting,
     )
+    write_text(run.post_inputs, str(inputs.path.absolute()))
     reporter.say(
         f"post inputs: {int(inputs.has_text.sum()):,} captions, "
         f"{int(inputs.has_image.sum()):,} images"
     )
+    report_images(inputs.images, last, reporter)
     return inputs
+
+
+def pinned_inputs(run: Run, reporter: Reporter) -> PostInputs | None:
+    """The post inputs with which a run began; None for a new run, and where they are gone."""
+    if not run.post_inputs.exists():
+        return None
+    try:
+        return open_post_inputs(Path(run.post_inputs.read_text(encoding="utf-8")))
+    except PostInputsUnusable as error:
+        reporter.say(str(error))
+        return None
+
+
+def report_images(images: ImageReport, last: ImageReport | None, reporter: Reporter) -> None:
+    """Report the distinct images by outcome, and whether they are fewer than in the last run."""
+    reporter.say(f"images: {images}")
+    if last is not None and images.num_ok < last.num_ok:
+        reporter.say(
+            f"warning: fewer images than in the last run: {images.num_ok:,} in place of"
+            f" {last.num_ok:,}"
+        )
 
 
 def code_version() -> str:

@@ -2,6 +2,7 @@
 
     RUN/run.json                 the request, the pinned snapshot and the status
     RUN/tokenizer.json           the vocabulary of the run
+    RUN/post_inputs              the path of its post inputs
     RUN/seed-K/losses.jsonl      every loss of every step
     RUN/seed-K/model.safetensors, summary.json     when that seed's training has ended
     RUN/seed-K/checkpoints/      the last two of a training that has not
@@ -60,6 +61,11 @@ class Run:
     def tokenizer(self) -> Path:
         """The vocabulary of the run."""
         return self.path / "tokenizer.json"
+
+    @property
+    def post_inputs(self) -> Path:
+        """The file that names the post inputs of the run."""
+        return self.path / "post_inputs"
 
     def seed_folder(self, seed: int) -> Path:
         """The folder of one seed's training."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from ingest.kafka.publisher import line_numbers, route
+from ingest.kafka.publisher import line_numbers, names_path, parsed, route
 from tests.ingest.conftest import Run
 from tests.ingest.kafka.conftest import Stream, write
 from tests.ingest.made import follow_lines, line
@@ -38,6 +38,16 @@ def test_the_type_names_the_topic_and_the_subject_or_the_user_is_the_key(
 @pytest.mark.parametrize("event", [b"broken", b"{}", b'{"type": "story.created"}', b'{"type": 1}'])
 def test_without_a_type_there_is_no_topic(event: bytes) -> None:
     assert route(event) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "is_path"),
+    [("images/1.jpg", True), ("file:///1.jpg", True), ("https://h/1.jpg", False), ("", False)],
+)
+def test_posts_whose_image_is_a_path_are_known(image: str, is_path: bool) -> None:
+    event = parsed(line("post.created", data={"image": image}))
+    assert event is not None
+    assert names_path(event) == is_path
 
 
 def test_lines_have_numbers(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 import io
+import json
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,13 @@ from training.inputs.image_decoding import ImageLimits, bounded_jpeg, square_pix
 from training.inputs.image_errors import ImageRefused
 
 LIMITS = ImageLimits(max_pixels=1_000_000, kept_side=64)
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def chunk(kind, data):
+    """A chunk of a PNG."""
+    body = kind + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
@@ -26,6 +37,88 @@ def test_a_small_image_is_not_enlarged():
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "I;16"])
 def test_every_mode_becomes_rgb(mode):
     assert opened(bounded_jpeg(picture(mode=mode, kind="PNG"), LIMITS)).mode == "RGB"
+
+
+def sixteen_bits(kind, *channels, chunks=b""):
+    """A PNG of 16-bit channels that each have one value all over."""
+    row = b"\0" + struct.pack(f">{len(channels)}H", *channels) * 8
+    header = struct.pack(">IIBBBBB", 8, 8, 16, kind, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(row * 8))
+    return SIGNATURE + chunk(b"IHDR", header) + chunks + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("level", [0, 0x4080, 0x8000, 0xFFFF])
+@pytest.mark.parametrize("kind", ["grey", "grey and alpha", "rgb", "rgba"])
+def test_sixteen_bits_keep_their_brightness(kind, level):
+    colours = (level,) if "grey" in kind else (level,) * 3
+    channels = (*colours, 0xFFFF) if kind in ("grey and alpha", "rgba") else colours
+    number = {"grey": 0, "rgb": 2, "grey and alpha": 4, "rgba": 6}[kind]
+    kept = np.asarray(opened(bounded_jpeg(sixteen_bits(number, *channels), LIMITS)))
+    assert abs(kept.mean() - level / 257) <= 1.5
+
+
+def test_the_transparent_grey_of_sixteen_bits_becomes_white():
+    for transparent, brightness in ((0x4080, 255), (0x4081, 0x40)):
+        chunks = chunk(b"tRNS", struct.pack(">H", transparent))
+        kept = opened(bounded_jpeg(sixteen_bits(0, 0x4080, chunks=chunks), LIMITS))
+        assert abs(np.asarray(kept).mean() - brightness) <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("PNG", "RGB", {}),
+        ("PNG", "RGB", {"transparency": (1, 2, 3)}),
+        ("PNG", "P", {"transparency": 5}),
+        ("PNG", "I;16", {"transparency": 5}),
+        ("WEBP", "RGBA", {}),
+        ("JPEG", "RGB", {"progressive": True}),
+    ],
+)
+def test_decoding_takes_no_more_memory_than_was_taken_from_the_budget(kind, mode, options):
+    image = Image.new("L", (2000, 1500), 90).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    taken, peak = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", PEAK],
+            input=buffer.getvalue(),
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[3],
+            check=True,
+        ).stdout
+    )
+    assert 0 < peak <= taken + 4_000_000
+
+
+PEAK = """
+import json, sys
+from pathlib import Path
+from training.inputs.image_decoding import ImageLimits, bounded_jpeg
+from training.inputs.pixel_budget import PixelBudget
+from PIL import Image
+
+class Budget(PixelBudget):
+    def holding(self, num_bytes):
+        self.taken = num_bytes
+        return super().holding(num_bytes)
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+Image.init()
+content, budget, before = sys.stdin.buffer.read(), Budget(2**30), peak()
+bounded_jpeg(content, ImageLimits(), budget)
+print(json.dumps([budget.taken, peak() - before]))
+"""
+
+
+def test_an_image_that_needs_more_than_all_memory_is_refused_by_name():
+    limits = ImageLimits(max_decoding_bytes=40 * 30 * 4)
+    assert bounded_jpeg(picture(kind="PNG"), limits)
+    with pytest.raises(ImageRefused, match="needs too much memory"):
+        bounded_jpeg(picture(41, 30, kind="PNG"), limits)
 
 
 def test_cmyk_becomes_rgb():
@@ -57,14 +150,9 @@ def test_metadata_are_not_kept():
 
 def bomb(width, height):
     """A PNG of a few bytes whose header claims width x height pixels."""
-
-    def chunk(kind, data):
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n"
+        SIGNATURE
         + chunk(b"IHDR", header)
         + chunk(b"IDAT", zlib.compress(b"\0" * 100))
         + chunk(b"IEND", b"")

@@ -6,13 +6,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from graphdb.image_reference import image_in, scheme_of
 from training.inputs.image_errors import ImageRefused, ImageUnavailable
 from training.inputs.image_sources import (
     ImageSources,
     VettedNetwork,
     is_public,
     open_below,
-    scheme_of,
 )
 
 # --- files ---
@@ -113,8 +113,59 @@ def test_too_many_bytes_are_refused_and_a_missing_file_is_waited_for(root):
         files(root).read("deep/none.jpg")
     with pytest.raises(ImageUnavailable, match="no media root"):
         files(None).read("deep/none.jpg")
-    with pytest.raises(ImageUnavailable, match="file not found"):
+    with pytest.raises(ImageUnavailable, match="folder not found"):
         files(root / "not-yet").read("a.jpg")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three folders with a picture of one name each."""
+    made = [tmp_path / name for name in ("own", "moved", "further")]
+    for folder in made:
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(folder.name.encode())
+    return made
+
+
+def test_a_path_is_looked_for_in_its_own_folder_then_where_that_moved_then_in_the_root(folders):
+    own, moved, further = folders
+    sources = files(further, moved={str(own): (moved,)})
+    image = image_in(str(own), "a.jpg")
+    stamps = set()
+    for folder in folders:
+        assert sources.read(image) == folder.name.encode()
+        stamps.add(sources.stamp(image))
+        (folder / "a.jpg").unlink()
+    assert len(stamps) == 3
+    assert sources.stamp(image) == ""
+    with pytest.raises(ImageUnavailable, match="file not found"):
+        sources.read(image)
+    own.rmdir()
+    with pytest.raises(ImageUnavailable, match="folder not found"):
+        sources.read(image)
+
+
+def test_an_image_is_looked_for_in_no_folder_but_its_own(folders):
+    own, other, _ = folders
+    (own / "a.jpg").unlink()
+    with pytest.raises(ImageUnavailable, match="file not found"):
+        files(None, moved={str(own / "deep"): (other,)}).read(image_in(str(own), "a.jpg"))
+
+
+def test_nothing_outside_its_own_folder_is_read(folders):
+    own, other, _ = folders
+    for reference in ("../moved/a.jpg", str(other / "a.jpg"), f"{other}/./a.jpg"):
+        with pytest.raises(ImageRefused, match="outside the media root"):
+            files(None).read(image_in(str(own), reference))
+    with pytest.raises(ImageUnavailable, match="no media root"):
+        files(None).read(image_in("", f"{other}/./a.jpg"))
+
+
+def test_a_path_without_a_folder_is_another_image_in_each_graph(folders):
+    names = {files(None, graph_id=graph_id).name("a.jpg") for graph_id in ("g1", "g2")}
+    assert len(names) == 2
+    for image in (image_in(str(folders[0]), "a.jpg"), "https://example.com/a.jpg"):
+        assert files(None, graph_id="g1").name(image) == image
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "\udcff.jpg"])

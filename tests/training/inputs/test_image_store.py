@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -7,12 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from graphdb.image_reference import image_in
 from tests.training.pictures import opened, picture
 from training.errors import PostInputsUnusable
 from training.inputs.image_decoding import ImageLimits
 from training.inputs.image_sources import ImageSources
-from training.inputs.image_store import open_image_store
+from training.inputs.image_store import MAX_TRIES, open_image_store
 
 LIMITS = ImageLimits(kept_side=32)
 
@@ -43,9 +46,141 @@ def test_each_image_is_read_once(tmp_path, media):
         assert kept[:7] == kept[7:]
         assert kept[6] is None
     with open_image_store(tmp_path / "store") as store:
-        report, again = catch_up(store, media, names + names)
+        report, again = catch_up(store, media, names[:6] + names[:6])
         assert report.num_read == 0
+        assert again == kept[:6] * 2
+
+
+def replaced(path, content):
+    """A file of the same name with other bytes and a later time."""
+    modified = path.stat().st_mtime_ns if path.exists() else 0
+    path.write_bytes(content)
+    os.utime(path, ns=(modified + 10**9,) * 2)
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path, media):
+    with open_image_store(tmp_path / "store") as store:
+        _, (first, other) = catch_up(store, media, ["1.jpg", "2.jpg"])
+        replaced(media / "1.jpg", picture(seed=50))
+        report, (second, same) = catch_up(store, media, ["1.jpg", "2.jpg"])
+        assert report.num_read == 1
+        assert same == other
+        assert second.content_hash != first.content_hash
+        assert catch_up(store, media, ["1.jpg", "2.jpg"])[0].num_read == 0
+
+
+def test_a_half_copied_file_is_read_again_when_it_is_whole(tmp_path, media):
+    whole = picture(200, 200, seed=60)
+    (media / "a.jpg").write_bytes(whole[: len(whole) // 2])
+    with open_image_store(tmp_path / "store") as store:
+        assert catch_up(store, media, ["a.jpg"])[0].missing == {"not a readable image": 1}
+        replaced(media / "a.jpg", whole)
+        report, kept = catch_up(store, media, ["a.jpg"])
+        assert (report.num_ok, report.missing) == (1, {})
+        assert kept[0] is not None
+
+
+def test_broken_bytes_are_tried_a_few_times(tmp_path, media):
+    with open_image_store(tmp_path / "store") as store:
+        tries = [catch_up(store, media, ["broken.jpg"])[0].num_read for _ in range(7)]
+        assert tries == [1] * MAX_TRIES + [0] * (7 - MAX_TRIES)
+        replaced(media / "broken.jpg", b"still not a picture")
+        assert catch_up(store, media, ["broken.jpg"])[0].num_read == 1
+        assert store.catch_up(["broken.jpg"], ImageSources(media_root=media), LIMITS, retry=True)
+
+
+def test_what_was_read_once_stays_when_its_file_goes_or_breaks(tmp_path, media):
+    names = ["1.jpg", "2.jpg"]
+    with open_image_store(tmp_path / "store") as store:
+        _, kept = catch_up(store, media, names)
+        (media / "1.jpg").unlink()
+        replaced(media / "2.jpg", b"half a pic")
+        report, again = catch_up(store, media, names)
         assert again == kept
+        assert (report.num_ok, report.stale) == (2, {"not a readable image": 1})
+        report, again = catch_up(store, media.parent / "gone", names)
+        assert again == kept
+        replaced(media / "2.jpg", picture(seed=70))
+        report, (_, second) = catch_up(store, media, names)
+        assert (report.num_ok, report.stale) == (2, {})
+        assert second.content_hash != kept[1].content_hash
+
+
+def test_all_are_read_again_where_that_is_asked_for(tmp_path, media):
+    names = ["1.jpg", "2.jpg", "broken.jpg"]
+    with open_image_store(tmp_path / "store") as store:
+        _, kept = catch_up(store, media, names)
+        (media / "1.jpg").unlink()
+        sources = ImageSources(media_root=media)
+        assert store.catch_up(names, sources, LIMITS, retry=True) == 3
+        report = store.report(names, sources, num_read=3)
+        assert report.stale == {"file not found": 1}
+        assert store.kept(names, sources) == kept
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path, media):
+    class Slow(ImageSources):
+        def read(self, image):
+            content = super().read(image)
+            replaced(media / image, picture(seed=80))
+            return content
+
+    with open_image_store(tmp_path / "store") as store:
+        sources = Slow(media_root=media)
+        store.catch_up(["1.jpg"], sources, LIMITS)
+        report = store.report(["1.jpg"], sources, num_read=1)
+        assert report.pending == {"changed while it was read": 1}
+        assert catch_up(store, media, ["1.jpg"])[0].num_ok == 1
+
+
+def test_a_picture_of_another_folder_does_not_replace_one_that_is_gone(tmp_path, media):
+    own, other = tmp_path / "own", tmp_path / "other"
+    for number, folder in enumerate((own, other)):
+        folder.mkdir()
+        (folder / "a.jpg").write_bytes(picture(seed=90 + number))
+    image = image_in(str(own), "a.jpg")
+    with open_image_store(tmp_path / "store") as store:
+        _, first = catch_up(store, other, [image])
+        (own / "a.jpg").unlink()
+        report, again = catch_up(store, other, [image])
+        assert again == first
+        assert report.num_read == 0
+
+
+def test_decoding_of_all_readers_stays_within_the_memory_that_it_may_take(tmp_path):
+    for number in range(4):
+        Image.new("RGBA", (2000, 1500), (number, 90, 90, 200)).save(tmp_path / f"{number}.png")
+    child = subprocess.run(
+        [sys.executable, "-c", DECODING, str(tmp_path)],
+        cwd=Path(__file__).parents[3],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert 20_000_000 <= int(child.stdout) <= 50_000_000
+
+
+DECODING = """
+import sys
+from pathlib import Path
+from PIL import Image
+from training.inputs.image_decoding import ImageLimits
+from training.inputs.image_sources import ImageSources
+from training.inputs.image_store import open_image_store
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+folder = Path(sys.argv[1])
+names = [f"{number}.png" for number in range(4)]
+Image.init()
+with open_image_store(folder / "store") as store:
+    limits, sources = ImageLimits(max_decoding_bytes=40_000_000), ImageSources(media_root=folder)
+    before = peak()
+    store.catch_up(names, sources, limits)
+    assert store.report(names, sources, num_read=4).num_ok == 4
+    print(peak() - before)
+"""
 
 
 def test_equal_images_are_one_content(tmp_path, media):
@@ -59,28 +194,47 @@ def test_equal_images_are_one_content(tmp_path, media):
         assert jpegs[0] != jpegs[1]
 
 
-def test_a_transient_failure_is_tried_again_later_and_later(tmp_path, media):
+def silent():
+    """The address of a server that is not there, and sources that may ask it."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/a.jpg"
+    allowed = {"schemes": frozenset({"http"}), "is_allowed": lambda address: True}
+    return address, allowed
+
+
+def test_a_server_that_does_not_answer_is_asked_again_later_and_later(tmp_path, media):
+    address, allowed = silent()
     with open_image_store(tmp_path / "store") as store:
         tries = [
             now
-            for now in range(0, 30_000, 30)
-            if catch_up(store, media, ["a"], now=now)[0].num_read
+            for now in range(0, 30_000, 60)
+            if catch_up(store, media, [address], now=now, **allowed)[0].num_read
         ]
         assert tries[0] == 0
         gaps = [after - before for before, after in pairwise(tries)]
         assert gaps == [60, 240, 960, 3840, 15360]
-        report, _ = catch_up(store, media, ["a"], now=1e6)
-        assert report.pending == {"file not found": 1}
+        report, _ = catch_up(store, media, [address], now=30_000, **allowed)
+        assert report.pending == {"no answer": 1}
+
+
+def test_a_file_that_is_not_there_yet_is_read_as_soon_as_it_is(tmp_path, media):
+    with open_image_store(tmp_path / "store") as store:
+        for _ in range(3):
+            report, _ = catch_up(store, media, ["a"])
+            assert report.pending == {"file not found": 1}
         (media / "a").write_bytes(picture())
-        report, kept = catch_up(store, media, ["a"], now=2e6)
+        report, kept = catch_up(store, media, ["a"])
         assert report.num_ok == 1
         assert kept[0] is not None
 
 
 def test_back_off_never_exceeds_a_day(tmp_path, media):
+    address, allowed = silent()
     with open_image_store(tmp_path / "store") as store:
-        for day in range(40):
-            assert catch_up(store, media, ["a"], now=day * 86_400.0)[0].num_read == 1
+        for day in range(15):
+            report, _ = catch_up(store, media, [address], now=day * 86_400.0, **allowed)
+            assert report.num_read == 1
 
 
 def test_a_refusal_is_final_until_the_settings_change(tmp_path, media):

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphdb.facts import Batch, PostDeletion
+from foundation.image_report import read_image_report
+from graphdb.facts import Batch, Position, PostDeletion
+from graphdb.image_reference import image_in
 from graphdb.snapshot.snapshot import take_snapshot
 from tests.graphdb.made_facts import post, profile
 from tests.graphdb.oracle import GraphOracle, Memory
@@ -116,11 +118,11 @@ def test_a_second_run_reads_decodes_and_tokenises_nothing(store, settings, token
         "training.inputs.preparation.square_pixels", counting("square_pixels", resized)
     )
     monkeypatch.setattr(type(tokenizer), "__call__", counting_call(type(tokenizer), tokenised))
+    (settings.media_root / "broken.jpg").unlink()
     _, first = prepare(store, settings, tokenizer)
-    assert (len(decoded), len(resized), len(tokenised)) == (4, 2, 1)
+    assert (len(decoded), len(resized), len(tokenised)) == (3, 2, 1)
     _, second = prepare(store, settings, tokenizer)
-    assert (len(decoded), len(resized), len(tokenised)) == (4, 2, 1)
-    assert second.images.num_read == 0
+    assert (len(decoded), len(resized), len(tokenised)) == (3, 2, 1)
     assert second.path == first.path
     assert_equal(first, second)
 
@@ -154,7 +156,7 @@ def test_a_new_version_reads_only_what_is_new(store, settings, tokenizer):
     (settings.media_root / "new.jpg").write_bytes(picture(seed=7))
     store.apply(Batch(posts=[post("p9", "ann", 90, caption="new pasta", image="new.jpg")]))
     row, second = prepare(store, settings, tokenizer)
-    assert second.images.num_read == 1
+    assert second.images.num_read == 3  # with the broken one and the one that is gone
     assert second.num_posts == 7
     assert second.pixels.shape == (3, 3, 16, 16)
     assert second.has_image[row["p9"]]
@@ -183,11 +185,64 @@ def test_what_is_gone_is_one_error(settings):
         open_post_inputs(settings.home / "post_inputs" / "views" / "none")
 
 
-def test_the_folder_that_ingest_recorded_is_the_media_root(store, settings, tokenizer):
-    settings.home.mkdir()
-    (settings.home / "media_root").write_text(f"{settings.media_root}\n")
-    _, inputs = prepare(store, replace(settings, media_root=None), tokenizer)
-    assert inputs.images.num_ok == 3
+def test_each_path_is_read_in_the_folder_that_named_it(settings, tokenizer, tmp_path):
+    store = GraphOracle(Memory(graph_id="g1"))
+    for seed, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(picture(seed=seed))
+        image = image_in(str(tmp_path / name), "1.jpg")
+        store.apply(Batch(posts=[post(name, "ann", 1, caption="x", image=image)]))
+    row, inputs = prepare(store, replace(settings, media_root=None), tokenizer)
+    assert inputs.images.num_ok == 2
+    assert inputs.image_hashes[row["a"]] != inputs.image_hashes[row["b"]]
+    shutil.rmtree(tmp_path / "a")
+    _, again = prepare(store, replace(settings, media_root=None), tokenizer)
+    assert_equal(inputs, again)
+
+
+def test_a_folder_that_moved_is_known_by_the_file_that_was_ingested_again(
+    settings, tokenizer, tmp_path
+):
+    old, new = tmp_path / "old", tmp_path / "new"
+    new.mkdir()
+    for name, content in (("1.jpg", picture()), ("events.jsonl", b"{}")):
+        (new / name).write_bytes(content)
+    store = GraphOracle(Memory(graph_id="g1"))
+    image = image_in(str(old), "1.jpg")
+    store.apply(Batch(posts=[post("p", "ann", 1, caption="x", image=image)]))
+    positions = [
+        Position(source=f"{folder}/events.jsonl", partition=0, offset=2, fingerprint="2:ab")
+        for folder in (old, new)
+    ]
+    settings = replace(settings, media_root=None)
+    texts = pin_texts(store, take_snapshot(store, settings.home / "snapshots"))
+    lost = prepare_post_inputs(texts, settings, tokenizer, **SIZES)
+    assert lost.images.pending == {"folder not found": 1}
+    found = prepare_post_inputs(texts, settings, tokenizer, positions=positions, **SIZES)
+    assert found.images.num_ok == 1
+
+
+def test_pixels_are_those_of_the_content_when_the_images_are_read_anew(store, settings, tokenizer):
+    row, first = prepare(store, settings, tokenizer)
+    shutil.rmtree(settings.home / "post_inputs" / "images")
+    (settings.media_root / "0.jpg").write_bytes(picture(seed=40))
+    _, second = prepare(store, settings, tokenizer)
+
+    def pixels(inputs, post_id):
+        return inputs.pixels[inputs.pixel_rows[row[post_id]]]
+
+    assert np.array_equal(pixels(first, "p2"), pixels(second, "p2"))
+    assert np.array_equal(pixels(first, "p3"), pixels(second, "p3"))
+    assert not np.array_equal(pixels(first, "p0"), pixels(second, "p0"))
+
+
+def test_the_outcomes_are_kept_for_the_next_run_and_for_the_status(store, settings, tokenizer):
+    _, inputs = prepare(store, settings, tokenizer)
+    assert read_image_report(settings.home, "g1") == inputs.images
+    assert read_image_report(settings.home, "g2") is None
+    assert str(inputs.images) == (
+        "3 ok, 1 missing (not a readable image: 1), 1 pending (file not found: 1)"
+    )
 
 
 def test_without_posts_or_images_there_are_empty_arrays(settings, tokenizer):

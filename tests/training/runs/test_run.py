@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from foundation.durable_files import write_text
@@ -26,9 +27,17 @@ from training.engine.seed_files import SeedFiles
 from training.engine.step_log import append_losses, read_losses
 from training.errors import RunUnreadable
 from training.inputs.captions import texts_folder
+from training.inputs.post_inputs import PostInputs
 from training.mmga.config import RunConfig
 from training.mmga.recipes import paper_literal
-from training.runs.run import RunRequest, code_version, environment, start_or_resume
+from training.runs.run import (
+    RunRequest,
+    code_version,
+    environment,
+    run_inputs,
+    run_tokenizer,
+    start_or_resume,
+)
 from training.runs.run_folder import Run, begin, drop_old, finish, interrupted, open_run, runs
 from training.runs.seeds import train_seeds
 from training.sampling.config import Sampler
@@ -188,6 +197,61 @@ def test_a_new_run_is_begun_where_it_is_asked_for_and_goes_on_from_then(tmp_path
         finish(second, None)
         third, _ = start(settings, store)
     assert third.run_id not in (old.name, second.run_id)
+
+
+class Said(ConsoleReporter):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def prepared(
+    settings: TrainingSettings, store: GraphStore, **request: bool
+) -> tuple[PostInputs, Said]:
+    """The post inputs of a run as it begins or is resumed, and what was said of them."""
+    said, asked = Said(), RunRequest(config=small_config(), seeds=(0,), workers=1, **request)
+    run, _, texts = start_or_resume(settings, store, asked, said)
+    tokenizer = run_tokenizer(run, texts.captions, said)
+    return run_inputs(settings, run, texts, tokenizer, asked, store, said), said
+
+
+def test_a_resumed_run_keeps_its_images_and_a_new_one_looks_again(tmp_path: Path) -> None:
+    settings = small_home(tmp_path)
+    with closing(open_store(settings.home)) as store:
+        first, _ = prepared(settings, store)
+        for path in settings.media_root.iterdir():
+            Image.new("RGB", (24, 24), "black").save(path)
+        second, said = prepared(settings, store, retry_images=True)
+        assert second.path == first.path
+        assert "the resumed run keeps its images: --new reads all again" in said.lines
+        third, _ = prepared(settings, store, fresh=True)
+        shutil.rmtree(third.path.parent)
+        fourth, said = prepared(settings, store)
+        assert "prepare them again" in said.lines[1]
+        assert fourth.path == third.path
+    assert third.pixels[third.pixel_rows.max()].max() == 0
+    assert second.pixels[second.pixel_rows.max()].max() > 0
+
+
+def test_images_are_reported_by_outcome_and_that_they_became_fewer(tmp_path: Path) -> None:
+    settings = small_home(tmp_path)
+    (settings.media_root / "food.png").unlink()
+    with closing(open_store(settings.home)) as store:
+        _, said = prepared(settings, store, fresh=True)
+        assert "images: 2 ok, 1 pending (file not found: 1)" in said.lines
+        assert not any("fewer" in line for line in said.lines)
+        shutil.rmtree(settings.home / "post_inputs" / "images")
+        (settings.media_root / "music.png").unlink()
+        _, said = prepared(settings, store, fresh=True)
+    assert said.lines[-2:] == [
+        "images: 1 ok, 2 pending (file not found: 2)",
+        "warning: fewer images than in the last run: 1 in place of 2",
+    ]
 
 
 def test_states_of_seeds_that_are_trained_go_when_a_run_goes_on(tmp_path: Path) -> None:
