@@ -93,7 +93,8 @@ def train_and_publish(
     trained = train_run(settings, store, request, reporter)
     evaluated, not_evaluated = None, None
     try:
-        evaluated = evaluate_run(trained, reporter)
+        with reporter.stop.at_once():
+            evaluated = evaluate_run(trained, reporter)
         write_json(trained.run.path / "evaluation.json", evaluated.evaluation.document())
         write_text(report_path(trained.run), render_evaluation(evaluated.evaluation) + "\n")
     except EvaluationImpossible as error:

@@ -205,7 +205,8 @@ def run_tokenizer(run: Run, captions: TextColumn, reporter: Reporter) -> PreTrai
         tokenizer = pretrained_tokenizer(text)
     else:
         reporter.say("learning the vocabulary of the captions")
-        tokenizer = train_tokenizer(captions, vocabulary_size=text.vocabulary_size)
+        with reporter.stop.at_once():
+            tokenizer = train_tokenizer(captions, vocabulary_size=text.vocabulary_size)
     write_text(run.tokenizer, tokenizer_json(tokenizer))
     return load_tokenizer(run.tokenizer)
 

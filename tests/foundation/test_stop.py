@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ingest.stop import StopRequest
+from foundation.stop import StopRequest
 
 
 def signal_now():
