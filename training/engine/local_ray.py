@@ -65,6 +65,22 @@ def give_token(environ: MutableMapping[str, str]) -> None:
 
 
 @contextmanager
+def without_signal_handler() -> Iterator[None]:
+    """Let Ray start without its handler of SIGTERM, which ends the process wherever it is.
+
+    A start that is cut off leaves processes behind that nobody ends.
+    """
+    from ray._private import utils
+
+    former = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = former
+
+
+@contextmanager
 def on_loopback() -> Iterator[None]:
     """Let Ray, and the workers that it starts, listen on the loopback interface alone."""
     former = {name: os.environ.get(name) for name in LOOPBACK}

@@ -17,7 +17,7 @@ from ray.train.torch import TorchConfig
 TorchBackend: Any = TorchConfig().backend_cls
 
 
-class LocalTorchBackend(TorchBackend):  # type: ignore[misc]
+class LocalTorchBackend(TorchBackend):
     """Ray's backend of torch, whose workers meet in a file."""
 
     def on_start(self, worker_group: Any, backend_config: "LocalTorchConfig") -> None:

@@ -5,7 +5,6 @@ Ray is imported late: its environment must be set first, and `mmga --help` must 
 
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,13 @@ from typing import Any
 
 from foundation.stop import StopRequest
 from training.engine.cpus import usable_cpus
-from training.engine.local_ray import check_local_ray, give_token, on_loopback
+from training.engine.local_ray import (
+    check_local_ray,
+    check_temporary_folder,
+    give_token,
+    on_loopback,
+    without_signal_handler,
+)
 from training.engine.seed_files import SeedFiles
 from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RayUnusable, RunFailed
 
@@ -63,7 +68,7 @@ def ray_session(num_workers: int, stop: StopRequest | None = None) -> Iterator[N
         if ray.is_initialized():
             yield
             return
-        start(address, num_workers, stop)
+        start(address, num_workers)
         try:
             stop.check()
             yield
@@ -71,7 +76,7 @@ def ray_session(num_workers: int, stop: StopRequest | None = None) -> Iterator[N
             ray.shutdown()
 
 
-def start(address: str | None, num_workers: int, stop: StopRequest) -> None:
+def start(address: str | None, num_workers: int) -> None:
     """Start Ray here, or connect to a cluster. Raises ClusterUnreachable, RayUnusable."""
     import ray
 
@@ -82,30 +87,48 @@ def start(address: str | None, num_workers: int, stop: StopRequest) -> None:
             "runtime_env": {"env_vars": {name: os.environ[name] for name in ENVIRONMENT}},
         }
     else:
-        check_local_ray(num_workers, os.environ)
+        check_temporary_folder(os.environ)
         give_token(os.environ)
-        options = {"address": "local", "num_cpus": usable_cpus(), "include_dashboard": False}
+        num_cpus = max(num_workers, usable_cpus())
+        options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
     try:
         if address:
             check_port(address)
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        stop.handle()
+        with without_signal_handler():
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError) as error:
         if not address:
             raise RayUnusable(
                 f"Ray does not start on this machine ({cause(error)}): give it a writable "
                 "RAY_TMPDIR with free space, or name a cluster with RAY_ADDRESS"
             ) from error
-        raise ClusterUnreachable(
-            f"no Ray cluster takes us at RAY_ADDRESS={address} ({cause(error)}): start one with "
-            "`ray start --head`, give its token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token, or "
-            "unset RAY_ADDRESS to train on this machine alone"
-        ) from error
-    except SystemExit:  # Ray's own handler of SIGTERM, which it sets as it starts
-        stop.note(signal.SIGTERM)
-        stop.handle()
+        raise unreachable(address, error) from error
     for name in ("ray", "ray.train", "ray.train.v2"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def check_ray(num_workers: int) -> None:
+    """Check, without starting Ray, that a session of this many workers can start.
+
+    Raises ClusterUnreachable, ClusterTooSmall, RayUnusable.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        check_local_ray(num_workers, os.environ)
+        return
+    try:
+        check_port(address)
+    except OSError as error:
+        raise unreachable(address, error) from error
+
+
+def unreachable(address: str, error: Exception) -> ClusterUnreachable:
+    """The error of a cluster that does not take us."""
+    return ClusterUnreachable(
+        f"no Ray cluster takes us at RAY_ADDRESS={address} ({cause(error)}): start one with "
+        "`ray start --head`, give its token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token, or "
+        "unset RAY_ADDRESS to train on this machine alone"
+    )
 
 
 def check_port(address: str) -> None:

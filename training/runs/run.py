@@ -28,16 +28,18 @@ from training.errors import NothingToTrain
 from training.inputs.captions import PinnedTexts, TextColumn, open_texts, pin_texts, texts_folder
 from training.inputs.post_inputs import PostInputs
 from training.inputs.preparation import prepare_post_inputs
+from training.mmga.batches import split_posts
 from training.mmga.config import RunConfig
-from training.mmga.preconditions import check_weights
+from training.mmga.preconditions import check_enough
+from training.mmga.trainer import HELD_OUT_POSTS
 from training.mmga.training_data import training_data
-from training.networks.pretrained import check_image, check_text
 from training.networks.tokenizer import (
     load_tokenizer,
     pretrained_tokenizer,
     tokenizer_json,
     train_tokenizer,
 )
+from training.runs.preconditions import check_config, check_data, not_evaluated
 from training.runs.run_folder import Run, begin, drop_old, interrupted
 from training.runs.seed_vectors import SeedEncoder, SeedVectors
 from training.runs.seeds import train_seeds
@@ -79,6 +81,8 @@ def train_run(
     tokenizer = run_tokenizer(run, texts.captions, reporter)
     inputs = run_inputs(settings, run, texts, tokenizer, reporter)
     data = training_data(snapshot, inputs, run.config.graph.edges)
+    posts, _ = split_posts(data, held_out_share=HELD_OUT_POSTS)
+    check_enough(data, posts)
     train_seeds(settings, run, inputs.path, reporter)
     torch.set_num_threads(settings.num_threads)
     vectors = tuple(
@@ -115,9 +119,7 @@ def start_or_resume(
         reporter.say(f"resuming the interrupted run {found.run_id}")
         snapshot = open_snapshot(found.snapshot)
         return found, snapshot, open_texts(snapshot)
-    check_weights(request.config)
-    check_text(request.config.text)
-    check_image(request.config.image)
+    check_config(request.config)
     snapshot = take_snapshot(
         store, settings.snapshots, progress=partial(reporter.counting, "snapshot")
     )
@@ -128,6 +130,9 @@ def start_or_resume(
         f"{snapshot.num_posts:,} posts, {snapshot.followees.num_edges:,} follows"
     )
     texts = pin_texts(store, snapshot, progress=partial(reporter.counting, "texts"))
+    check_data(snapshot, texts, request.config)
+    if (warning := not_evaluated(snapshot)) is not None:
+        reporter.say(warning)
     drop_old(settings.runs)  # also where no run ever ends
     run = begin(
         settings.runs,
