@@ -66,12 +66,12 @@ class StopRequest:
         """Let the first signal raise KeyboardInterrupt at once in a block that may be cut anywhere:
         it only waits or computes."""
         self.handle()
-        self._is_at_once = True
+        outer, self._is_at_once = self._is_at_once, True
         try:
             self.check()
             yield
         finally:
-            self._is_at_once = False
+            self._is_at_once = outer
         self.check()
 
     def sleep(self, seconds: float) -> None:

@@ -30,13 +30,13 @@ def check_local_ray(num_workers: int, environ: Mapping[str, str]) -> None:
             f"this machine has {usable_cpus()} CPUs for us, --workers asks for {num_workers}: ask "
             "for fewer, or name a cluster with RAY_ADDRESS"
         )
-    check_temporary_folder(environ)
+    temporary_folder(environ)
 
 
-def check_temporary_folder(environ: Mapping[str, str]) -> None:
-    """Check that Ray can put its sockets and logs there. Raises RayUnusable."""
+def temporary_folder(environ: Mapping[str, str]) -> Path:
+    """The folder of Ray's sockets and logs, which it can write. Raises RayUnusable."""
     name = next((name for name in TEMPORARY if environ.get(name)), None)
-    folder = Path(environ[name] if name else "/tmp")  # noqa: S108 - where Ray itself would go
+    folder = Path(environ[name] if name else "/tmp").absolute()  # noqa: S108 - as Ray itself
     origin = f"{name}={folder}" if name else str(folder)
     if len(os.fsencode(folder / SESSION)) > MAX_SOCKET_BYTES:
         most = MAX_SOCKET_BYTES - len(SESSION) - 1
@@ -53,6 +53,7 @@ def check_temporary_folder(environ: Mapping[str, str]) -> None:
             f"{origin} cannot hold Ray's files ({error.strerror}): set RAY_TMPDIR to a writable "
             "folder with a short path"
         ) from error
+    return folder / "ray"
 
 
 def give_token(environ: MutableMapping[str, str]) -> None:

@@ -15,9 +15,9 @@ from foundation.stop import StopRequest
 from training.engine.cpus import usable_cpus
 from training.engine.local_ray import (
     check_local_ray,
-    check_temporary_folder,
     give_token,
     on_loopback,
+    temporary_folder,
     without_signal_handler,
 )
 from training.engine.seed_files import SeedFiles
@@ -87,10 +87,13 @@ def start(address: str | None, num_workers: int) -> None:
             "runtime_env": {"env_vars": {name: os.environ[name] for name in ENVIRONMENT}},
         }
     else:
-        check_temporary_folder(os.environ)
         give_token(os.environ)
-        num_cpus = max(num_workers, usable_cpus())
-        options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
+        options = {
+            "address": "local",
+            "num_cpus": max(num_workers, usable_cpus()),
+            "include_dashboard": False,
+            "_temp_dir": str(temporary_folder(os.environ)),
+        }
     try:
         if address:
             check_port(address)

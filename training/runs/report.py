@@ -93,9 +93,10 @@ def train_and_publish(
 
     What each step needs is checked before the first. Raises Unwritable when the disk is full.
     """
-    check_machine(settings, request.workers)
-    if publishing:
-        check_publishing(feature_settings)
+    with reporter.stop.at_once():
+        check_machine(settings, request.workers)
+        if publishing:
+            check_publishing(feature_settings)
     with writing(settings.home):
         return checked_run(
             settings, feature_settings, store, request, reporter, publishing=publishing

@@ -9,8 +9,8 @@ from training.engine.local_ray import (
     MAX_SOCKET_BYTES,
     SESSION,
     check_local_ray,
-    check_temporary_folder,
     give_token,
+    temporary_folder,
 )
 from training.errors import ClusterTooSmall, RayUnusable
 
@@ -21,22 +21,28 @@ def test_a_temporary_folder_with_a_long_path_is_refused_before_ray_meets_it(
     most = MAX_SOCKET_BYTES - len(SESSION) - 1
     for name in ("TMPDIR", "RAY_TMPDIR"):
         with pytest.raises(RayUnusable, match=rf"^{name}=.*at most {most}\): set RAY_TMPDIR to a"):
-            check_temporary_folder({name: str(tmp_path / ("x" * MAX_SOCKET_BYTES))})
+            temporary_folder({name: str(tmp_path / ("x" * MAX_SOCKET_BYTES))})
     assert not list(tmp_path.iterdir())
 
 
 def test_bytes_of_the_path_count_not_characters() -> None:
     with pytest.raises(RayUnusable, match="too long"):
-        check_temporary_folder({"TMPDIR": "/tmp/" + "ü" * 20})
+        temporary_folder({"TMPDIR": "/tmp/" + "ü" * 20})
 
 
 def test_a_temporary_folder_that_cannot_be_made_is_refused() -> None:
     with pytest.raises(RayUnusable, match=r"TMPDIR=/proc/nowhere cannot hold Ray's files"):
-        check_temporary_folder({"TMPDIR": "/proc/nowhere"})
+        temporary_folder({"TMPDIR": "/proc/nowhere"})
 
 
 def test_ray_s_own_variable_goes_before_that_of_the_system(tmp_path: Path) -> None:
-    check_temporary_folder({"RAY_TMPDIR": "/tmp", "TMPDIR": str(tmp_path / ("x" * 200))})
+    folder = temporary_folder({"RAY_TMPDIR": "/tmp", "TMPDIR": str(tmp_path / ("x" * 200))})
+    assert folder == Path("/tmp/ray")
+
+
+def test_a_relative_folder_is_made_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/tmp")
+    assert temporary_folder({"TMPDIR": "."}) == Path("/tmp/ray")
 
 
 def test_more_workers_than_cpus_are_refused() -> None:
