@@ -56,10 +56,14 @@ def check_machine(settings: TrainingSettings, num_workers: int) -> None:
 def check_writable(folders: Iterable[Path]) -> None:
     """Create each folder and a file in it. Raises Unwritable."""
     for folder in folders:
-        with writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise Unwritable(f"{folder} is a file where a run needs a folder: move it away")
+        try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
+        except OSError as error:
+            raise unwritable(error, folder) from error
 
 
 @contextmanager
@@ -68,14 +72,19 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        path = error.filename or folder
-        if error.errno in DISK_FULL:
-            remedy = "free space; the same command then goes on from where it was"
-        elif error.errno in REFUSED:
-            remedy = "make it writable, or set MMGA_HOME to a folder that is"
-        else:
-            raise
-        raise Unwritable(f"{path} cannot be written ({error.strerror}): {remedy}") from error
+        if error.errno in (*DISK_FULL, *REFUSED):
+            raise unwritable(error, folder) from error
+        raise
+
+
+def unwritable(error: OSError, folder: Path) -> Unwritable:
+    """The error of what cannot be written in a folder."""
+    if error.errno in DISK_FULL:
+        remedy = "free space; the same command then goes on from where it was"
+    else:
+        remedy = "make it writable, or set MMGA_HOME to a folder that is"
+    path = error.filename or folder
+    return Unwritable(f"{path} cannot be written ({error.strerror}): {remedy}")
 
 
 def check_publishing(settings: FeatureStoreSettings) -> None:

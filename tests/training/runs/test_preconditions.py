@@ -94,8 +94,10 @@ def test_that_a_run_will_not_be_evaluated_is_said_when_it_begins(
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     settings = small_home(tmp_path)
     (settings.home / "checkpoints").write_text("a file where a folder should be")
-    with pytest.raises(Unwritable, match=r"checkpoints cannot be written .*set MMGA_HOME to"):
+    with pytest.raises(Unwritable, match=r"checkpoints is a file where a run needs a folder"):
         check_machine(settings, 1)
+    with pytest.raises(Unwritable, match=r"cannot be written .*set MMGA_HOME to a folder that"):
+        check_machine(TrainingSettings(home=Path("/proc/1/home")), 1)
 
 
 def test_a_folder_of_images_that_is_not_there_is_named(tmp_path: Path) -> None:
