@@ -81,8 +81,8 @@ def train_run(
     tokenizer = run_tokenizer(run, texts.captions, reporter)
     inputs = run_inputs(settings, run, texts, tokenizer, reporter)
     data = training_data(snapshot, inputs, run.config.graph.edges)
-    posts, _ = split_posts(data, held_out_share=HELD_OUT_POSTS)
-    check_enough(data, posts)
+    if not is_trained(run):
+        check_enough(data, split_posts(data, held_out_share=HELD_OUT_POSTS)[0])
     train_seeds(settings, run, inputs.path, reporter)
     torch.set_num_threads(settings.num_threads)
     vectors = tuple(
@@ -117,6 +117,8 @@ def start_or_resume(
     found = None if request.fresh else resumable(settings, store, request, reporter)
     if found is not None:
         reporter.say(f"resuming the interrupted run {found.run_id}")
+        if not is_trained(found):
+            check_config(found.config)
         snapshot = open_snapshot(found.snapshot)
         return found, snapshot, open_texts(snapshot)
     check_config(request.config)
@@ -187,9 +189,14 @@ def obstacle_of(run: Run, store: GraphStore, request: RunRequest) -> str | None:
     return None
 
 
+def is_trained(run: Run) -> bool:
+    """Whether the training of every seed has ended."""
+    return all(run.model(seed).exists() for seed in run.seeds)
+
+
 def lacks_changes(run: Run, store: GraphStore) -> bool:
     """Whether untrained seeds need changes that the database no longer keeps."""
-    if run.config.sampler != "database" or all(run.model(seed).exists() for seed in run.seeds):
+    if run.config.sampler != "database" or is_trained(run):
         return False
     try:
         next(store.changes(run.version), None)
