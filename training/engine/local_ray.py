@@ -18,8 +18,10 @@ SESSION = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 TEMPORARY = ("RAY_TMPDIR", "TMPDIR")
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 MULTI_NODE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
-LOOPBACK = {MULTI_NODE: "0", GLOO_INTERFACE: "lo0" if sys.platform == "darwin" else "lo"}
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+LOOPBACK = {MULTI_NODE: "0"} | dict.fromkeys(
+    INTERFACES, "lo0" if sys.platform == "darwin" else "lo"
+)
 """Without the first, Ray takes an address that other machines reach and listens on all."""
 
 

@@ -111,7 +111,7 @@ def start(address: str | None, num_workers: int) -> None:
 
 
 def check_ray(num_workers: int) -> None:
-    """Check, without starting Ray, that a session of this many workers can start.
+    """Check that a session of this many workers can start, without starting Ray on this machine.
 
     Raises ClusterUnreachable, ClusterTooSmall, RayUnusable.
     """
@@ -119,10 +119,10 @@ def check_ray(num_workers: int) -> None:
     if not address:
         check_local_ray(num_workers, os.environ)
         return
-    try:
-        check_port(address)
-    except OSError as error:
-        raise unreachable(address, error) from error
+    with ray_session(num_workers):
+        import ray
+
+        worker_resources(ray.cluster_resources(), num_workers)
 
 
 def unreachable(address: str, error: Exception) -> ClusterUnreachable:
