@@ -99,7 +99,7 @@ def start(address: str | None, num_workers: int) -> None:
             check_port(address)
         with without_signal_handler():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # Ray raises many kinds, Exception itself among them
         if not address:
             raise RayUnusable(
                 f"Ray does not start on this machine ({cause(error)}): give it a writable "
