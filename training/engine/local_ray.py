@@ -11,11 +11,11 @@ from pathlib import Path
 from training.engine.cpus import usable_cpus
 from training.errors import ClusterTooSmall, RayUnusable
 
-MAX_SOCKET_BYTES = 107
+MAX_SOCKET_BYTES = 107 if sys.platform == "linux" else 103
 SESSION = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """What Ray appends to the temporary folder for the longest of its sockets."""
 
-TEMPORARY = ("RAY_TMPDIR", "TMPDIR")
+TEMPORARY = ("RAY_TMPDIR", "TMPDIR") if sys.platform == "linux" else ("RAY_TMPDIR",)
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 MULTI_NODE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
