@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from foundation.errors import Interrupted
+
 COMMANDS = {
     "demo": ("mmga_demo:demo", "Run the whole loop on one machine."),
     "digest": ("ingest.cli:digest", "Print a hash of the content of the graph."),
@@ -102,6 +104,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
+    except Interrupted as stop:
+        click.echo(one_line(stop), err=True)
+        sys.exit(stop.exit_status)
     except Exception as error:
         if "--debug" in arguments:
             raise

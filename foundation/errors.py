@@ -2,7 +2,8 @@
 
     FoundationError
     ├── SettingInvalid       a variable of the environment has a value that cannot be used
-    └── TensorsUnreadable    a safetensors file is cut short or holds something else
+    ├── TensorsUnreadable    a safetensors file is cut short or holds something else
+    └── Interrupted          a signal ended the work before its end
 
 Every message names the thing, the value and the remedy.
 """
@@ -18,3 +19,14 @@ class SettingInvalid(FoundationError):
 
 class TensorsUnreadable(FoundationError):
     """A safetensors file is cut short or holds something else."""
+
+
+class Interrupted(FoundationError):
+    """A signal ended the work before its end; what was written stays.
+
+    `exit_status` is that of the command: 128 and the number of the signal.
+    """
+
+    def __init__(self, message: str, *, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from featurestore.settings import FeatureStoreSettings
+from foundation.stop import StopRequest
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
 from graphdb.stage import StageLock
@@ -31,7 +32,6 @@ from ingest.sources.files import FileSource
 from ingest.sources.open import open_source
 from ingest.sources.source import Source
 from ingest.statistics.open import Project, open_consumer, progress_lines, statistics_projection
-from ingest.stop import StopRequest
 
 if TYPE_CHECKING:
     from featurestore.online.store import OnlineStore

@@ -12,8 +12,7 @@
     ├── NotAllPublished  lines of a file cannot be sent to Kafka; all others were
     ├── DeadLettersUnwritable    dead letters cannot be kept (disk, permission): nothing goes on
     ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
-    ├── HomeUnusable     the home folder cannot be created or written
-    └── Interrupted      a signal ended the work before its end
+    └── HomeUnusable     the home folder cannot be created or written
 
 Every message names the thing, the value and the remedy.
 """
@@ -69,7 +68,3 @@ class MetricsAddressTaken(IngestError):
 
 class HomeUnusable(IngestError):
     """The home folder cannot be created or written."""
-
-
-class Interrupted(IngestError):
-    """A signal ended the work before its end; what was committed stays."""

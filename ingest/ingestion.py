@@ -8,10 +8,11 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from featurestore.errors import RegistryUnreachable, StoreUnreachable
+from foundation.stop import StopRequest
 from graphdb.errors import GraphUnreachable, StageBusy
 from graphdb.store import GraphStore
 from ingest.dead_letters.dead_letter import DeadLetters
-from ingest.errors import BrokerUnreachable, Interrupted
+from ingest.errors import BrokerUnreachable
 from ingest.events.values import parse_time
 from ingest.outage import Outage
 from ingest.pipeline import BatchReport, Pipeline
@@ -19,7 +20,6 @@ from ingest.progress import Progress, Totals
 from ingest.settings import DAY_SECONDS, IngestSettings
 from ingest.sources.source import Extent, Source
 from ingest.statistics.open import Project
-from ingest.stop import StopRequest
 
 EARLIEST = "earliest"
 PASSING = (GraphUnreachable, BrokerUnreachable, StoreUnreachable, RegistryUnreachable)
@@ -109,9 +109,7 @@ class Ingestion:
         finally:
             self._pipeline.close()
         if not is_complete and not follow:
-            raise Interrupted(
-                f"stopped by a signal after {self.totals}; run the same command again to go on"
-            )
+            raise self._stop.interrupted(f"{self.totals}; run the same command again to go on")
         return self.totals
 
     def _run(self, *, follow: bool) -> None:

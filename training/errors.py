@@ -9,6 +9,8 @@
     ├── NotFinite            a loss is NaN or infinite
     ├── ClusterUnreachable   the Ray cluster that RAY_ADDRESS names does not answer
     ├── ClusterTooSmall      the Ray cluster has fewer CPUs or GPUs than workers were asked for
+    ├── RayUnusable          Ray cannot start on this machine
+    ├── Unwritable           a folder of the home cannot be written, or its disk is full
     ├── RunFailed            workers failed more often than allowed, or with a permanent error
     └── RunUnreadable        a run's files are of another format or damaged
 
@@ -50,6 +52,14 @@ class ClusterUnreachable(TrainingError):
 
 class ClusterTooSmall(TrainingError):
     """The Ray cluster has fewer CPUs or GPUs than workers were asked for."""
+
+
+class RayUnusable(TrainingError):
+    """Ray cannot start on this machine: its temporary folder, or what it says itself."""
+
+
+class Unwritable(TrainingError):
+    """A folder of the home cannot be written, or its disk is full."""
 
 
 class RunFailed(TrainingError):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from feast import Entity, FeatureStore, FeatureView
 
 DIGEST_TAG = "definition"
+SQLITE_TIMEOUT_SECONDS = 5.0
 CACHE_SECONDS = 10
 """How long a process may read definitions that another process has replaced."""
 
@@ -87,6 +88,25 @@ class FeatureRegistry:
             return None
         name: str = service.feature_view_projections[0].name
         return name.removeprefix(f"{USER_REPRESENTATION}_")
+
+    def check_writable(self) -> None:
+        """Check that a definition could be applied now, without importing Feast.
+
+        Raises RegistryUnavailable, StoreBusy, SettingInvalid.
+        """
+        import sqlalchemy
+
+        url = self.settings.registry_url
+        with translated(self.settings), applying_alone(self.settings):
+            if not url.startswith("sqlite:"):
+                return  # the lock is held in the database itself
+            timeout = {"timeout": SQLITE_TIMEOUT_SECONDS}
+            engine = sqlalchemy.create_engine(sqlalchemy_url(url), connect_args=timeout)
+            try:
+                with engine.connect() as connection:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+            finally:
+                engine.dispose()
 
     def drop_generation(self, generation_id: str) -> None:
         """Remove the feature view and service of a generation, but not its rows.

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from foundation.errors import Interrupted
 from graphdb.errors import ChangesTrimmed, StageBusy
 from graphdb.facts import Batch
 from graphdb.store import Commit
 from ingest.dead_letters.file import DeadLetterFile
-from ingest.errors import EventRejected, Interrupted
+from ingest.errors import EventRejected
 from ingest.ingestion import Ingestion, enforce_retention, parse_start
 from ingest.pipeline import Pipeline
 from ingest.progress import LineProgress, Totals

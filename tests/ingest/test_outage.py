@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from foundation.errors import Interrupted
 from graphdb.errors import CommitUnknown, GraphUnreachable
 from graphdb.facts import Batch, Position
 from graphdb.store import Commit
 from ingest import outage
 from ingest.dead_letters.dead_letter import DeadLetter
 from ingest.dead_letters.file import DeadLetterFile
-from ingest.errors import BrokerUnreachable, Interrupted
+from ingest.errors import BrokerUnreachable
 from ingest.ingestion import Ingestion
 from ingest.outage import Outage
 from ingest.pipeline import Pipeline

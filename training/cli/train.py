@@ -7,6 +7,8 @@ from typing import get_args
 
 import click
 
+from foundation.stop import StopRequest
+from training.cli.ending import ending_in_order
 from training.mmga.config import RunConfig
 from training.mmga.recipes import RECIPES, paper_literal, recipe
 from training.options.assignments import options, with_options
@@ -115,25 +117,29 @@ def train(
     heuristics and with the untrained networks. The network of the first seed then encodes all
     users from all follows, and its vectors are published as a new generation.
 
-    To resume an interrupted run, repeat the same command without --new.
+    SIGINT (Ctrl-C) and SIGTERM end a run in order, with exit status 130 or 143. To resume an
+    interrupted run, repeat the same command without --new.
     """
-    config = recipe(recipe_name)
-    config = paper_literal(config) if literal else config
-    config = with_encoders(config, text_encoder, image_encoder)
-    own = (f"sampler={sampler}",) if sampler else ()
-    config = with_options(config, (*map(with_absolute_weights, assignments), *own))
-    if show:
-        click.echo(to_json(config))
-        return
-    run(
-        config,
-        num_seeds,
-        workers,
-        fresh=fresh,
-        retry_images=retry_images,
-        publishing=not no_publish,
-        as_json=as_json,
-    )
+    with ending_in_order(is_fresh=fresh) as stop:
+        with stop.at_once():
+            config = recipe(recipe_name)
+            config = paper_literal(config) if literal else config
+            config = with_encoders(config, text_encoder, image_encoder)
+            own = (f"sampler={sampler}",) if sampler else ()
+            config = with_options(config, (*map(with_absolute_weights, assignments), *own))
+        if show:
+            click.echo(to_json(config))
+            return
+        run(
+            config,
+            num_seeds,
+            workers,
+            stop,
+            fresh=fresh,
+            retry_images=retry_images,
+            publishing=not no_publish,
+            as_json=as_json,
+        )
 
 
 def with_absolute_weights(assignment: str) -> str:
@@ -163,13 +169,17 @@ def run(
     config: RunConfig,
     num_seeds: int,
     workers: int,
+    stop: StopRequest,
     *,
     fresh: bool,
     retry_images: bool,
     publishing: bool,
     as_json: bool,
 ) -> None:
-    """Train with the settings of the environment, and print the report."""
+    """Train with the settings of the environment, and print the report.
+
+    Raises KeyboardInterrupt after a signal.
+    """
     from featurestore.settings import FeatureStoreSettings
     from graphdb.settings import GraphSettings
     from training.settings import TrainingSettings
@@ -178,11 +188,12 @@ def run(
     features = FeatureStoreSettings.from_environ(os.environ)
     graph_url = GraphSettings.from_environ(os.environ).graph_url
     # Torch, Ray and transformers take seconds to import: `--help` and usage errors skip that.
-    from graphdb import open_graph
-    from graphdb.stage import StageLock
-    from training.engine.progress import ConsoleReporter
-    from training.runs.report import train_and_publish
-    from training.runs.run import RunRequest
+    with stop.at_once():
+        from graphdb import open_graph
+        from graphdb.stage import StageLock
+        from training.engine.progress import ConsoleReporter
+        from training.runs.report import train_and_publish
+        from training.runs.run import RunRequest
 
     request = RunRequest(
         config=config,
@@ -194,7 +205,7 @@ def run(
     with (
         StageLock(settings.home, "train"),
         closing(open_graph(graph_url, read_only=True)) as store,
-        ConsoleReporter() as reporter,
+        ConsoleReporter(stop=stop) as reporter,
     ):
         report = train_and_publish(
             settings, features, store, request, reporter, publishing=publishing

@@ -10,19 +10,22 @@ from typing import Any, Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from foundation.stop import StopRequest
 from training.engine.step_log import LossTail, losses_of
 
 POLL_SECONDS = 0.5
 
 
 class Reporter(Protocol):
-    """Receives the progress of a run."""
+    """Receives the progress of a run, and ends the run where it is asked to stop."""
+
+    stop: StopRequest
 
     def say(self, message: str) -> None:
         """Report one message."""
 
     def counting(self, what: str, done: int, total: int) -> None:
-        """Report that a step is at `done` of `total`."""
+        """Report that a step is at `done` of `total`. Raises KeyboardInterrupt after a signal."""
 
     def following(self, what: str, losses: Path, num_steps: int) -> AbstractContextManager[None]:
         """While entered, report each group of steps that is appended to the log of losses."""
@@ -31,7 +34,8 @@ class Reporter(Protocol):
 class ConsoleReporter:
     """Prints progress to a terminal or a log file."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, stop: StopRequest | None = None) -> None:
+        self.stop = StopRequest() if stop is None else stop
         self.console = Console(stderr=True, highlight=False) if console is None else console
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -62,7 +66,12 @@ class ConsoleReporter:
         self.console.print(message, markup=False, soft_wrap=True)
 
     def counting(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Move the progress bar of a step; a complete bar is removed."""
+        """Move the progress bar of a step. Raises KeyboardInterrupt after a signal."""
+        self.stop.check()
+        self._move(what, done, total, note)
+
+    def _move(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Move a bar; a complete one is removed."""
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=total, note=note)
         self._bar.update(self._tasks[what], completed=done, total=total, note=note)
@@ -92,7 +101,7 @@ class ConsoleReporter:
                 next_step = group[-1]["step"] + 1
                 summary = mean_losses(group)
                 if self.console.is_terminal:
-                    self.counting(what, next_step, num_steps, summary)
+                    self._move(what, next_step, num_steps, summary)
                 else:
                     self.say(f"{what}: step {next_step}/{num_steps}  {summary}")
             if ending:

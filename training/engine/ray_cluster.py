@@ -8,12 +8,20 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from foundation.stop import StopRequest
 from training.engine.cpus import usable_cpus
+from training.engine.local_ray import (
+    check_local_ray,
+    give_token,
+    on_loopback,
+    temporary_folder,
+    without_signal_handler,
+)
 from training.engine.seed_files import SeedFiles
-from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RunFailed
+from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RayUnusable, RunFailed
 
 MAX_FAILURES = 3
 MAX_FAILED_STARTS = 10
@@ -43,20 +51,35 @@ class Secret(str):
 
 
 @contextmanager
-def ray_session(num_workers: int) -> Iterator[None]:
+def ray_session(num_workers: int, stop: StopRequest | None = None) -> Iterator[None]:
     """A Ray instance of our own, or the cluster that RAY_ADDRESS names. Raises ClusterUnreachable.
 
     Without RAY_ADDRESS, a cluster that already runs on this machine is not used. A nested session
-    is the same session.
+    is the same session. Raises KeyboardInterrupt for a signal that came while Ray started: cut off,
+    it would leave processes behind.
     """
+    stop = StopRequest() if stop is None else stop
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS")
+    with nullcontext() if address else on_loopback():
+        import ray
+
+        if ray.is_initialized():
+            yield
+            return
+        start(address, num_workers)
+        try:
+            stop.check()
+            yield
+        finally:
+            ray.shutdown()
+
+
+def start(address: str | None, num_workers: int) -> None:
+    """Start Ray here, or connect to a cluster. Raises ClusterUnreachable, RayUnusable."""
     import ray
 
-    if ray.is_initialized():
-        yield
-        return
-    address = os.environ.get("RAY_ADDRESS")
     if address:
         options: dict[str, Any] = {
             "address": address,
@@ -64,26 +87,51 @@ def ray_session(num_workers: int) -> Iterator[None]:
             "runtime_env": {"env_vars": {name: os.environ[name] for name in ENVIRONMENT}},
         }
     else:
-        num_cpus = max(num_workers, usable_cpus())
-        options = {"address": "local", "num_cpus": num_cpus, "include_dashboard": False}
+        give_token(os.environ)
+        options = {
+            "address": "local",
+            "num_cpus": max(num_workers, usable_cpus()),
+            "include_dashboard": False,
+            "_temp_dir": str(temporary_folder(os.environ)),
+        }
     try:
         if address:
             check_port(address)
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (OSError, RuntimeError) as error:
+        with without_signal_handler():
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except Exception as error:  # Ray raises many kinds, Exception itself among them
         if not address:
-            raise
-        raise ClusterUnreachable(
-            f"no Ray cluster takes us at RAY_ADDRESS={address} ({cause(error)}): start one with "
-            "`ray start --head`, give its token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token, or "
-            "unset RAY_ADDRESS to train on this machine alone"
-        ) from error
+            raise RayUnusable(
+                f"Ray does not start on this machine ({cause(error)}): give it a writable "
+                "RAY_TMPDIR with free space, or name a cluster with RAY_ADDRESS"
+            ) from error
+        raise unreachable(address, error) from error
     for name in ("ray", "ray.train", "ray.train.v2"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+
+
+def check_ray(num_workers: int) -> None:
+    """Check that a session of this many workers can start, without starting Ray on this machine.
+
+    Raises ClusterUnreachable, ClusterTooSmall, RayUnusable.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        check_local_ray(num_workers, os.environ)
+        return
+    with ray_session(num_workers):
+        import ray
+
+        worker_resources(ray.cluster_resources(), num_workers)
+
+
+def unreachable(address: str, error: Exception) -> ClusterUnreachable:
+    """The error of a cluster that does not take us."""
+    return ClusterUnreachable(
+        f"no Ray cluster takes us at RAY_ADDRESS={address} ({cause(error)}): start one with "
+        "`ray start --head`, give its token in RAY_AUTH_TOKEN with RAY_AUTH_MODE=token, or "
+        "unset RAY_ADDRESS to train on this machine alone"
+    )
 
 
 def check_port(address: str) -> None:
@@ -102,32 +150,45 @@ def fit(
     num_workers: int,
     num_threads: int,
     say: Callable[[str], None],
+    stop: StopRequest,
 ) -> None:
     """Train one seed to its last checkpoint, from the newest existing one.
 
     `worker` hands its arguments to `engine.worker.run_worker`; they are plain values, the paths
     among them absolute. A worker that dies is replaced and resumes, at most MAX_FAILURES times;
     while others use the cluster, workers wait for MAX_FAILED_STARTS starts. `name` names the seed
-    in messages. Raises RunFailed, ClusterTooSmall.
+    in messages. Raises RunFailed, ClusterTooSmall; KeyboardInterrupt as soon as a signal comes.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
+
+    from training.engine.process_group import LocalTorchConfig
 
     resources = worker_resources(ray.cluster_resources(), num_workers)
     lacking = settled(lambda: not_free(ray.available_resources(), resources, num_workers))
     if lacking:
         say(f"{name}: waiting for {lacking}, which others use, up to {MAX_FAILED_STARTS} min")
     attempt = files.take_over()
+    backend = "nccl" if "GPU" in resources else "gloo"
     own = {
         "folder": str(files.folder),
         "attempt": attempt,
         "num_threads": max(1, num_threads // num_workers),
     }
-    trainer = TorchTrainer(
+
+    class Trainer(TorchTrainer):
+        def _register_sigint_handler(self, controller: Any) -> None:
+            """Leave the signal to `stop`; Ray's handler would stay for the rest of the process."""
+
+    trainer = Trainer(
         worker,
         train_loop_config={**arguments, **own},
-        torch_config=TorchConfig(backend="nccl" if "GPU" in resources else "gloo"),
+        torch_config=(
+            TorchConfig(backend=backend)
+            if os.environ.get("RAY_ADDRESS")
+            else LocalTorchConfig(backend=backend, folder=str(files.folder / "ray"))
+        ),
         scaling_config=ScalingConfig(
             num_workers=num_workers, use_gpu="GPU" in resources, resources_per_worker=resources
         ),
@@ -140,7 +201,8 @@ def fit(
         ),
     )
     try:
-        trainer.fit()
+        with stop.at_once():
+            trainer.fit()
     except Exception as error:
         raise RunFailed(f"training {name} failed: {cause(error)}; {remedy(error)}") from error
 

@@ -252,6 +252,12 @@ def prepare_evaluator(snapshot: Snapshot, texts: UserTexts, *, seed: int) -> Eva
     )
 
 
+def num_held_out(snapshot: Snapshot) -> int:
+    """The follows of the smaller of the two held-out sets, before any is left out."""
+    folds = np.asarray(snapshot.followees.folds)
+    return min(int(np.isin(folds, list(each)).sum()) for each in (TEST_FOLDS, VALIDATION_FOLDS))
+
+
 def counted(training: SnapshotGraph, pairs: LinkPairs) -> CountedPairs:
     """The pairs with their counts in the training graph."""
     counts = pair_counts(training, pairs.followers, pairs.followees)

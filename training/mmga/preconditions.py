@@ -7,15 +7,21 @@ from training.mmga.loss_weights import PHASE_TERMS, weights
 from training.mmga.phases import plan
 from training.mmga.training_data import TrainingData
 from training.networks.config import ImageEncoderConfig, TextEncoderConfig
+from training.sampling.source import GraphSource
 
 
 def check_enough(data: TrainingData, posts: PostPools) -> None:
     """Raises NothingToTrain when a phase has no data."""
-    if not data.source.num_edges:
-        kind = "follows" if data.source.is_directed else "mutual follows"
-        raise NothingToTrain(f"no {kind} are left to train on; ingest follows first")
+    check_follows(data.source)
     if not len(posts.captioned):
         raise NothingToTrain("no post has a caption; ingest posts first")
+
+
+def check_follows(source: GraphSource) -> None:
+    """Raises NothingToTrain when no edge is left besides those that are held out."""
+    if not source.num_edges:
+        kind = "follows" if source.is_directed else "mutual follows"
+        raise NothingToTrain(f"no {kind} are left to train on; ingest follows first")
 
 
 def check_weights(config: RunConfig) -> None:

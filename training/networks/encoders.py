@@ -87,10 +87,12 @@ class TextEncoder(Encoder):
     def hidden(
         self, tokens_BT: Int[Tensor, "B T"], *, causal: bool = False
     ) -> Float[Tensor, "B T D"]:
-        """The last layer's vector of every token; padding is masked.
+        """The last layer's vector of every token; padding is masked; (0, T, D) for no captions.
 
         With `causal`, a token attends to itself and to the tokens before it.
         """
+        if not len(tokens_BT):
+            return self.word_embeddings.new_zeros(*tokens_BT.shape, self.config.width)
         mask = tokens_BT != self.config.pad_id
         if causal:
             num_tokens = tokens_BT.shape[1]
@@ -104,8 +106,6 @@ class TextEncoder(Encoder):
 
     def forward(self, tokens_BT: Int[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         """r^T of every caption; (0, D) for no captions."""
-        if not len(tokens_BT):
-            return self.word_embeddings.new_zeros(0, self.config.width)
         hidden_BTD = self.hidden(tokens_BT)
         if self.config.pooling == "cls":
             return hidden_BTD[:, 0]

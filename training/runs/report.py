@@ -17,6 +17,7 @@ from training.evaluation.comparison import render_evaluation, render_summary
 from training.options.document import to_json
 from training.publishing.publish import Publication, Published, publish
 from training.runs.evaluate import RunEvaluation, evaluate_run, scales_of
+from training.runs.preconditions import check_machine, check_publishing, writing
 from training.runs.run import RunRequest, TrainedRun, train_run
 from training.runs.run_folder import Run, drop_old, finish
 from training.runs.seeds import collapses, held_out
@@ -88,12 +89,36 @@ def train_and_publish(
     *,
     publishing: bool = True,
 ) -> RunReport:
-    """Train, evaluate and publish, or resume doing so; the caller holds the stage lock."""
+    """Train, evaluate and publish, or resume doing so; the caller holds the stage lock.
+
+    What each step needs is checked before the first. Raises Unwritable when the disk is full.
+    """
+    with reporter.stop.at_once():
+        check_machine(settings, request.workers)
+        if publishing:
+            check_publishing(feature_settings)
+    with writing(settings.home):
+        return checked_run(
+            settings, feature_settings, store, request, reporter, publishing=publishing
+        )
+
+
+def checked_run(
+    settings: TrainingSettings,
+    feature_settings: FeatureStoreSettings,
+    store: GraphStore,
+    request: RunRequest,
+    reporter: Reporter,
+    *,
+    publishing: bool,
+) -> RunReport:
+    """The steps of `train_and_publish` on a machine that was checked."""
     started = time.monotonic()
     trained = train_run(settings, store, request, reporter)
     evaluated, not_evaluated = None, None
     try:
-        evaluated = evaluate_run(trained, reporter)
+        with reporter.stop.at_once():
+            evaluated = evaluate_run(trained, reporter)
         write_json(trained.run.path / "evaluation.json", evaluated.evaluation.document())
         write_text(report_path(trained.run), render_evaluation(evaluated.evaluation) + "\n")
     except EvaluationImpossible as error:

@@ -29,16 +29,18 @@ from training.errors import NothingToTrain, PostInputsUnusable
 from training.inputs.captions import PinnedTexts, TextColumn, open_texts, pin_texts, texts_folder
 from training.inputs.post_inputs import PostInputs, open_post_inputs
 from training.inputs.preparation import prepare_post_inputs
+from training.mmga.batches import split_posts
 from training.mmga.config import RunConfig
-from training.mmga.preconditions import check_weights
+from training.mmga.preconditions import check_enough
+from training.mmga.trainer import HELD_OUT_POSTS
 from training.mmga.training_data import training_data
-from training.networks.pretrained import check_image, check_text
 from training.networks.tokenizer import (
     load_tokenizer,
     pretrained_tokenizer,
     tokenizer_json,
     train_tokenizer,
 )
+from training.runs.preconditions import check_config, check_data, not_evaluated
 from training.runs.run_folder import Run, begin, drop_old, interrupted
 from training.runs.seed_vectors import SeedEncoder, SeedVectors
 from training.runs.seeds import train_seeds
@@ -84,6 +86,8 @@ def train_run(
     tokenizer = run_tokenizer(run, texts.captions, reporter)
     inputs = run_inputs(settings, run, texts, tokenizer, request, store, reporter)
     data = training_data(snapshot, inputs, run.config.graph.edges)
+    if not is_trained(run):
+        check_enough(data, split_posts(data, held_out_share=HELD_OUT_POSTS)[0])
     train_seeds(settings, run, inputs.path, reporter)
     torch.set_num_threads(settings.num_threads)
     vectors = tuple(
@@ -118,11 +122,11 @@ def start_or_resume(
     found = None if request.fresh else resumable(settings, store, request, reporter)
     if found is not None:
         reporter.say(f"resuming the interrupted run {found.run_id}")
+        if not is_trained(found):
+            check_config(found.config)
         snapshot = open_snapshot(found.snapshot)
         return found, snapshot, open_texts(snapshot)
-    check_weights(request.config)
-    check_text(request.config.text)
-    check_image(request.config.image)
+    check_config(request.config)
     snapshot = take_snapshot(
         store, settings.snapshots, progress=partial(reporter.counting, "snapshot")
     )
@@ -133,6 +137,9 @@ def start_or_resume(
         f"{snapshot.num_posts:,} posts, {snapshot.followees.num_edges:,} follows"
     )
     texts = pin_texts(store, snapshot, progress=partial(reporter.counting, "texts"))
+    check_data(snapshot, texts, request.config)
+    if (warning := not_evaluated(snapshot)) is not None:
+        reporter.say(warning)
     drop_old(settings.runs)  # also where no run ever ends
     run = begin(
         settings.runs,
@@ -187,9 +194,14 @@ def obstacle_of(run: Run, store: GraphStore, request: RunRequest) -> str | None:
     return None
 
 
+def is_trained(run: Run) -> bool:
+    """Whether the training of every seed has ended."""
+    return all(run.model(seed).exists() for seed in run.seeds)
+
+
 def lacks_changes(run: Run, store: GraphStore) -> bool:
     """Whether untrained seeds need changes that the database no longer keeps."""
-    if run.config.sampler != "database" or all(run.model(seed).exists() for seed in run.seeds):
+    if run.config.sampler != "database" or is_trained(run):
         return False
     try:
         next(store.changes(run.version), None)
@@ -210,7 +222,8 @@ def run_tokenizer(run: Run, captions: TextColumn, reporter: Reporter) -> PreTrai
         tokenizer = pretrained_tokenizer(text)
     else:
         reporter.say("learning the vocabulary of the captions")
-        tokenizer = train_tokenizer(captions, vocabulary_size=text.vocabulary_size)
+        with reporter.stop.at_once():
+            tokenizer = train_tokenizer(captions, vocabulary_size=text.vocabulary_size)
     write_text(run.tokenizer, tokenizer_json(tokenizer))
     return load_tokenizer(run.tokenizer)
 

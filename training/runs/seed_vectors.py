@@ -86,14 +86,15 @@ class SeedEncoder:
         source: GraphSource = self.data.source
         if known is not None:
             source = SnapshotSource(self.snapshot, model.config.graph.edges, without_folds=())
-        return encode_users(
-            model.to(best_device()),
-            self.data,
-            source,
-            salt=self._salt,
-            known=known,
-            chunks=self.chunks,
-        )
+        with self.reporter.stop.at_once():
+            return encode_users(
+                model.to(best_device()),
+                self.data,
+                source,
+                salt=self._salt,
+                known=known,
+                chunks=self.chunks,
+            )
 
     def _encode_on_ray(
         self, name: str, model: Callable[[], MMGA], path: Path, *, all_follows: bool
@@ -115,7 +116,7 @@ class SeedEncoder:
             chunks=self.chunks,
             num_threads=self.num_threads,
         )
-        with ray_session(self.run.workers):
+        with ray_session(self.run.workers, self.reporter.stop), self.reporter.stop.at_once():
             encode_ranges(job, self.reporter.counting)
         join(job, path)
 

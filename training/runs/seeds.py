@@ -35,7 +35,7 @@ def train_seeds(
         drop_states(SeedFiles(run.seed_folder(seed)))
     if not left:
         return
-    with ray_session(run.workers):
+    with ray_session(run.workers, reporter.stop):
         for seed in left:
             train_seed(settings, run, seed, post_inputs, reporter)
 
@@ -68,6 +68,7 @@ def train_seed(
             num_workers=run.workers,
             num_threads=settings.num_threads,
             say=reporter.say,
+            stop=reporter.stop,
         )
     end_seed(run, seed, files)
     seconds = time.monotonic() - started

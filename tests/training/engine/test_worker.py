@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from foundation.stop import StopRequest
 from tests.training.engine.linear_regression import NUM_STEPS, work
 from training.engine.checkpoints import Checkpoint, newest_checkpoint
 from training.engine.ray_cluster import MAX_FAILURES, fit, ray_session
@@ -39,6 +40,7 @@ def fitted(files: SeedFiles, num_workers: int) -> Checkpoint:
         num_workers=num_workers,
         num_threads=2,
         say=print,
+        stop=StopRequest(),
     )
     checkpoint = newest_checkpoint(files.checkpoints)
     assert checkpoint is not None

@@ -59,6 +59,14 @@ def test_a_causal_encoder_reads_nothing_that_comes_later() -> None:
     torch.testing.assert_close(seen[1:, :4], shorter, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_no_captions_have_no_vectors(causal: bool) -> None:
+    """As where a graph has so few posts that none is held out."""
+    encoder = TextEncoder(small_config().text)
+    assert encoder.hidden(TOKENS[:0], causal=causal).shape == (0, 5, encoder.config.width)
+    assert encoder(TOKENS[:0]).shape == (0, encoder.config.width)
+
+
 def test_images_of_bytes_become_vectors() -> None:
     config = small_config().image
     pixels = torch.randint(0, 256, (3, 3, config.image_size, config.image_size)).to(torch.uint8)
