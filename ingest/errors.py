@@ -10,6 +10,7 @@
     ├── NotAllPublished  lines of a file cannot be sent to Kafka; all others were
     ├── DeadLettersUnwritable    dead letters cannot be kept (disk, permission): nothing goes on
     ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
+    ├── EventsFileUnusable   events cannot be written to a file, or it holds others already
     ├── HomeUnusable     the home folder cannot be created or written
     └── Interrupted      a signal ended the work before its end
 
@@ -55,6 +56,10 @@ class DeadLettersUnwritable(IngestError):
 
 class MetricsAddressTaken(IngestError):
     """Nothing can listen for scrapes at the host and port of the settings."""
+
+
+class EventsFileUnusable(IngestError):
+    """Events cannot be written to a file, or it holds others already."""
 
 
 class HomeUnusable(IngestError):
