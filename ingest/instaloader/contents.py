@@ -25,9 +25,10 @@ UNREADABLE = "files that cannot be read"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenFile:
-    """A regular file that is open, and its modification time in microseconds since 1970."""
+    """A regular file that is open, its size, and its modification time in microseconds."""
 
     file: BinaryIO
+    num_bytes: int
     modified: int
 
 
@@ -40,15 +41,16 @@ def opened(path: Path) -> Iterator[OpenFile]:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise NotUsed(UNREADABLE, "it is not a regular file")
-            yield OpenFile(file=file, modified=status.st_mtime_ns // 1000)
+            modified = status.st_mtime_ns // 1000
+            yield OpenFile(file=file, num_bytes=status.st_size, modified=modified)
     except OSError as error:
         raise NotUsed(UNREADABLE, error.strerror or str(error)) from error
 
 
-def json_bytes(path: Path, file: BinaryIO) -> bytes:
+def json_bytes(open_file: OpenFile, *, is_compressed: bool) -> bytes:
     """The JSON of a file; raises NotUsed when it is too large or damaged."""
-    content = _bounded(file.read(MAX_JSON_BYTES + 1))
-    if path.name.endswith(".xz"):
+    content = _bounded(open_file.file.read(min(open_file.num_bytes, MAX_JSON_BYTES) + 1))
+    if is_compressed:
         content = _decompressed(content)
     return content.removeprefix(BYTE_ORDER_MARK)
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from ingest.instaloader.contents import json_bytes, opened
+from ingest.instaloader.contents import OpenFile, json_bytes, opened
 from ingest.instaloader.follow_lists import (
     NO_PROFILE,
     FollowList,
@@ -20,7 +20,7 @@ from ingest.instaloader.follow_lists import (
     text_entries,
 )
 from ingest.instaloader.inventory import Inventory
-from ingest.instaloader.posts import picture_beside, post_events
+from ingest.instaloader.posts import post_events
 from ingest.instaloader.profiles import profile_events
 from ingest.instaloader.schema import DOCUMENT, POST, PROFILE, Document, Entry, Key
 from ingest.instaloader.skipped import NotUsed, Skipped
@@ -116,16 +116,16 @@ class Crawl:
         place = self.folder / path
         first = 0
         with opened(place) as open_file:
-            events = self._events(path, place, open_file.file, open_file.modified)
+            events = self._events(path, open_file)
             while lines := list(islice(events, EVENTS_AT_ONCE)):
                 yield FileEvents(path=place, first=first, lines=lines)
                 first += len(lines)
 
-    def _events(self, path: str, place: Path, file: BinaryIO, modified: int) -> Iterator[bytes]:
-        name = list_name(place.name)
-        if name is not None and place.name.lower().endswith(".txt"):
-            return self._list(path, name, modified, text_entries(file))
-        content = json_bytes(place, file)
+    def _events(self, path: str, open_file: OpenFile) -> Iterator[bytes]:
+        name, modified = list_name(_name(path)), open_file.modified
+        if name is not None and path.lower().endswith(".txt"):
+            return self._list(path, name, modified, text_entries(open_file.file))
+        content = json_bytes(open_file, is_compressed=path.lower().endswith(".xz"))
         document = _decoded(DOCUMENT, content, mismatch=UNKNOWN)
         entries = entries_of(document)
         if entries is not None and name is not None:
@@ -149,7 +149,7 @@ class Crawl:
 
     def _post(self, node: bytes, path: str, modified: int) -> list[bytes]:
         post = _decoded(POST, node, mismatch=UNEXPECTED)
-        image = self._image(picture_beside(self.folder / path))
+        image = self._image(self._inventory.picture(path))
         events = post_events(post, modified, image, partial(self._owner_name, _parent(path)))
         self.counts.posts += 1
         return events
@@ -176,9 +176,10 @@ class Crawl:
             return self._inventory.named_profile_of(folder)
         return self._inventory.username(user_id)
 
-    def _image(self, picture: Path | None) -> str | None:
-        if picture is None:
+    def _image(self, path: str | None) -> str | None:
+        if path is None:
             return None
+        picture = self.folder / path
         if picture.is_relative_to(self._image_base):
             return picture.relative_to(self._image_base).as_posix()
         self.has_images_elsewhere = True
@@ -187,6 +188,10 @@ class Crawl:
 
 def _parent(path: str) -> str:
     return path.rpartition("/")[0]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], content: bytes, *, mismatch: str) -> T:

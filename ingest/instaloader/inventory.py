@@ -27,16 +27,21 @@ OTHER = "files of another kind"
 COMMENTS = "files of comments"
 
 JSON = (".json", ".json.xz")
-BESIDE = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".mp4", ".txt")
-"""What Instaloader writes beside the metadata: pictures, videos, captions and locations."""
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+OTHERS_BESIDE = (".heic", ".mp4", ".txt")
+"""What else Instaloader writes beside the metadata: videos, captions and locations."""
 
 ID_FILE = re.compile(r"id|(?P<profile>[\w.]+)_id")
 MAX_ID_DIGITS = 32
 
 _PROFILE = re.compile(r"(?P<username>[\w.]+)_(?P<user_id>\d{1,32})\.json(?:\.xz)?")
+_SLIDE = re.compile(r"(?P<stem>.*)_(?P<slide>[1-9]\d?)", re.DOTALL)
 _SCHEMA = """
 CREATE TABLE folders (number INTEGER PRIMARY KEY, path TEXT NOT NULL);
 CREATE TABLE files (path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE pictures (
+    stem TEXT NOT NULL, slide INTEGER NOT NULL, path TEXT NOT NULL, PRIMARY KEY (stem, slide, path)
+) WITHOUT ROWID;
 CREATE TABLE profiles (
     user_id TEXT NOT NULL, username TEXT NOT NULL, folder TEXT NOT NULL,
     PRIMARY KEY (user_id, username, folder)
@@ -73,6 +78,18 @@ class Inventory:
         ).fetchall():
             for (last,) in found:
                 yield last
+
+    def picture(self, path: str) -> str | None:
+        """The picture beside the metadata of a post, the first of several; None without one.
+
+        The picture of `NAME.json.xz` is `NAME.jpg`, those of a post of several are `NAME_1.jpg` and
+        so on; a video has its cover as `NAME.jpg`.
+        """
+        stem = path.removesuffix(".xz").removesuffix(".json")
+        row = self._database.execute(
+            "SELECT path FROM pictures WHERE stem = ? ORDER BY slide, path LIMIT 1", (stem,)
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def username(self, user_id: Key) -> str | None:
         """The username of an id, where a profile tells it: after a change of name, the folder's."""
@@ -154,12 +171,16 @@ class Inventory:
             if name.endswith(tuple(f"_comments{extension}" for extension in JSON)):
                 self.skipped.add(COMMENTS, path)
                 return
-            if match := _PROFILE.fullmatch(name):
+            is_list = list_name(name) is not None
+            if not is_list and (match := _PROFILE.fullmatch(name)):
                 self._take_profile(match["user_id"], match["username"], folder)
             self._take_to_read(path)
         elif list_name(name) is not None:
             self._take_to_read(path)
-        elif name.lower().endswith(BESIDE):
+        elif name.lower().endswith(PICTURES):
+            self.num_beside += 1
+            self._take_picture(path)
+        elif name.lower().endswith(OTHERS_BESIDE):
             self.num_beside += 1
         elif match := ID_FILE.fullmatch(name):
             self.num_beside += 1
@@ -170,6 +191,14 @@ class Inventory:
     def _take_to_read(self, path: str) -> None:
         self.num_files += 1
         self._database.execute("INSERT INTO files VALUES (?)", (path,))
+
+    def _take_picture(self, path: str) -> None:
+        """`NAME_2.jpg` is the second picture of NAME, or the only one of `NAME_2`."""
+        stem = path.rpartition(".")[0]
+        slides = [(stem, 0, path)]
+        if match := _SLIDE.fullmatch(stem):
+            slides.append((match["stem"], int(match["slide"]), path))
+        self._database.executemany("INSERT INTO pictures VALUES (?, ?, ?)", slides)
 
     def _take_id_file(self, folder: str, path: str, profile: str | None) -> None:
         """An `id` file holds the id of the profile whose folder it stands in."""

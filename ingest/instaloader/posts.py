@@ -1,8 +1,6 @@
 """The events of a post: its content, of the time at which it was published, and its counts."""
 
-import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from unicodedata import normalize
 
 from ingest.instaloader.event_lines import count, event_line, microseconds
@@ -12,10 +10,6 @@ from ingest.instaloader.skipped import NotUsed
 
 NO_SHORTCODE = "posts without a shortcode"
 NO_OWNER = "posts without an owner"
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-MAX_SLIDES = 20
-"""Instagram's own limit of pictures in one post."""
-
 OwnerName = Callable[[Key | None], str | None]
 """The username of an id, or of the profile whose folder it is; None where nothing names it."""
 
@@ -45,33 +39,6 @@ def post_events(post: Post, modified: int, image: str | None, owner_name: OwnerN
             event_line("post.engagement", modified, user_id, {"post_id": post_id, **known})
         )
     return events
-
-
-def picture_beside(path: Path) -> Path | None:
-    """The picture of a post, or the first of several, beside its metadata; None without one.
-
-    The picture of `NAME.json.xz` is `NAME.jpg`, those of a post of several `NAME_1.jpg` and so on;
-    a video has its cover as `NAME.jpg`.
-    """
-    stem = path.name.removesuffix(".xz").removesuffix(".json")
-    for name in _picture_names(stem):
-        candidate = path.with_name(name)
-        if _is_regular_file(candidate):
-            return candidate
-    return None
-
-
-def _is_regular_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:  # there is none, or no such name can be
-        return False
-
-
-def _picture_names(stem: str) -> Iterator[str]:
-    for suffix in ("", *(f"_{number}" for number in range(1, MAX_SLIDES + 1))):
-        for extension in PICTURES:
-            yield f"{stem}{suffix}{extension}"
 
 
 def _owner(post: Post, app: Post, owner_name: OwnerName) -> str:
