@@ -20,6 +20,10 @@ COMMANDS = {
         "training.cli.generations:generations",
         "List, show and republish trained generations.",
     ),
+    "import": (
+        "ingest.import_cli:import_crawl",
+        "Make events of a folder that Instaloader has filled.",
+    ),
     "ingest": ("ingest.cli:ingest", "Write events to the graph, each exactly once."),
     "labels": ("ingest.cli:labels", "Import labels of users and posts."),
     "lookup": ("serving.cli:lookup", "Print the statistics and vectors of users."),

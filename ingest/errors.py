@@ -12,6 +12,7 @@
     ├── NotAllPublished  lines of a file cannot be sent to Kafka; all others were
     ├── DeadLettersUnwritable    dead letters cannot be kept (disk, permission): nothing goes on
     ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
+    ├── EventsFileUnusable   events cannot be written to a file, or it holds others already
     └── HomeUnusable     the home folder cannot be created or written
 
 Every message names the thing, the value and the remedy.
@@ -64,6 +65,10 @@ class DeadLettersUnwritable(IngestError):
 
 class MetricsAddressTaken(IngestError):
     """Nothing can listen for scrapes at the host and port of the settings."""
+
+
+class EventsFileUnusable(IngestError):
+    """Events cannot be written to a file, or it holds others already."""
 
 
 class HomeUnusable(IngestError):
