@@ -24,6 +24,7 @@ from featurestore.definitions import (
     statistics_view,
 )
 from featurestore.errors import GenerationInUse, GenerationMissing
+from featurestore.feast_adapter.feast_import import import_feast
 from featurestore.feast_adapter.online_config import online_config
 from featurestore.feast_adapter.registry_database import (
     applying_alone,
@@ -66,25 +67,22 @@ class FeatureRegistry:
         Serving reads the pointer in the online store; the feature service is for Feast's clients.
         Raises GenerationMissing when the generation was not applied.
         """
-        from feast import FeatureService
-        from feast.errors import FeatureViewNotFoundException
-
+        feast = import_feast()
         with self._applying() as store:
             try:
                 view = store.get_feature_view(representation_name(generation_id))
-            except FeatureViewNotFoundException as error:
+            except feast.errors.FeatureViewNotFoundException as error:
                 raise GenerationMissing(
                     f"generation {generation_id} is not in the registry: publish it first"
                 ) from error
-            store.apply([FeatureService(name=USER_REPRESENTATION, features=[view])])
+            store.apply([feast.FeatureService(name=USER_REPRESENTATION, features=[view])])
 
     def active_service(self) -> str | None:
         """The generation that the feature service `user_representation` points to."""
-        from feast.errors import FeatureServiceNotFoundException
-
+        feast = import_feast()
         try:
             service = self.feast_store().get_feature_service(USER_REPRESENTATION)
-        except FeatureServiceNotFoundException:
+        except feast.errors.FeatureServiceNotFoundException:
             return None
         name: str = service.feature_view_projections[0].name
         return name.removeprefix(f"{USER_REPRESENTATION}_")
@@ -172,19 +170,18 @@ class FeatureRegistry:
         return blake2b(f"{view!r} {place}".encode(), digest_size=16).hexdigest()
 
     def _apply(self, view: View, *, service: str | None) -> None:
-        from feast import FeatureService
-
+        feast = import_feast()
         with self._applying() as store:
             feature_view = self._feature_view(view)
             objects: list[Any] = [self._entity, feature_view]
             if service is not None:
-                objects.append(FeatureService(name=service, features=[feature_view]))
+                objects.append(feast.FeatureService(name=service, features=[feature_view]))
             store.apply(objects)
 
     def _feature_view(self, view: View) -> FeatureView:
         """A feature view as Feast's object. It has no ttl: a user without changes is not stale."""
-        from feast import FeatureView, Field, FileSource, types
-
+        feast = import_feast()
+        types = feast.types
         kinds = {
             "Array(Float32)": types.Array(types.Float32),
             **{
@@ -192,13 +189,13 @@ class FeatureRegistry:
                 for name in ("Float32", "Int64", "Bool", "String", "UnixTimestamp")
             },
         }
-        source = FileSource(
+        source = feast.FileSource(
             name=view.name,
             path=str(History(self.settings).folder(view.name)),
             timestamp_field=EVENT_TIMESTAMP_COLUMN,
             created_timestamp_column=CREATED_COLUMN,
         )
-        return FeatureView(
+        return feast.FeatureView(
             name=view.name,
             description=view.description,
             entities=[self._entity],
@@ -206,9 +203,9 @@ class FeatureRegistry:
             ttl=None,
             tags={DIGEST_TAG: self._digest(view)},
             schema=[
-                Field(name=JOIN_KEY, dtype=types.String),
+                feast.Field(name=JOIN_KEY, dtype=types.String),
                 *(
-                    Field(
+                    feast.Field(
                         name=each.name, dtype=kinds[each.kind.value], description=each.description
                     )
                     for each in view.features
@@ -218,9 +215,8 @@ class FeatureRegistry:
 
     @cached_property
     def _entity(self) -> Entity:
-        from feast import Entity, ValueType
-
-        return Entity(name=ENTITY, join_keys=[JOIN_KEY], value_type=ValueType.STRING)
+        feast = import_feast()
+        return feast.Entity(name=ENTITY, join_keys=[JOIN_KEY], value_type=feast.ValueType.STRING)
 
     @cached_property
     def _config(self) -> dict[str, Any]:
@@ -242,12 +238,11 @@ class FeatureRegistry:
 
     @cached_property
     def _store(self) -> FeatureStore:
-        from feast import FeatureStore, RepoConfig
-
+        feast = import_feast()
         self.settings.home.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return FeatureStore(config=RepoConfig(**self._config))
+            return feast.FeatureStore(config=feast.RepoConfig(**self._config))
 
     @contextmanager
     def _applying(self) -> Iterator[FeatureStore]:

@@ -7,11 +7,14 @@ from uuid import uuid4
 
 import pytest
 
+from featurestore.feast_adapter.feast_import import import_feast
 from featurestore.settings import FeatureStoreSettings
 from tests.featurestore.redis_database import emptied
 from tests.servers import Server
 
 pytest.register_assert_rewrite("tests.featurestore.conformance")
+
+import_feast()  # before tests import it without us, which takes seconds longer
 
 
 @pytest.fixture

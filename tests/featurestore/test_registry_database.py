@@ -14,6 +14,7 @@ from featurestore.errors import (
     StoreBusy,
 )
 from featurestore.feast_adapter import registry_database
+from featurestore.feast_adapter.feast_import import import_feast
 from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.feast_adapter.registry_database import LOCK_KEY, applying_alone, sqlalchemy_url
 from featurestore.settings import FeatureStoreSettings
@@ -42,8 +43,7 @@ def apply_many(home: Path, registry_url: str, name: str) -> None:
 def test_appliers_of_two_homes_lose_nothing(
     postgres_settings: FeatureStoreSettings, tmp_path: Path
 ) -> None:
-    import feast  # noqa: F401  once for both, since it takes seconds
-
+    import_feast()  # once for both, since it takes seconds
     context = multiprocessing.get_context("fork")
     arguments = [(tmp_path, postgres_settings.registry_url, name) for name in ("left", "right")]
     appliers = [context.Process(target=apply_many, args=each) for each in arguments]
