@@ -181,33 +181,33 @@ def run(
     Raises KeyboardInterrupt after a signal.
     """
     from featurestore.settings import FeatureStoreSettings
+    from graphdb import open_graph
     from graphdb.settings import GraphSettings
+    from graphdb.stage import StageLock
     from training.settings import TrainingSettings
 
     settings = TrainingSettings.from_environ(os.environ)
     features = FeatureStoreSettings.from_environ(os.environ)
     graph_url = GraphSettings.from_environ(os.environ).graph_url
-    # Torch, Ray and transformers take seconds to import: `--help` and usage errors skip that.
-    with stop.at_once():
-        from graphdb import open_graph
-        from graphdb.stage import StageLock
-        from training.engine.progress import ConsoleReporter
-        from training.runs.report import train_and_publish
-        from training.runs.run import RunRequest
-
-    request = RunRequest(
-        config=config,
-        seeds=tuple(range(num_seeds)),
-        workers=workers,
-        fresh=fresh,
-        retry_images=retry_images,
-    )
     with (
         StageLock(settings.home, "train"),
         closing(open_graph(graph_url, read_only=True)) as store,
-        ConsoleReporter(stop=stop) as reporter,
     ):
-        report = train_and_publish(
-            settings, features, store, request, reporter, publishing=publishing
+        # Torch, Ray and transformers take seconds to import: errors before this line skip that.
+        with stop.at_once():
+            from training.engine.progress import ConsoleReporter
+            from training.runs.report import train_and_publish
+            from training.runs.run import RunRequest
+
+        request = RunRequest(
+            config=config,
+            seeds=tuple(range(num_seeds)),
+            workers=workers,
+            fresh=fresh,
+            retry_images=retry_images,
         )
+        with ConsoleReporter(stop=stop) as reporter:
+            report = train_and_publish(
+                settings, features, store, request, reporter, publishing=publishing
+            )
     click.echo(json.dumps(report.document()) if as_json else str(report))

@@ -4,7 +4,6 @@ Each step writes its result to the run's folder before the next begins. A killed
 first step without a result.
 """
 
-import hashlib
 import os
 import platform
 from dataclasses import dataclass
@@ -16,9 +15,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast
 
-import foundation
-import graphdb
-import training
 from foundation.durable_files import write_text
 from foundation.image_report import ImageReport, read_image_report
 from graphdb.errors import ChangesTrimmed
@@ -40,6 +36,7 @@ from training.networks.tokenizer import (
     tokenizer_json,
     train_tokenizer,
 )
+from training.runs.code_version import code_version
 from training.runs.preconditions import check_config, check_data, not_evaluated
 from training.runs.run_folder import Run, begin, drop_old, interrupted
 from training.runs.seed_vectors import SeedEncoder, SeedVectors
@@ -282,15 +279,6 @@ def report_images(images: ImageReport, last: ImageReport | None, reporter: Repor
             f"warning: fewer images than in the last run: {images.num_ok:,} in place of"
             f" {last.num_ok:,}"
         )
-
-
-def code_version() -> str:
-    """The package's version and a digest of the source that a run depends on."""
-    digest = hashlib.blake2b(digest_size=6)
-    for package in (training, graphdb, foundation):
-        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return f"{version('mmga')}+{digest.hexdigest()}"
 
 
 def environment() -> dict[str, Any]:

@@ -30,9 +30,9 @@ from training.inputs.captions import texts_folder
 from training.inputs.post_inputs import PostInputs
 from training.mmga.config import RunConfig
 from training.mmga.recipes import paper_literal
+from training.runs.code_version import code_version
 from training.runs.run import (
     RunRequest,
-    code_version,
     environment,
     run_inputs,
     run_tokenizer,
@@ -383,7 +383,7 @@ def test_a_change_in_any_package_that_a_run_depends_on_is_another_version_of_the
         shutil.copytree(Path(package), tmp_path / package, ignore=shutil.ignore_patterns("*.pyc"))
     program = (
         "from pathlib import Path\n"
-        "from training.runs.run import code_version\n"
+        "from training.runs.code_version import code_version\n"
         "for package in ('.', 'foundation', 'graphdb/sampling', 'training/mmga/objectives'):\n"
         "    Path(package, 'changed.py').write_text('changed = True')\n"
         "    print(code_version())\n"
