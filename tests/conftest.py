@@ -1,5 +1,5 @@
-"""What all tests share: Hypothesis profiles, one random state at the start of each test, and the
-real data sets where they are present.
+"""What all tests share: Hypothesis profiles, one random state at the start of each test, the order
+of files, and the real data sets where they are present.
 
 Real data are looked for in MMGA_DATA_DIR, by default `../shared/data` beside the repository.
 """
@@ -7,6 +7,8 @@ Real data are looked for in MMGA_DATA_DIR, by default `../shared/data` beside th
 import os
 import random
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ pytest_plugins = ["tests.servers.report", "tests.servers.fixtures"]
 DATA_DIR = Path(
     os.environ.get("MMGA_DATA_DIR", Path(__file__).parents[1].joinpath("../shared/data").resolve())
 )
+
+DEFAULT_LIMIT_SECONDS = 600  # as in pyproject.toml
 
 # Machines are shared and slow at times: a deadline would fail the test for that.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,13 +40,28 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests of real data where there are none."""
+    """Put long files first, and skip tests of real data where there are none."""
+    items.sort(key=length_of_file(items), reverse=True)
     if DATA_DIR.is_dir():
         return
     skip = pytest.mark.skip(reason=f"no data sets in {DATA_DIR}; set MMGA_DATA_DIR to have them")
     for item in items:
         if item.get_closest_marker("real_data"):
             item.add_marker(skip)
+
+
+def length_of_file(items: list[pytest.Item]) -> Callable[[pytest.Item], tuple[float, int]]:
+    """A file's length as its tests declare it: the time limits of the slow ones, then the number.
+
+    Workers take files in this order; were a long file the last, the others would wait for it.
+    """
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        if item.get_closest_marker("slow"):
+            limit = item.get_closest_marker("timeout")
+            seconds[item.path] += limit.args[0] if limit else DEFAULT_LIMIT_SECONDS
+    number = Counter(item.path for item in items)
+    return lambda item: (seconds[item.path], number[item.path])
 
 
 @pytest.fixture(scope="session")
