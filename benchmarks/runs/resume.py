@@ -30,6 +30,7 @@ NUM_KILLS = 3
 EVERY = 10
 SCHEDULE = {
     "num_phase0_steps": 20,
+    "num_rounds": 2,
     "num_encoder_steps": 30,
     "num_graph_steps": 40,
     "num_steps_per_checkpoint": EVERY,
@@ -38,12 +39,13 @@ NUM_STEPS = 160
 SECONDS_TO_KILL_IN = 0.5
 """Less than most groups of steps between two checkpoints take."""
 
-QUICK = {"num_users": 60, "num_kills": 1, "all_workers": (1,)}
+QUICK = {"recipe": "smoke", "num_users": 60, "num_kills": 1, "all_workers": (1,)}
 POLL_SECONDS = 0.02
 
 
 def run(
     *,
+    recipe: str = "tiny",
     num_users: int = NUM_USERS,
     num_kills: int = NUM_KILLS,
     all_workers: tuple[int, ...] = (1, 2),
@@ -55,24 +57,24 @@ def run(
         network = write_synthetic_network(Path(folder) / "network", num_users=num_users)
         ingest(home, network.events)
         for workers in all_workers:
-            rows += rows_of(home, workers, num_kills)
+            rows += rows_of(home, recipe, workers, num_kills)
     return rows
 
 
-def rows_of(home: Path, workers: int, num_kills: int) -> list[Row]:
+def rows_of(home: Path, recipe: str, workers: int, num_kills: int) -> list[Row]:
     """A run left alone, then one that is killed."""
     started = time.perf_counter()
-    wait(begin(home, workers, "--new"))
+    wait(begin(home, recipe, workers, "--new"))
     alone, expected = time.perf_counter() - started, model(home)
     started = time.perf_counter()
     moments = random.Random(workers)
     for number in range(num_kills):
-        process = begin(home, workers, *([] if number else ["--new"]))
+        process = begin(home, recipe, workers, *([] if number else ["--new"]))
         step = (number + moments.random()) * NUM_STEPS / num_kills
         wait_for_checkpoint(home, step, process)
         time.sleep(moments.random() * SECONDS_TO_KILL_IN)
         kill(process)
-    wait(begin(home, workers))
+    wait(begin(home, recipe, workers))
     killed, found = time.perf_counter() - started, model(home)
     where = f"resume: {workers} worker" + "s" * (workers > 1)
     return [
@@ -93,12 +95,12 @@ def rows_of(home: Path, workers: int, num_kills: int) -> list[Row]:
     ]
 
 
-def begin(home: Path, workers: int, *arguments: str) -> "subprocess.Popen[bytes]":
+def begin(home: Path, recipe: str, workers: int, *arguments: str) -> "subprocess.Popen[bytes]":
     """The command."""
     settings = [f"--set=phases.{name}={value}" for name, value in SCHEDULE.items()]
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "mmga", "train", "--recipe", "tiny", "--seeds", "1"),
+            *(sys.executable, "-m", "mmga", "train", "--recipe", recipe, "--seeds", "1"),
             *("--no-publish", "--workers", str(workers), *settings, *arguments),
         ],
         env=os.environ | {"MMGA_HOME": str(home), "MMGA_THREADS": str(workers)},
