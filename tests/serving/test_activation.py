@@ -80,8 +80,8 @@ class TestActivation:
 
         with open_services(empty_home.serving_settings) as services:
             app = create_app(services, empty_home.serving_settings)
-            with flipping(empty_home) as flips:
-                each_in_threads(lambda: read(TestClient(app)))
+            with flipping(empty_home) as flips, TestClient(app) as client:
+                each_in_threads(lambda: read(client))
                 assert flips() > 10
         assert seen == {"g1", "g2"}
 
@@ -100,8 +100,8 @@ class TestActivation:
 
         with open_services(empty_home.serving_settings) as services:
             app = create_app(services, empty_home.serving_settings)
-            with flipping(empty_home):
-                each_in_threads(lambda: read(TestClient(app)))
+            with flipping(empty_home), TestClient(app) as client:
+                each_in_threads(lambda: read(client))
 
     def test_a_new_generation_is_served_at_once(self, empty_home: Home) -> None:
         empty_home.write_statistics(USERS)
