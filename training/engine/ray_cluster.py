@@ -94,6 +94,8 @@ def start(address: str | None, num_workers: int) -> None:
             "include_dashboard": False,
             "_temp_dir": str(temporary_folder(os.environ)),
         }
+        # A process for each start of workers, to hear of machines that a cloud takes back.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
         if address:
             check_port(address)
@@ -163,6 +165,7 @@ def fit(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    from training.engine.permanent_errors import EndAtPermanentError
     from training.engine.process_group import LocalTorchConfig
 
     resources = worker_resources(ray.cluster_resources(), num_workers)
@@ -198,6 +201,7 @@ def fit(
             failure_config=FailureConfig(
                 max_failures=MAX_FAILURES, controller_failure_limit=MAX_FAILED_STARTS
             ),
+            callbacks=[EndAtPermanentError()],
         ),
     )
     try:
@@ -208,8 +212,8 @@ def fit(
 
 
 def remedy(error: BaseException) -> str:
-    """The remedy for failed workers: resume, unless the error is permanent."""
-    if any(f"{kind.__module__}.{kind.__name__}: " in str(error) for kind in LASTING):
+    """The remedy for failed workers: resume, unless Ray's controller ended at a permanent error."""
+    if isinstance(getattr(error, "controller_failure", None), LASTING):
         return "resumed, it would fail again: remove the cause, or begin a new run with --new"
     return "the run resumes from its last checkpoint when the same command is given again"
 

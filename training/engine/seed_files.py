@@ -1,13 +1,10 @@
 """The files that the workers of one seed's training share; every worker must reach the folder."""
 
-import json
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.durable_files import PARTIAL, write_text
-from training import errors
-from training.errors import TrainingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=False)
@@ -30,18 +27,6 @@ class SeedFiles:
     def attempt(self) -> str:
         """The name of the attempt that may write here."""
         return (self.folder / "attempt").read_text(encoding="utf-8")
-
-    def give_up(self, attempt: str, error: TrainingError) -> None:
-        """Record a permanent error, which the attempt's restarted workers raise at once."""
-        found = {"attempt": attempt, "kind": type(error).__name__, "message": str(error)}
-        write_text(self.folder / "given-up.json", json.dumps(found))
-
-    def check_not_given_up(self, attempt: str) -> None:
-        """Raises the error for which this attempt was given up."""
-        path = self.folder / "given-up.json"
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if found.get("attempt") == attempt:
-            raise getattr(errors, found["kind"])(found["message"])
 
     def take_over(self) -> str:
         """Begin an attempt; an earlier attempt that still runs can no longer write.

@@ -26,7 +26,7 @@ from training.engine.checkpoints import newest_checkpoint, read_checkpoint, save
 from training.engine.files import load_tensors
 from training.engine.seed_files import SeedFiles
 from training.engine.step_log import StepRecord, append_losses, check_finite, losses_of
-from training.errors import LASTING, RunFailed
+from training.errors import RunFailed
 
 Metadata = dict[str, Any]
 """Metadata of a checkpoint: held-out losses, findings, graph versions."""
@@ -73,19 +73,14 @@ def run_worker(arguments: Mapping[str, Any], open_trainer: OpenTrainer) -> None:
     """
     torch.set_num_threads(arguments["num_threads"])
     files, attempt = SeedFiles(Path(arguments["folder"])), arguments["attempt"]
-    files.check_not_given_up(attempt)
     context = ray.train.get_context()
     rank = Rank(
         number=context.get_world_rank(),
         num_ranks=context.get_world_size(),
         device=ray.train.torch.get_device(),
     )
-    try:
-        with open_trainer(arguments, rank) as trainer:
-            train(trainer, rank, files, attempt)
-    except LASTING as error:
-        files.give_up(attempt, error)  # Ray restarts workers after any exception
-        raise
+    with open_trainer(arguments, rank) as trainer:
+        train(trainer, rank, files, attempt)
 
 
 def train(trainer: Trainer, rank: Rank, files: SeedFiles, attempt: str) -> None:

@@ -34,15 +34,19 @@ def work(arguments: Mapping[str, Any]) -> None:
 @contextmanager
 def open_trainer(arguments: Mapping[str, Any], rank: Rank) -> Iterator["LinearRegression"]:
     folder = Path(arguments["folder"])
-    with (folder / "opened").open("a") as file:
-        file.write("x")
+    count(folder / "opened")
     if (wanted := folder / "fail-at-opening").exists():
         name = wanted.read_text()
-        raise getattr(errors, name, OSError)(f"wanted {name}")
+        raise getattr(errors, name)(f"wanted {name}")
     try:
         yield LinearRegression(arguments["seed"], rank, folder)
     finally:
-        (folder / "closed").touch()
+        count(folder / "closed")
+
+
+def count(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("x")
 
 
 class LinearRegression:

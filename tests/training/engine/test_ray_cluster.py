@@ -2,9 +2,9 @@
 
 import pickle
 import socket
-import traceback
 
 import pytest
+from ray.train import ControllerError, WorkerGroupError
 
 from training.engine.ray_cluster import (
     Secret,
@@ -51,12 +51,10 @@ def test_what_is_freed_a_moment_later_is_not_waited_for() -> None:
 
 
 def test_a_resume_is_promised_only_where_it_can_help() -> None:
-    def told(error: Exception) -> RuntimeError:
-        lines = traceback.format_exception(error)
-        return RuntimeError("Training failed due to worker errors:\n[Rank 0]\n" + "".join(lines))
-
-    assert "resumes from its last checkpoint" in remedy(told(OSError("no space left")))
-    assert remedy(told(NotFinite("step 3: total is nan"))).endswith("begin a new run with --new")
+    died = WorkerGroupError("no space left", {0: OSError("no space left")})
+    assert "resumes from its last checkpoint" in remedy(died)
+    ended = ControllerError(NotFinite("step 3: total is nan"))
+    assert remedy(ended).endswith("begin a new run with --new")
 
 
 def test_the_address_of_the_graph_does_not_show_where_arguments_are_printed() -> None:
