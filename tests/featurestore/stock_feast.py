@@ -16,6 +16,12 @@ warnings.simplefilter("ignore")
 for package in ("featurestore", "graphdb", "ingest", "training", "serving", "mmga"):
     assert importlib.util.find_spec(package) is None, package
 
+# Feast as it is under `python -O` and where torch is not installed: seconds less to import.
+sys.modules["torch"] = None  # type: ignore[assignment]
+import typeguard  # noqa: E402
+
+typeguard.typechecked = lambda target: target
+
 import pandas as pd  # noqa: E402
 from feast import FeatureStore, RepoConfig  # noqa: E402
 
