@@ -14,7 +14,7 @@ from training.engine.seed_files import SeedFiles
 from training.engine.step_log import read_losses
 from training.errors import RunFailed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
