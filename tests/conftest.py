@@ -50,18 +50,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
-def length_of_file(items: list[pytest.Item]) -> Callable[[pytest.Item], tuple[float, int]]:
-    """A file's length as its tests declare it: the time limits of the slow ones, then the number.
+def length_of_file(items: list[pytest.Item]) -> Callable[[pytest.Item], tuple[float, str, float]]:
+    """How long an item's file may take: by the time limits of its tests outside the core suite.
 
     Workers take files in this order; were a long file the last, the others would wait for it.
+    Long files of one folder stay together, since they share its servers. What is left is quick,
+    and goes by the number of tests.
     """
-    seconds: Counter[Path] = Counter()
+    files: Counter[Path] = Counter()
     for item in items:
-        if item.get_closest_marker("slow"):
+        if item.get_closest_marker("slow") or item.get_closest_marker("servers"):
             limit = item.get_closest_marker("timeout")
-            seconds[item.path] += limit.args[0] if limit else DEFAULT_LIMIT_SECONDS
+            files[item.path] += limit.args[0] if limit else DEFAULT_LIMIT_SECONDS
+    folders: Counter[Path] = Counter()
+    for path, seconds in files.items():
+        folders[path.parent] += seconds
     number = Counter(item.path for item in items)
-    return lambda item: (seconds[item.path], number[item.path])
+
+    def length(item: pytest.Item) -> tuple[float, str, float]:
+        path, folder = item.path, item.path.parent
+        if path in files:
+            return folders[folder], str(folder), files[path]
+        return 0, "", number[path]
+
+    return length
 
 
 @pytest.fixture(scope="session")
