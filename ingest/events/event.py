@@ -21,7 +21,7 @@ from graphdb.facts import (
 from graphdb.image_reference import image_in
 from ingest.errors import EventRejected
 from ingest.events import schema
-from ingest.events.values import check_id, check_text, check_time, tie_of
+from ingest.events.values import check_count, check_id, check_text, check_time, tie_of
 
 MAX_REASON_CHARACTERS = 200
 
@@ -118,9 +118,9 @@ def _profile(data: schema.UserUpdatedData, time: int, tie: int, now: int) -> Pro
         username=check_text("username", data.username),
         full_name=_optional_text("full_name", data.full_name),
         biography=_optional_text("biography", data.biography),
-        follower_count=data.follower_count,
-        following_count=data.following_count,
-        post_count=data.post_count,
+        follower_count=_optional_count("follower_count", data.follower_count),
+        following_count=_optional_count("following_count", data.following_count),
+        post_count=_optional_count("post_count", data.post_count),
         is_verified=data.is_verified,
         created_at=(
             None if data.created_at is None else check_time("created_at", data.created_at, now)
@@ -134,22 +134,23 @@ def _post(data: schema.PostCreatedData, time: int, tie: int, folder: str) -> Pos
         user_id=check_id("user_id", data.user_id),
         time=time,
         tie=tie,
-        caption=check_text("caption", data.caption),
+        caption=check_text("caption", data.caption or ""),
         image=None if data.image is None else image_in(folder, check_text("image", data.image)),
-        hashtags=tuple(check_text("hashtag", hashtag) for hashtag in data.hashtags),
-        mentions=tuple(check_id("mention", user_id) for user_id in data.mentions),
-        like_count=data.like_count,
-        comment_count=data.comment_count,
+        hashtags=tuple([check_text("hashtag", hashtag) for hashtag in data.hashtags or ()]),
+        mentions=tuple([check_id("mention", user_id) for user_id in data.mentions or ()]),
+        like_count=_optional_count("like_count", data.like_count),
+        comment_count=_optional_count("comment_count", data.comment_count),
     )
 
 
 def _engagement(data: schema.EngagementData, time: int, tie: int) -> EngagementFact:
+    likes, comments = data.like_count, data.comment_count
     return EngagementFact(
         post_id=check_id("post_id", data.post_id),
         time=time,
         tie=tie,
-        like_count=data.like_count,
-        comment_count=data.comment_count,
+        like_count=likes if type(likes) is int else check_count("like_count", likes),
+        comment_count=comments if type(comments) is int else check_count("comment_count", comments),
     )
 
 
@@ -174,3 +175,7 @@ def _label(
 
 def _optional_text(name: str, value: str | None) -> str | None:
     return None if value is None else check_text(name, value)
+
+
+def _optional_count(name: str, value: float | None) -> int | None:
+    return value if value is None or type(value) is int else check_count(name, value)

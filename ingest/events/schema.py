@@ -12,7 +12,8 @@ from msgspec import Meta, Struct
 
 MAX_COUNT = 2**63 - 1
 
-Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)] | Annotated[float, Meta(ge=0.0, lt=2.0**63)]
+"""A whole number of 0 or more, also written `3.0`, as pandas writes integers beside gaps."""
 
 
 class Event(Struct, tag_field="type", gc=False):
@@ -44,9 +45,9 @@ class PostCreatedData(Struct, gc=False):
 
     post_id: str
     user_id: str
-    caption: str
-    hashtags: list[str]
-    mentions: list[str]
+    caption: str | None = None
+    hashtags: list[str] | None = None
+    mentions: list[str] | None = None
     image: str | None = None
     like_count: Count | None = None
     comment_count: Count | None = None

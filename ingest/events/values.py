@@ -14,10 +14,15 @@ MAX_BYTES_PER_CHARACTER = 4
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
+SECOND = slice(17, 19)
+"""Where an RFC 3339 time has its second."""
+LEAP_SECOND = "60"
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
+_FRACTION = re.compile(r"\.\d+")
 _WITHOUT_OFFSET = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?", re.ASCII)
 
 
@@ -44,6 +49,15 @@ def check_text(name: str, value: str) -> str:
     return value
 
 
+def check_count(name: str, value: float) -> int:
+    """Return a count as an integer, or raise EventRejected where it has a fraction."""
+    if isinstance(value, int):
+        return value
+    if not value.is_integer():
+        raise EventRejected(f"{name} is not a whole number")
+    return int(value)
+
+
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970 of an aware time."""
     elapsed = moment - EPOCH
@@ -51,7 +65,10 @@ def microseconds(moment: datetime) -> int:
 
 
 def parse_time(name: str, value: str) -> int:
-    """Microseconds since 1970 of an RFC 3339 time, finer digits cut; or raise EventRejected."""
+    """Microseconds since 1970 of an RFC 3339 time, finer digits cut; or raise EventRejected.
+
+    A leap second (`:60`) is the last microsecond of its minute.
+    """
     if not _RFC3339.fullmatch(value):
         if _WITHOUT_OFFSET.fullmatch(value):
             raise EventRejected(f"{name} has no offset from UTC")
@@ -59,7 +76,14 @@ def parse_time(name: str, value: str) -> int:
     try:
         return microseconds(datetime.fromisoformat(value.upper()))
     except ValueError:
+        if value[SECOND] == LEAP_SECOND:
+            return _parse_leap_second(name, value)
         raise EventRejected(f"{name} is not a time of the calendar") from None
+
+
+def _parse_leap_second(name: str, value: str) -> int:
+    offset = _FRACTION.sub("", value[SECOND.stop :])
+    return parse_time(name, f"{value[: SECOND.start]}59.999999{offset}")
 
 
 def check_time(name: str, value: str, now: int) -> int:

@@ -70,7 +70,13 @@ valid_follows = st.builds(
     st.integers().map(str),
     st.sampled_from(["follow.created", "follow.deleted"]),
 )
-others = st.sampled_from([event(kind) for kind in DATA])
+others = st.sampled_from(
+    [
+        *(event(kind) for kind in DATA),
+        event("post.engagement", data={"like_count": 3.0}),
+        event("post.created", data={"caption": None, "comment_count": 1.5}),
+    ]
+)
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),

@@ -17,6 +17,7 @@ from ingest.errors import EventRejected
 from ingest.events.event import Fact, FollowFact, read_event
 from tests.ingest.made import DATA, NOW, TIME_US, event, line, without
 
+LEAP_SECOND_US = 1_483_228_799_999_999
 TIE = int.from_bytes(blake2b(b"/test\0e1").digest()[:8], "big", signed=True)
 
 STATED: dict[str, Fact] = {
@@ -110,6 +111,9 @@ def test_all_fields_of_a_post() -> None:
         ("2026-01-02T05:34:05.678901+02:30", TIME_US),
         ("2026-01-02T03:04:05.678901-00:00", TIME_US),
         ("2026-01-02T03:04:05.6Z", TIME_US - 78_901),
+        ("2016-12-31T23:59:60Z", LEAP_SECOND_US),
+        ("2016-12-31t23:59:60.25z", LEAP_SECOND_US),
+        ("2016-12-31T15:59:60-08:00", LEAP_SECOND_US),
     ],
 )
 def test_times_are_cut_to_microseconds(text: str, microseconds: int) -> None:
@@ -122,6 +126,38 @@ def test_a_time_up_to_a_day_ahead_of_the_clock_is_taken() -> None:
     assert read_event(line(), TIME_US - day).time == TIME_US
     with pytest.raises(EventRejected, match="24 h ahead"):
         read_event(line(), TIME_US - day - 1)
+
+
+def test_counts_as_pandas_writes_them() -> None:
+    stated = read_event(line("post.created", data={"like_count": 3.0, "comment_count": None}), NOW)
+    assert isinstance(stated, PostFact)
+    assert (stated.like_count, stated.comment_count) == (3, None)
+    stated = read_event(
+        line("post.engagement", data={"like_count": 1e3, "comment_count": -0.0}), NOW
+    )
+    assert isinstance(stated, EngagementFact)
+    assert [(count, type(count)) for count in (stated.like_count, stated.comment_count)] == [
+        (1000, int),
+        (0, int),
+    ]
+    counts = dict.fromkeys(("follower_count", "following_count", "post_count"), 7.0)
+    stated = read_event(line("user.updated", data=counts), NOW)
+    assert isinstance(stated, ProfileFact)
+    assert [stated.follower_count, stated.following_count, stated.post_count] == [7, 7, 7]
+    assert type(stated.post_count) is int
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        line("post.created", data={"caption": None, "hashtags": None, "mentions": None}),
+        without("post.created", "caption", "hashtags", "mentions"),
+    ],
+)
+def test_a_post_without_words(text: bytes) -> None:
+    assert read_event(text, NOW) == PostFact(
+        post_id="p1", user_id="ann", time=TIME_US, tie=TIE, caption=""
+    )
 
 
 LONG_ID = "é" * 128
@@ -156,7 +192,8 @@ BAD = {
     "other digits": (line(time="٢٠٢٦-01-02T03:04:05Z"), "RFC 3339"),
     "no such day": (line(time="2026-02-30T00:00:00Z"), "calendar"),
     "no such hour": (line(time="2026-02-20T24:00:00Z"), "calendar"),
-    "no such second": (line(time="2026-02-20T23:59:60Z"), "calendar"),
+    "no such second": (line(time="2026-02-20T23:59:61Z"), "calendar"),
+    "a leap second of no such day": (line(time="2026-02-30T23:59:60Z"), "calendar"),
     "year 0": (line(time="0000-01-01T00:00:00Z"), "calendar"),
     "year 1": (line(time="0001-01-01T00:00:00+23:59"), "before 1970"),
     "before 1970": (line(time="1969-12-31T23:59:59.999999Z"), "before 1970"),
@@ -185,9 +222,10 @@ BAD = {
         line("user.updated", data={"created_at": "9999-01-01T00:00:00Z"}),
         "created_at is more",
     ),
-    "post without caption": (without("post.created", "caption"), "caption"),
-    "post without mentions": (without("post.created", "mentions"), "mentions"),
-    "caption is null": (line("post.created", data={"caption": None}), "caption"),
+    "count of 2^63 as float": (line("post.engagement", data={"like_count": 2.0**63}), "like_count"),
+    "count below zero as float": (line("user.updated", data={"post_count": -1.0}), "post_count"),
+    "half a like": (line("post.engagement", data={"like_count": 0.5}), "like_count is not a whole"),
+    "caption of a wrong type": (line("post.created", data={"caption": 1}), "caption"),
     "caption with NUL": (line("post.created", data={"caption": "a\0"}), "caption has a NUL"),
     "caption too long": (line("post.created", data={"caption": "é" * 32_769}), "65536"),
     "caption with a lone high surrogate": (line("post.created", data={"caption": "\ud800"}), ""),
