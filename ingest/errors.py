@@ -3,6 +3,9 @@
     IngestError
     ├── EventRejected    one event is at fault; it becomes a dead letter and its neighbours go on
     ├── SourceMissing    there is nothing to read at the path or URL
+    ├── SourceIncomplete    some of the files could not be read; all others were
+    ├── NotEvents        a file is something else than events, one a line
+    ├── ArchiveBroken    a compressed file is cut short or damaged
     ├── SourceChanged    the source is no longer the one whose positions are stored
     ├── PartitionsMoved  other partitions are ours now: read their positions and go on from there
     ├── BrokerUnreachable    a broker does not answer for now: the same call may succeed later
@@ -11,6 +14,7 @@
     ├── SourceTaken      workers of another graph read the topics of the project
     ├── NotAllPublished  lines of a file cannot be sent to Kafka; all others were
     ├── DeadLettersUnwritable    dead letters cannot be kept (disk, permission): nothing goes on
+    ├── DeadLetterUnknown    no dead letter stands at a position that was named
     ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
     ├── EventsFileUnusable   events cannot be written to a file, or it holds others already
     └── HomeUnusable     the home folder cannot be created or written
@@ -29,6 +33,18 @@ class EventRejected(IngestError):
 
 class SourceMissing(IngestError):
     """There is nothing to read at the path or URL."""
+
+
+class SourceIncomplete(IngestError):
+    """Some of the files could not be read; all others were."""
+
+
+class NotEvents(IngestError):
+    """A file is something else than events, one a line."""
+
+
+class ArchiveBroken(IngestError):
+    """A compressed file is cut short or damaged."""
 
 
 class SourceChanged(IngestError):
@@ -61,6 +77,10 @@ class NotAllPublished(IngestError):
 
 class DeadLettersUnwritable(IngestError):
     """Dead letters cannot be kept, so their batch may not be committed."""
+
+
+class DeadLetterUnknown(IngestError):
+    """No dead letter stands at a position that was named."""
 
 
 class MetricsAddressTaken(IngestError):

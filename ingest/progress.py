@@ -83,10 +83,10 @@ class BarProgress:
     def __init__(self, bar: "RichProgress") -> None:
         self._bar = bar
         self._task = bar.add_task("ingest", total=None, events="")
-        bar.start()
 
     def update(self, totals: Totals, extent: Extent) -> None:
         """See Progress."""
+        self._bar.start()  # once: nothing is drawn where nothing is read
         rate = totals.events / totals.seconds if totals.seconds else 0.0
         self._bar.update(
             self._task,

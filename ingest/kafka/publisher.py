@@ -1,6 +1,7 @@
 """Events from a file to their topics: which topic, which key, and that they have arrived."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from ingest.events.schema import AnyEvent, PostCreated
 from ingest.kafka.connection import KafkaConnection
 from ingest.kafka.producing import Deliveries
 from ingest.kafka.topics import FOLLOWS, KINDS, POSTS, USERS, topic_name
-from ingest.sources.lines import BLOCK_BYTES, LineReader
+from ingest.sources.archives import BLOCK_BYTES, FileBytes
+from ingest.sources.lines import LineReader
 
 LINES_AT_ONCE = 10_000
 MAX_BATCH_BYTES = 16 << 20
@@ -98,7 +100,7 @@ class Publisher:
                     break
                 refused += [offset for offset, _ in too_long]
                 refused += self._send(lines, offsets, published)
-                progress(published, reader.offset)
+                progress(published, reader.num_stored_bytes_read)
         finally:
             reader.close()
         published.refused = line_numbers(path, sorted(refused))
@@ -130,7 +132,7 @@ class Publisher:
 def line_numbers(path: Path, offsets: list[int]) -> list[int]:
     """The numbers, from 1 on, of the lines that start at these ascending offsets."""
     numbers: list[int] = []
-    with path.open("rb") as file:
+    with closing(FileBytes(path, 0)) as file:
         number, at = 1, 0
         for offset in offsets:
             while at < offset:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingest.errors import SourceMissing
+from ingest.events.decoding import decode
 from ingest.sources.source import Source, SourceSettings
 
 
@@ -20,14 +21,22 @@ def open_source(url: str, settings: SourceSettings | None = None) -> Source:
 
 
 def _open_files(url: str, settings: SourceSettings) -> Source:
-    from ingest.sources.files import FileSource, event_files
+    from ingest.sources.event_files import find_event_files
+    from ingest.sources.files import FileSource
 
     path = Path(url.removeprefix("file://"))
-    if not event_files(path) and not settings.wait:
+    found = find_event_files(path)
+    if not (found.files or found.faults or settings.wait):
         raise SourceMissing(
-            f"no events in folder {path}: it has no .jsonl file (--follow waits for one)"
+            f"no events in folder {path}: it has no .jsonl file, compressed or not"
+            f"{found.describe_others()} (--follow waits for one)"
         )
-    return FileSource(path, wait_seconds=settings.poll_seconds if settings.wait else 0.0)
+    return FileSource(
+        path,
+        wait_seconds=settings.poll_seconds if settings.wait else 0.0,
+        decode=None if settings.keep_going else decode,
+        note=settings.note,
+    )
 
 
 def _open_kafka(url: str, settings: SourceSettings) -> Source:

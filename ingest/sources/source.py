@@ -1,6 +1,6 @@
 """Where events come from: the contract of a source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,7 +23,8 @@ class Records:
     """Consecutive events of one partition: their bytes and their offsets, of equal length.
 
     `keys` are those of the messages, none where the source has no keys. Applying `move` with the
-    events says that all of them, and what is `unreadable` between them, have been read.
+    events says that all of them, and what is `unreadable` between them, have been read. `is_last`
+    says that nothing followed them when they were read.
     """
 
     lines: list[bytes]
@@ -31,9 +32,18 @@ class Records:
     move: PositionMove
     keys: Sequence[bytes | None] = ()
     unreadable: Sequence[Unreadable] = ()
+    is_last: bool = False
 
     def __len__(self) -> int:
         return len(self.lines) + len(self.unreadable)
+
+    @property
+    def begin(self) -> int:
+        """The offset from which on this was read."""
+        if self.move.expected is not None:
+            return self.move.expected
+        offsets = [*self.offsets[:1], *(each.offset for each in self.unreadable)]
+        return min(offsets, default=self.move.next.offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,15 +109,22 @@ class SharedSource(Protocol):
         """
 
 
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSettings:
     """What opening a source needs to know beside its URL.
 
     With `wait` a source is followed: it may be empty yet, and reading waits `poll_seconds` for
-    more. `kafka` are options of the client.
+    more. With `keep_going` a file is read whatever it looks like. `note` tells a person, at once,
+    what is left out. `kafka` are options of the client.
     """
 
     project: str = "mmga"
     wait: bool = False
     poll_seconds: float = 0.5
+    keep_going: bool = False
+    note: Callable[[str], None] = silent
     kafka: Mapping[str, Any]

@@ -116,7 +116,6 @@ def test_a_folder_is_read_in_order_of_names_and_may_gain_files(tmp_path: Path) -
     for name in ("labels.jsonl", "notes.txt", ".hidden.jsonl"):
         (tmp_path / name).write_text("not events\n")
     source = opened(tmp_path)
-    assert source.folder == tmp_path
     assert texts(drain(source, 10)) == [*follow_lines(2), *follow_lines(2, first=10)]
     write(tmp_path / "c.jsonl", follow_lines(1, first=20))
     assert texts(drain(source)) == follow_lines(1, first=20)
