@@ -13,8 +13,8 @@ COMMANDS = {
     "demo": ("mmga_demo:demo", "Run the whole loop on one machine."),
     "digest": ("ingest.cli:digest", "Print a hash of the content of the graph."),
     "dead-letters": (
-        "ingest.cli:dead_letters",
-        "List the events that could not be applied, or apply them again.",
+        "ingest.dead_letters_cli:dead_letters",
+        "List the events that could not be applied, apply them again, or drop them.",
     ),
     "generations": (
         "training.cli.generations:generations",

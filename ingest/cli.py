@@ -1,10 +1,10 @@
-"""Commands of ingestion: ingest, labels, dead-letters, statistics, status, digest."""
+"""Commands of ingestion: ingest, labels, statistics, status, digest."""
 
 import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,7 @@ from graphdb.settings import GraphSettings
 from graphdb.stage import StageLock
 from graphdb.store import GraphStore
 from ingest.dead_letters.file import DeadLetterFile
-from ingest.dead_letters.open import all_dead_letters, open_dead_letters
-from ingest.dead_letters.replay import Replay, replay_into
+from ingest.dead_letters.open import open_dead_letters
 from ingest.errors import SourceMissing
 from ingest.events.labels import LabelDecoder
 from ingest.home import prepare_home
@@ -44,7 +43,8 @@ MAX_BATCH_SIZE = 10_000
 @click.option(
     "--events",
     "events_url",
-    help="A .jsonl file, a folder of .jsonl files, or kafka://HOST:PORT [MMGA_EVENTS_URL].",
+    help="A .jsonl file, also as .gz or .zst, a folder of them, or kafka://HOST:PORT"
+    " [MMGA_EVENTS_URL].",
 )
 @click.option(
     "--follow", is_flag=True, help="Wait for new events at the end, until SIGINT or SIGTERM."
@@ -67,6 +67,12 @@ MAX_BATCH_SIZE = 10_000
     show_default=True,
     help="Largest number of events in one transaction.",
 )
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Read a file whose first thousand lines are all rejected, or that looks like another"
+    " format.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the totals as one JSON document.")
 def ingest(
     events_url: str | None,
@@ -74,6 +80,7 @@ def ingest(
     start: str | None,
     no_statistics: bool,
     batch_size: int,
+    keep_going: bool,
     as_json: bool,
 ) -> None:
     """Write events to the graph, each exactly once, and then the statistics of users to the feature
@@ -81,16 +88,22 @@ def ingest(
 
     A run continues behind the last event that a former run has committed. An event that cannot be
     applied is kept as a dead letter (`mmga dead-letters list`) and does not change the exit status.
+    A file that cannot be read is named, the others are read, and the exit status is 1.
     """
-    settings = replace(_settings(), batch_size=batch_size)
+    settings = replace(checked_settings(), batch_size=batch_size)
     url = events_url or settings.events_url
     if url is None:
         raise SourceMissing("no events: name a file or folder with --events or MMGA_EVENTS_URL")
     with (
-        closing(open_source(url, settings.source(follow=follow))) as source,
+        closing(open_progress()) as progress,
+        closing(
+            open_source(
+                url,
+                replace(settings.source(follow=follow), keep_going=keep_going, note=progress.note),
+            )
+        ) as source,
         _home(settings, source),
         closing(_open_graph()) as graph,
-        closing(open_progress()) as progress,
         _projection(graph, progress, off=no_statistics) as project,
         open_dead_letters(url, settings, prepare=True) as letters,
         _observer(settings if follow else None, progress) as observer,
@@ -114,6 +127,8 @@ def ingest(
         prepare_for_stream()
         totals = run.run(follow=follow)
     click.echo(json.dumps(totals.document()) if as_json else str(totals))
+    if isinstance(source, FileSource):
+        source.check_complete()
 
 
 @click.group()
@@ -123,17 +138,24 @@ def labels() -> None:
 
 @labels.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-def import_labels(file: Path) -> None:
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Read a file whose first thousand lines are all rejected, or that looks like another"
+    " format.",
+)
+def import_labels(file: Path, keep_going: bool) -> None:
     """Import the labels of FILE, one JSON object a line, into the graph.
 
     A line is {"user_id" or "post_id", "task", "labels"}, or {"user_id", "topic"}. Importing the
     same file again changes nothing.
     """
-    settings = _settings()
+    settings = checked_settings()
     if not file.is_file():
         raise SourceMissing(f"no labels at {file}: it is not a file")
     prepare_home(settings)
-    source = FileSource(file)
+    decode = LabelDecoder.of(file)
+    source = FileSource(file, decode=None if keep_going else decode)
     with (
         closing(source),
         closing(_open_graph()) as graph,
@@ -145,49 +167,13 @@ def import_labels(file: Path) -> None:
             graph,
             DeadLetterFile(settings.dead_letters_path),
             batch_size=settings.batch_size,
-            decode=LabelDecoder.of(file),
+            decode=decode,
             keeps_positions=False,
         )
         run = Ingestion(settings, pipeline, progress=progress, project=project, retire=_nothing)
         totals = run.run()
     click.echo(str(totals))
-
-
-@click.group()
-def dead_letters() -> None:
-    """List the events that could not be applied, or apply them again."""
-
-
-@dead_letters.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def list_dead_letters(as_json: bool) -> None:
-    """List each rejected event once: its source, partition and offset, and the reason."""
-    settings = _settings()
-    with all_dead_letters(settings) as kept:
-        letters = [letter for each in kept for letter in each.read()]
-    if as_json:
-        click.echo(json.dumps([letter.document() for letter in letters]))
-        return
-    for letter in letters:
-        click.echo(f"{letter.source}:{letter.partition}:{letter.offset}  {letter.reason}")
-    click.echo(f"{len(letters):,} dead letters")
-
-
-@dead_letters.command("replay")
-@click.option("--json", "as_json", is_flag=True, help="Print the totals as one JSON document.")
-def replay_dead_letters(as_json: bool) -> None:
-    """Apply again the events that are no longer rejected.
-
-    Events of files are applied to the graph; those of Kafka are sent to their topics again, where
-    `mmga ingest` reads them. An event that is still rejected stays a dead letter, and so does one
-    of which only the first 256 KB were kept.
-    """
-    settings = _settings()
-    with all_dead_letters(settings) as kept, closing(_open_graph()) as graph:
-        replay = sum(
-            (replay_into(each, graph, settings.media_root) for each in kept), start=Replay()
-        )
-    click.echo(json.dumps(asdict(replay)) if as_json else str(replay))
+    source.check_complete()
 
 
 @click.command()
@@ -198,7 +184,7 @@ def statistics(follow: bool) -> None:
     """Compute the statistics of users whom new events changed, and write them to the online store
     and the history.
     """
-    settings = _settings()
+    settings = checked_settings()
     prepare_home(settings)
     with closing(_open_graph()) as graph, open_consumer(graph, os.environ) as consumer, consumer:
         report = consumer.catch_up(progress_lines(partial(click.echo, err=True)))
@@ -219,7 +205,7 @@ def status(as_json: bool) -> None:
     """
     from ingest.status import read_status
 
-    settings = _settings()
+    settings = checked_settings()
     with closing(_open_graph(read_only=True)) as graph, _online_store() as online:
         state = read_status(graph, online, settings)
     click.echo(json.dumps(state.document()) if as_json else "\n".join(state.lines()))
@@ -235,7 +221,7 @@ def digest() -> None:
         click.echo(graph.digest())
 
 
-def _settings() -> IngestSettings:
+def checked_settings() -> IngestSettings:
     """Those of ingest; those of the stores are checked too, before anything is written."""
     GraphSettings.from_environ(os.environ)
     FeatureStoreSettings.from_environ(os.environ)

@@ -46,9 +46,9 @@ def rewind(graph: GraphStore, source: Source, start: str) -> None:
         graph.set_positions(source.at_time(parse_start(start)))
 
 
-def parse_start(start: str) -> int:
+def parse_start(start: str, option: str = "--from") -> int:
     """Microseconds of an RFC 3339 time or of a date (UTC); raises EventRejected."""
-    return parse_time("--from", f"{start}T00:00:00Z" if _is_date(start) else start)
+    return parse_time(option, f"{start}T00:00:00Z" if _is_date(start) else start)
 
 
 def enforce_retention(settings: IngestSettings, graph: GraphStore, letters: DeadLetters) -> None:

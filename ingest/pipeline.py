@@ -10,8 +10,10 @@ from pathlib import Path
 from graphdb.errors import CommitUnknown, PositionConflict
 from graphdb.store import GraphStore, Prepares
 from ingest.dead_letters.dead_letter import DeadLetter, DeadLetters, Payload, rejected
-from ingest.errors import PartitionsMoved
+from ingest.dead_letters.settling import Settling
+from ingest.errors import BrokerUnreachable, DeadLettersUnwritable, PartitionsMoved
 from ingest.events.decoding import Decoded, decode
+from ingest.events.labels import LabelDecoder
 from ingest.sources.read_ahead import Decode, EndOfSource, ReadAhead, ReadBatch, unprepared
 from ingest.sources.source import Extent, Records, SharedSource, Source
 
@@ -35,7 +37,8 @@ class Pipeline:
     1. read from the source, decoded and checked, where an event at fault costs nothing but itself,
        and prepared for the graph; this runs ahead in a thread of its own;
     2. dead letters kept for good;
-    3. facts and positions committed in one transaction.
+    3. facts and positions committed in one transaction;
+    4. dead letters settled whose positions were read again without rejection.
 
     A crash before 3 repeats the batch from 1, one after 3 goes on behind it. When the stored
     positions are not the expected ones, when the answer to a commit is lost, or when other
@@ -62,6 +65,8 @@ class Pipeline:
         self._ahead = ReadAhead(source, decode, batch_size, prepare=prepare, media_root=media_root)
         self._graph = graph
         self._dead_letters = dead_letters
+        self._settling = Settling(dead_letters)
+        self._labels_time = decode.time if isinstance(decode, LabelDecoder) else None
         self._keeps_positions = keeps_positions
         self._is_lost = True
         self.extent = Extent(done=0, total=0)
@@ -72,6 +77,7 @@ class Pipeline:
     def resume(self) -> None:
         """Go to the positions that the graph has stored."""
         self._ahead.seek(self._graph.positions() if self._keeps_positions else [])
+        self._settling.look()
         self._is_lost = False
 
     def read(self, check: Callable[[], None] = lambda: None) -> ReadBatch | None:
@@ -91,6 +97,7 @@ class Pipeline:
                 continue
             self.extent = found.extent
             if isinstance(found, EndOfSource):
+                self._settling.settle()
                 self.warnings = found.warnings
                 return None
             return found
@@ -102,8 +109,8 @@ class Pipeline:
         again: nothing of it is skipped or applied twice.
         """
         started = time.perf_counter()
-        letters = [*_rejected_events(batch.runs, batch.decoded), *_unreadable_records(batch.runs)]
-        letters.sort(key=attrgetter("position"))
+        self._settling.settle()
+        letters = self._letters_of(batch)
         if not batch.dead_letters_kept:
             self._dead_letters.append(letters)
             batch.dead_letters_kept = True
@@ -121,6 +128,7 @@ class Pipeline:
             num_dead_letters=len(letters),
             version=commit.version,
         )
+        self._settling.committed(batch.runs, letters)
         reached = [move.next for move in facts.moves]
         self._ahead.committed(reached)
         seconds = time.perf_counter() - started
@@ -138,9 +146,20 @@ class Pipeline:
     def close(self) -> None:
         """End reading ahead; source and graph stay open."""
         self._ahead.close()
+        try:
+            self._settling.settle()
+        except (BrokerUnreachable, DeadLettersUnwritable) as error:
+            logger.warning("dead letters that are settled stay: %s", error)
+
+    def _letters_of(self, batch: ReadBatch) -> list[DeadLetter]:
+        rejections = _rejected_events(batch.runs, batch.decoded, self._labels_time)
+        letters = [*rejections, *_unreadable_records(batch.runs, self._labels_time)]
+        return sorted(letters, key=attrgetter("position"))
 
 
-def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:
+def _rejected_events(
+    runs: list[Records], decoded: Decoded, labels_time: str | None
+) -> list[DeadLetter]:
     letters: list[DeadLetter] = []
     reasons = dict(decoded.rejected)
     if not reasons:
@@ -157,6 +176,7 @@ def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:
                 run.offsets[index - indices.start],
                 Payload.of(run.lines[index - indices.start]),
                 key=run.keys[index - indices.start] if run.keys else None,
+                labels_time=labels_time,
             )
             for index in indices
             if index in reasons
@@ -164,7 +184,7 @@ def _rejected_events(runs: list[Records], decoded: Decoded) -> list[DeadLetter]:
     return letters
 
 
-def _unreadable_records(runs: list[Records]) -> list[DeadLetter]:
+def _unreadable_records(runs: list[Records], labels_time: str | None) -> list[DeadLetter]:
     return [
         rejected(
             record.reason,
@@ -173,6 +193,7 @@ def _unreadable_records(runs: list[Records]) -> list[DeadLetter]:
             record.offset,
             record.payload,
             key=record.key,
+            labels_time=labels_time,
         )
         for run in runs
         for record in run.unreadable

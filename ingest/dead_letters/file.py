@@ -3,14 +3,22 @@
 import base64
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from foundation.durable_files import drop_partials, flush, write_whole
-from ingest.dead_letters.dead_letter import DeadLetter, Payload
+from ingest.dead_letters.dead_letter import (
+    DeadLetter,
+    Payload,
+    Place,
+    Settlement,
+    positions_of,
+    standing,
+)
 from ingest.errors import DeadLettersUnwritable
 
 
@@ -23,50 +31,51 @@ class DeadLetterFile:
 
     def append(self, letters: Sequence[DeadLetter]) -> None:
         """See DeadLetters; heals a line that a crash tore."""
-        if not letters:
+        self._write(letters)
+
+    def read(self) -> list[DeadLetter]:
+        """See DeadLetters."""
+        return standing(self._log())
+
+    def positions(self) -> set[Place]:
+        """See DeadLetters."""
+        return positions_of(self._log())
+
+    def count(self) -> int:
+        """See DeadLetters."""
+        return len(self.positions())
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """See DeadLetters; `trim` then makes the file shorter."""
+        self._write(settlements)
+
+    def trim(self, older_than: int) -> int:
+        """See DeadLetters; leaves out what is settled, too."""
+        if not self._path.exists():
+            return 0
+        with FileLock(self._lock_path):
+            log = list(self._log())
+            letters = standing(log)
+            kept = [letter for letter in letters if letter.recorded_at >= older_than]
+            if len(kept) < len(log):
+                self._replace(kept)
+        return len(letters) - len(kept)
+
+    def _write(self, entries: Sequence[DeadLetter | Settlement]) -> None:
+        if not entries:
             return
         try:
             with FileLock(self._lock_path), self._path.open("a+b") as file:
                 _cut_torn_line(file.fileno())
-                file.writelines(map(_line, letters))
+                file.writelines(map(_line, entries))
                 flush(file)
         except OSError as error:
             raise DeadLettersUnwritable(
-                f"cannot write the dead letters to {self._path} ({error.strerror or error}): their"
-                " batch was not applied; free the disk or make it writable, and run again"
+                f"cannot write the dead letters to {self._path} ({error.strerror or error}), and no"
+                " batch is applied without its own; free the disk or allow writing, and run again"
             ) from error
 
-    def read(self) -> list[DeadLetter]:
-        """See DeadLetters."""
-        newest: dict[tuple[str, int, int], DeadLetter] = {}
-        for letter in self._lines():
-            newest[letter.position] = letter
-        return list(newest.values())
-
-    def count(self) -> int:
-        """See DeadLetters."""
-        return len({letter.position for letter in self._lines()})
-
-    def settle(self, letters: Sequence[DeadLetter]) -> None:
-        """See DeadLetters."""
-        settled = {letter.position for letter in letters}
-        if not settled or not self._path.exists():
-            return
-        with FileLock(self._lock_path):
-            self._replace(letter for letter in self.read() if letter.position not in settled)
-
-    def trim(self, older_than: int) -> int:
-        """See DeadLetters."""
-        if not self._path.exists():
-            return 0
-        with FileLock(self._lock_path):
-            letters = list(self._lines())
-            kept = [letter for letter in letters if letter.recorded_at >= older_than]
-            if len(kept) < len(letters):
-                self._replace(kept)
-        return len(letters) - len(kept)
-
-    def _replace(self, letters: Iterable[DeadLetter]) -> None:
+    def _replace(self, letters: Sequence[DeadLetter]) -> None:
         def write(partial: Path) -> None:
             with partial.open("wb") as file:
                 file.writelines(map(_line, letters))
@@ -74,17 +83,18 @@ class DeadLetterFile:
         drop_partials(self._path)
         write_whole(self._path, write)
 
-    def _lines(self) -> Iterator[DeadLetter]:
+    def _log(self) -> Iterator[DeadLetter | Settlement]:
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n"):  # else a crash tore it: its batch comes again
-                    yield _letter(json.loads(line))
+                    yield _entry(json.loads(line))
 
 
-def _line(letter: DeadLetter) -> bytes:
-    return f"{json.dumps(letter.document())}\n".encode()
+def _line(entry: DeadLetter | Settlement) -> bytes:
+    document = entry.document() if isinstance(entry, DeadLetter) else asdict(entry)
+    return f"{json.dumps(document)}\n".encode()
 
 
 def _cut_torn_line(descriptor: int) -> None:
@@ -101,7 +111,9 @@ def _cut_torn_line(descriptor: int) -> None:
         os.ftruncate(descriptor, end)
 
 
-def _letter(document: dict[str, Any]) -> DeadLetter:
+def _entry(document: dict[str, Any]) -> DeadLetter | Settlement:
+    if "settled_at" in document:
+        return Settlement(**document)
     text = document.get("text")
     content = base64.b64decode(document["base64"]) if text is None else text.encode()
     return DeadLetter(
@@ -111,4 +123,5 @@ def _letter(document: dict[str, Any]) -> DeadLetter:
         offset=document["offset"],
         recorded_at=document["recorded_at"],
         payload=Payload(content=content, length=document["length"], sha256=document.get("sha256")),
+        labels_time=document.get("labels_time"),
     )

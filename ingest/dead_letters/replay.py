@@ -1,14 +1,15 @@
 """Sending the events of dead letters again, where they are no longer rejected."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from graphdb.store import GraphStore
-from ingest.dead_letters.dead_letter import DeadLetter, DeadLetters
-from ingest.events.decoding import decode
+from ingest.dead_letters.dead_letter import DeadLetter, DeadLetters, Settlement
+from ingest.events.decoding import Decoded, decode
+from ingest.events.labels import LabelDecoder
 from ingest.media_folder import media_folder
 
 DEAD_LETTERS_AT_ONCE = 10_000
@@ -65,11 +66,13 @@ class Rechecked:
 def recheck(letters: Sequence[DeadLetter]) -> Rechecked:
     """Decode the events of dead letters again, by the rules and the clock of this moment."""
     whole = [letter for letter in letters if not letter.payload.is_cut]
-    decoded = decode([letter.payload.content for letter in whole], time.time_ns() // 1000)
-    rejected = {index for index, _ in decoded.rejected}
+    accepted: list[DeadLetter] = []
+    for alike, decoded in _decoded(whole):
+        rejected = {index for index, _ in decoded.rejected}
+        accepted += [letter for index, letter in enumerate(alike) if index not in rejected]
     return Rechecked(
-        accepted=[letter for index, letter in enumerate(whole) if index not in rejected],
-        num_still_rejected=len(rejected),
+        accepted=accepted,
+        num_still_rejected=len(whole) - len(accepted),
         num_cut=len(letters) - len(whole),
     )
 
@@ -82,13 +85,24 @@ def replay_into(letters: DeadLetters, graph: GraphStore, media_root: Path | None
     if isinstance(letters, Replayable):
         return letters.replay()
     rechecked = recheck(letters.read())
-    folders: dict[str, list[DeadLetter]] = {}
-    for letter in rechecked.accepted:
-        folders.setdefault(media_folder(letter.source, media_root), []).append(letter)
-    for folder, accepted in folders.items():
-        for first in range(0, len(accepted), DEAD_LETTERS_AT_ONCE):
-            page = accepted[first : first + DEAD_LETTERS_AT_ONCE]
-            contents = [letter.payload.content for letter in page]
-            graph.apply(decode(contents, time.time_ns() // 1000, folder).batch())
-            letters.settle(page)
+    for first in range(0, len(rechecked.accepted), DEAD_LETTERS_AT_ONCE):
+        page = rechecked.accepted[first : first + DEAD_LETTERS_AT_ONCE]
+        for _, decoded in _decoded(page, media_root):
+            graph.apply(decoded.batch())
+        letters.settle([Settlement.of(letter) for letter in page])
+    letters.trim(older_than=0)
     return rechecked.replay
+
+
+def _decoded(
+    letters: Sequence[DeadLetter], media_root: Path | None = None
+) -> Iterator[tuple[list[DeadLetter], Decoded]]:
+    """The dead letters that one decoder judged in one folder, with what it says of them now."""
+    alike: dict[tuple[str | None, str], list[DeadLetter]] = {}
+    for letter in letters:
+        folder = media_folder(letter.source, media_root)
+        alike.setdefault((letter.labels_time, folder), []).append(letter)
+    for (labels_time, folder), group in alike.items():
+        judge = decode if labels_time is None else LabelDecoder(time=labels_time)
+        contents = [letter.payload.content for letter in group]
+        yield group, judge(contents, time.time_ns() // 1000, folder)

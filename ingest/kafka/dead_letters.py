@@ -2,16 +2,24 @@
 
 A dead letter has the key and the bytes of the event, and headers with the reason and the source. It
 stands in partition 0, so that dead letters have one order. A message without bytes that has the
-header `settled` records that its event was sent again.
+header `settled_at` settles the dead letters of its position.
 """
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kafka import TopicPartition
 
-from ingest.dead_letters.dead_letter import DeadLetter, Payload
+from ingest.dead_letters.dead_letter import (
+    DeadLetter,
+    Payload,
+    Place,
+    Settlement,
+    positions_of,
+    standing,
+)
 from ingest.dead_letters.replay import Replay, recheck
 from ingest.errors import BrokerUnreachable
 from ingest.kafka.connection import KafkaConnection
@@ -29,8 +37,9 @@ DAY_MS = 86_400_000
 POLL_MS = 500
 ANSWER_MS = 5_000
 SILENCE_SECONDS = 10.0
-SETTLED = "settled"
-REQUIRED = {"reason", "source", "partition", "offset", "recorded_at", "length"}
+LETTER = {"reason", "source", "partition", "offset", "recorded_at", "length"}
+SETTLEMENT = {"source", "partition", "offset", "settled_at"}
+"""The headers by which our messages are known among others."""
 
 
 class KafkaDeadLetters:
@@ -60,31 +69,27 @@ class KafkaDeadLetters:
         if not self._is_prepared:
             self.prepare()
         for letter in letters:
-            self._send(letter, letter.payload.content, _headers(letter))
+            self._send(letter.source, letter.payload.content, letter.key, _headers(letter))
         self._deliveries.wait()
 
     def read(self) -> list[DeadLetter]:
         """See DeadLetters."""
-        newest: dict[tuple[str, int, int], DeadLetter] = {}
-        for message in self._messages():
-            headers = {name: value.decode() for name, value in message.headers if value is not None}
-            if headers.keys() < REQUIRED:
-                continue  # somebody else's message
-            letter = _letter(message, headers)
-            if SETTLED in headers:
-                newest.pop(letter.position, None)
-            else:
-                newest[letter.position] = letter
-        return list(newest.values())
+        return standing(self._log())
+
+    def positions(self) -> set[Place]:
+        """See DeadLetters."""
+        return positions_of(self._log())
 
     def count(self) -> int:
         """See DeadLetters."""
-        return len(self.read())
+        return len(self.positions())
 
-    def settle(self, letters: Sequence[DeadLetter]) -> None:
+    def settle(self, settlements: Sequence[Settlement]) -> None:
         """See DeadLetters."""
-        for letter in letters:
-            self._send(letter, None, [*_headers(letter), (SETTLED, b"1")])
+        for each in settlements:
+            headers = [(name, str(value).encode()) for name, value in asdict(each).items()]
+            key = f"{each.partition}:{each.offset}".encode()  # a message has a key or a value
+            self._send(each.source, None, key, headers)
         self._deliveries.wait()
 
     def trim(self, older_than: int) -> int:
@@ -97,16 +102,26 @@ class KafkaDeadLetters:
         for letter in rechecked.accepted:
             self._deliveries.send(topic_of(letter.source), letter.payload.content, letter.key)
         self._deliveries.wait()
-        self.settle(rechecked.accepted)
+        self.settle([Settlement.of(letter) for letter in rechecked.accepted])
         return rechecked.replay
 
     def close(self) -> None:
         """Close the connection."""
         self._deliveries.close()
 
-    def _send(self, letter: DeadLetter, value: bytes | None, headers: Sequence[Header]) -> None:
-        topic = dead_letter_topic(topic_of(letter.source))
-        self._deliveries.send(topic, value, letter.key, headers=headers, partition=PARTITION)
+    def _send(
+        self, source: str, value: bytes | None, key: bytes | None, headers: Sequence[Header]
+    ) -> None:
+        topic = dead_letter_topic(topic_of(source))
+        self._deliveries.send(topic, value, key, headers=headers, partition=PARTITION)
+
+    def _log(self) -> Iterator[DeadLetter | Settlement]:
+        for message in self._messages():
+            headers = {name: value.decode() for name, value in message.headers if value is not None}
+            if headers.keys() >= SETTLEMENT:
+                yield _settlement(headers)
+            elif headers.keys() >= LETTER:
+                yield _letter(message, headers)
 
     def _messages(self) -> Iterator[Any]:
         """All that the topics hold now. Raises BrokerUnreachable."""
@@ -144,11 +159,21 @@ def _headers(letter: DeadLetter) -> list[Header]:
         "partition": letter.partition,
         "offset": letter.offset,
         "recorded_at": letter.recorded_at,
+        "decoder": letter.decoder,
         "length": letter.payload.length,
     }
     if letter.payload.sha256 is not None:
         headers["sha256"] = letter.payload.sha256
     return [(name, str(value).encode()) for name, value in headers.items()]
+
+
+def _settlement(headers: dict[str, str]) -> Settlement:
+    return Settlement(
+        source=headers["source"],
+        partition=int(headers["partition"]),
+        offset=int(headers["offset"]),
+        settled_at=int(headers["settled_at"]),
+    )
 
 
 def _letter(message: Any, headers: dict[str, str]) -> DeadLetter:

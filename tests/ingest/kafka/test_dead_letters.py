@@ -1,8 +1,13 @@
 """Dead letters of Kafka: why, from where and what, kept before the batch is committed."""
 
 import hashlib
+from contextlib import closing
 from pathlib import Path
 
+from ingest.dead_letters.dead_letter import Payload, rejected
+from ingest.dead_letters.file import DeadLetterFile
+from ingest.kafka.connection import KafkaConnection
+from ingest.kafka.dead_letters import KafkaDeadLetters
 from tests.ingest.conftest import Run
 from tests.ingest.kafka.conftest import Stream, document, totals, write
 from tests.ingest.made import NOW, follow_lines, line
@@ -60,11 +65,7 @@ def test_replay_sends_what_is_no_longer_rejected_to_its_topic_with_its_key(
 
 def stale_rule_rejected(stream: Stream, run: Run) -> None:
     """An event that was rejected by a rule that has passed: its time lay ahead of the clock."""
-    from ingest.dead_letters.dead_letter import Payload, rejected
-    from ingest.kafka.connection import KafkaConnection
-    from ingest.kafka.dead_letters import KafkaDeadLetters
-
-    letters = KafkaDeadLetters(KafkaConnection.of(stream.server.url, {}), stream.project, days=1)
+    letters = open_letters(stream)
     valid = line(id="late", data={"follower_id": "late"})
     source = f"kafka://cluster/{stream.topic()}"
     letters.append([rejected("it was ahead", source, 0, 99, Payload.of(valid), key=b"late")])
@@ -77,12 +78,13 @@ def stale_rule_rejected(stream: Stream, run: Run) -> None:
     assert document(run, "dead-letters", "replay")["num_replayed"] == 0
 
 
+def open_letters(stream: Stream) -> KafkaDeadLetters:
+    return KafkaDeadLetters(KafkaConnection.of(stream.server.url, {}), stream.project, days=1)
+
+
 def test_letters_of_a_file_are_replayed_into_the_graph(
     home: Path, tmp_path: Path, run: Run
 ) -> None:
-    from ingest.dead_letters.dead_letter import Payload, rejected
-    from ingest.dead_letters.file import DeadLetterFile
-
     events = write(tmp_path / "e.jsonl", [b"broken", *follow_lines(2)])
     run("ingest", "--events", events, "--no-statistics")
     letters = DeadLetterFile(home / "dead_letters.jsonl")
@@ -94,3 +96,37 @@ def test_letters_of_a_file_are_replayed_into_the_graph(
     )
     assert [letter.payload.content for letter in letters.read()] == [b"broken"]
     assert document(run, "status")["graph"]["follows"] == 3
+
+
+def test_letters_of_messages_that_are_read_again_are_settled(stream: Stream, run: Run) -> None:
+    """As if a newer version accepted what an older one has rejected."""
+    stream.create("users", "posts", "follows", partitions=1)
+    stream.send([b"broken", *follow_lines(2)], keys=[b"k"] * 3)
+    totals(run)
+    [broken] = document(run, "dead-letters", "list")
+    with closing(open_letters(stream)) as letters:
+        letters.append(
+            [
+                rejected("an old rule", broken["source"], 0, offset, Payload.of(b"old"))
+                for offset in (1, 2)
+            ]
+        )
+    assert document(run, "status")["dead_letters"] == 3
+    assert totals(run)["events"] == 0
+    assert document(run, "status")["dead_letters"] == 3
+    assert totals(run, "--from", "earliest", "--batch-size", "2")["dead_letters"] == 1
+    assert [each["offset"] for each in document(run, "dead-letters", "list")] == [0]
+
+
+def test_dropping_them(stream: Stream, run: Run) -> None:
+    stream.create("users", "posts", "follows", partitions=1)
+    stream.send([b"broken", b"[]", *follow_lines(1)], keys=[b"k"] * 3)
+    totals(run)
+    first, second = document(run, "dead-letters", "list")
+    name = f"{first['source']}:{first['partition']}:{first['offset']}"
+    assert document(run, "dead-letters", "drop", name) == {"num_dropped": 1, "num_kept": 1}
+    assert document(run, "dead-letters", "list") == [second]
+    assert document(run, "dead-letters", "drop", "--source", stream.topic())["num_dropped"] == 1
+    assert document(run, "status")["dead_letters"] == 0
+    assert totals(run, "--from", "earliest")["dead_letters"] == 2
+    assert document(run, "status")["dead_letters"] == 2
