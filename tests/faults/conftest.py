@@ -12,6 +12,7 @@ from tests.faults.kafka_wire import KafkaWire
 from tests.faults.scenario import Scenario, Servers
 from tests.faults.tcp_proxy import Proxy
 from tests.servers import Server, ServerMissing, start_kafka, start_neo4j, start_redis
+from tests.servers.fixtures import QUICK_START
 from tests.servers.report import TESTED
 from tests.servers.server import free_port
 
@@ -20,8 +21,6 @@ KAFKA_SETTINGS = """\
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 group.min.session.timeout.ms=500
 """
-QUICK_START = "-XX:TieredStopAtLevel=1"
-"""Servers that live for seconds only have no use of Java's second compiler."""
 NUMBERS = count()
 
 

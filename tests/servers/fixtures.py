@@ -6,6 +6,7 @@ its tests are skipped, and counted at the end; MMGA_REQUIRE_SERVERS=1 makes its 
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,17 @@ from tests.servers.report import TESTED
 from tests.servers.server import Server, ServerMissing
 
 REQUIRED = os.environ.get("MMGA_REQUIRE_SERVERS") == "1"
+
+QUICK_START = "-XX:TieredStopAtLevel=1"
+"""Java without its second compiler, which costs servers of tests more than they live to gain."""
+
+
+@contextmanager
+def quick_start() -> Iterator[None]:
+    """Start Java servers in the block so."""
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("JAVA_TOOL_OPTIONS", QUICK_START)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +86,8 @@ def _serve(
 ) -> Iterator[Server]:
     url = os.environ.get(variable)
     try:
-        server = Server(name, url, ask_version).start() if url else start()
+        with quick_start():
+            server = Server(name, url, ask_version).start() if url else start()
     except ServerMissing as missing:
         if REQUIRED and TESTED[name].is_required:
             pytest.fail(f"{name}: {missing}", pytrace=False)

@@ -158,7 +158,9 @@ BAD: list[tuple[str, Callable[[Path], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "make", "kind"), BAD, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("name", "make", "kind"), BAD, ids=[f"{kind}-{number}" for number, (*_, kind) in enumerate(BAD)]
+)
 def test_one_bad_file_is_counted_and_costs_nothing_else(
     folder: Folder,
     name: str,
