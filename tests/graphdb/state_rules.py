@@ -370,6 +370,20 @@ class ExistenceRules:
         for store in in_every_order(open_store, *facts):
             assert store.user_ids() == ["ann"]
 
+    def test_a_post_that_went_to_another_author_is_evidence_of_both(
+        self, open_store: OpenStore
+    ) -> None:
+        facts: list[Fact] = [post("p", "ann", 8), post("p", "bob", 9)]
+        deletions = [user_deletion("ann", 7), user_deletion("bob", 7)]
+        for store in in_every_order(open_store, *facts, *deletions):
+            assert store.user_ids() == ["ann", "bob"]
+            assert [found.user_id for found in store.posts(["p"])] == ["bob"]
+
+    def test_a_standing_post_is_evidence_of_its_author(self, open_store: OpenStore) -> None:
+        facts: list[Fact] = [post("p", "ann", 8), post("p", "ann", 6), user_deletion("ann", 7)]
+        for store in in_every_order(open_store, *facts):
+            assert store.user_ids() == ["ann"]
+
     @pytest.mark.parametrize("time", [0, 5])
     def test_a_deletion_of_the_time_of_all_evidence_ends_it(
         self, open_store: OpenStore, time: int
