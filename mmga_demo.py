@@ -44,7 +44,7 @@ def demo(events: Path | None, seeds: int | None) -> None:
     """
     parent = HOME.read(os.environ).resolve()
     home = parent / "demo"
-    check_settings(embedded(home, os.environ))
+    THREADS.read(os.environ)
     if events and events.resolve().is_relative_to(home):
         raise click.UsageError(f"{home} is emptied first: copy {events} to another folder")
     with StageLock(parent, STAGE):
@@ -80,16 +80,6 @@ def run_steps(steps: "DemoSteps", events: Path | None, seeds: int | None) -> Non
     steps.tell("Find the users most similar to that one.")
     steps.run("similar", user)
     steps.close(user)
-
-
-def check_settings(environ: Mapping[str, str]) -> None:
-    """Raises SettingInvalid where one of the steps would, before the first of them."""
-    from ingest.settings import IngestSettings
-    from serving.settings import ServingSettings
-    from training.settings import TrainingSettings
-
-    for settings in (IngestSettings, ServingSettings, TrainingSettings):
-        settings.from_environ(environ)
 
 
 class DemoSteps:

@@ -46,6 +46,8 @@ def import_crawl(folder: Path, file: Path | None, as_json: bool) -> None:
     followers or followees. Users are known by their usernames. What is not known is skipped and
     counted. Importing the same folder again changes nothing.
     """
+    GraphSettings.from_environ(os.environ)
+    FeatureStoreSettings.from_environ(os.environ)
     settings = IngestSettings.from_environ(os.environ)
     with closing(Inventory.of(folder)) as inventory:
         if file is None:
@@ -67,7 +69,6 @@ def _ingest(crawl: Crawl, settings: IngestSettings) -> Totals:
     """Write the events to the graph, and then the statistics of users, as `mmga ingest` does."""
     _check_not_empty(crawl, crawl.num_files)
     graph_url = GraphSettings.from_environ(os.environ).graph_url
-    FeatureStoreSettings.from_environ(os.environ)
     prepare_home(settings)
     with (
         StageLock(settings.home, STAGE),

@@ -38,7 +38,8 @@ COMMANDS: list[tuple[str, dict[str, str]]] = [
     ("generations list", FEATURES),
     ("lookup ann", STORES),
     ("serve", STORES | SERVING),
-    ("demo", INGEST | EVENTS | STORES | TRAINING | SERVING),
+    ("import .", INGEST | STORES),
+    ("demo", {"MMGA_THREADS": "0"}),
 ]
 CASES = [(words, name, text) for words, given in COMMANDS for name, text in given.items()]
 
