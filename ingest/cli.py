@@ -187,13 +187,19 @@ def statistics(follow: bool) -> None:
     settings = checked_settings()
     prepare_home(settings)
     with closing(_open_graph()) as graph, open_consumer(graph, os.environ) as consumer, consumer:
-        report = consumer.catch_up(progress_lines(partial(click.echo, err=True)))
+        note = partial(click.echo, err=True)
         if follow:
             stop = StopRequest()
             with stop.listening():
-                while True:
-                    stop.sleep(settings.poll_seconds)
-                    consumer.catch_up(lambda *_: stop.check())
+                consumer.follow(
+                    interval_seconds=settings.statistics_interval_seconds,
+                    sleep=stop.sleep,
+                    note=note,
+                    progress=progress_lines(note, stop.check),
+                )
+        else:
+            consumer.catch_up(progress_lines(note))
+    report = consumer.projection.report
     click.echo(f"statistics: {report.num_written:,} users written, {report.num_deleted:,} deleted")
 
 

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from featurestore.errors import RegistryUnreachable, StoreUnreachable
+from foundation.outage import Outage
 from foundation.stop import StopRequest
 from graphdb.errors import GraphUnreachable, StageBusy
 from graphdb.store import GraphStore
 from ingest.dead_letters.dead_letter import DeadLetters
 from ingest.errors import BrokerUnreachable
 from ingest.events.values import parse_time
-from ingest.outage import Outage
 from ingest.pipeline import BatchReport, Pipeline
 from ingest.progress import Progress, Totals
 from ingest.settings import DAY_SECONDS, IngestSettings
@@ -180,14 +180,7 @@ class Ingestion:
 
     def _retry(self, call: Callable[[], T]) -> T:
         """Call until the servers answer; a signal ends the waiting between two tries."""
-        while True:
-            try:
-                result = call()
-            except PASSING as error:
-                self._outage.wait(error)
-            else:
-                self._outage.end()
-                return result
+        return self._outage.retry(call, PASSING)
 
 
 def _is_date(text: str) -> bool:

@@ -2,9 +2,10 @@
 
 from dataclasses import asdict, dataclass
 
-from featurestore.online.store import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore
 from foundation.image_report import ImageReport, read_image_report
 from foundation.text_table import text_table
+from foundation.watermark import Watermark
 from graphdb.store import GraphCounts, GraphStore, Head
 from ingest.dead_letters.file import DeadLetterFile
 from ingest.dead_letters.open import is_kafka, open_dead_letters

@@ -10,7 +10,8 @@ from featurestore.definitions import (
     PROVISIONAL,
     USER_ACTIVITY,
 )
-from featurestore.online.store import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore
+from foundation.watermark import Watermark
 from graphdb.statistics import STATISTICS
 from graphdb.store import Head
 from serving.errors import InvalidRequest, UserUnknown

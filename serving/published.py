@@ -10,7 +10,8 @@ from threading import Lock
 from featurestore.definitions import representation_name
 from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generation, Generations
-from featurestore.online.store import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore
+from foundation.watermark import Watermark
 from serving.errors import NoGeneration
 
 MAX_CACHED = 4

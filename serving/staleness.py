@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from threading import Lock
 
-from featurestore.online.store import Watermark
+from foundation.watermark import Watermark
 from graphdb.errors import GraphError
 from graphdb.store import GraphStore, Head
 

@@ -24,10 +24,11 @@ from featurestore.online.redis_scan import NUM_KEYS_SCANNED, user_keys
 from featurestore.online.redis_scripts import DELETE, ERASE, WRITE
 from featurestore.online.redis_server import Call, Client, RedisServer, Script, Word, packed
 from featurestore.online.rows import EncodedRow, check_columns
-from featurestore.online.store import OnlineRows, Watermark
+from featurestore.online.store import OnlineRows
 from featurestore.online.stored_column import StoredColumn, as_messages, decoded, joined
 from featurestore.online.values import Column, encode
 from featurestore.settings import FeatureStoreSettings
+from foundation.watermark import Watermark
 
 FORMAT_VERSION = 1
 NUM_USERS_ENCODED = 1_000

@@ -26,10 +26,11 @@ from featurestore.online.sqlite_rows import (
     newest,
     table_rows,
 )
-from featurestore.online.store import OnlineRows, Watermark
+from featurestore.online.store import OnlineRows
 from featurestore.online.values import Column, decode
 from featurestore.online.varint import read_varint
 from featurestore.settings import FeatureStoreSettings, sqlite_path
+from foundation.watermark import Watermark
 
 FORMAT_VERSION = 1
 MAX_TRANSACTION_ROWS = 10_000

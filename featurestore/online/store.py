@@ -13,15 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurestore.online.values import Column
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watermark:
-    """How far a stage has projected a graph; `commit_time` is that of `version`."""
-
-    graph_id: str
-    version: int
-    commit_time: int
+from foundation.watermark import Watermark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,8 +43,10 @@ def statistics_projection(
     with open_consumer(graph, environ) as consumer:
 
         def project(check: Callable[[], None]) -> None:
-            report = consumer.catch_up(progress_lines(note, check))
-            note(f"statistics: {report.num_written:,} users written")
+            before = consumer.projection.report.num_written
+            consumer.catch_up(progress_lines(note, check))
+            num_written = consumer.projection.report.num_written - before
+            note(f"statistics: {num_written:,} users written")
 
         yield project
 

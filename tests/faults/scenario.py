@@ -32,7 +32,8 @@ from ingest.kafka.topics import (
     topic_name,
     topic_of,
 )
-from ingest.statistics.consumer import STAGE, StatisticsConsumer
+from ingest.statistics.consumer import StatisticsConsumer
+from ingest.statistics.projection import STAGE
 from tests.faults.bolt_wire import Ledger
 from tests.faults.event_set import bad_of, digest_of, state_of
 from tests.faults.tcp_proxy import Proxy

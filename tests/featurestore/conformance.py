@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from featurestore.errors import FeatureInvalid, StoreUnavailable
-from featurestore.online.store import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore
+from foundation.watermark import Watermark
 
 VIEW = "user_activity"
 OTHER_VIEW = "user_representation_g1"

@@ -30,9 +30,10 @@ from featurestore.online.open import open_online_store
 from featurestore.online.redis_rows import field, stamp, time_field, time_of
 from featurestore.online.redis_scan import user_keys
 from featurestore.online.redis_store import MAX_SCRIPT_BYTES, RedisStore
-from featurestore.online.store import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
 from foundation.errors import SettingInvalid
+from foundation.watermark import Watermark
 from tests.featurestore.conformance import OTHER_VIEW, VIEW, OnlineStoreConformance, Opener
 from tests.featurestore.redis_database import emptied
 from tests.servers import Server, start_redis

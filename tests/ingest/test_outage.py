@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from foundation import outage
 from foundation.errors import Interrupted
 from graphdb.errors import CommitUnknown, GraphUnreachable
 from graphdb.facts import Batch, Position
 from graphdb.store import Commit
-from ingest import outage
 from ingest.dead_letters.dead_letter import DeadLetter
 from ingest.dead_letters.file import DeadLetterFile
 from ingest.errors import BrokerUnreachable
 from ingest.ingestion import Ingestion
-from ingest.outage import Outage
 from ingest.pipeline import Pipeline
 from ingest.progress import Totals
 from ingest.settings import IngestSettings
@@ -135,25 +134,3 @@ def test_events_do_not_wait_for_the_servers_of_the_statistics(tmp_path: Path) ->
     made(tmp_path, graph, told, project).run(follow=True)
     assert follows_when_tried == [9, 12, 12, 12]
     assert [note for note in told.notes if "store away" in note] == ["waiting: store away"]
-
-
-def test_a_person_is_told_at_once_and_then_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    monkeypatch.setattr(outage, "FIRST_WAIT_SECONDS", 0.5)
-    notes: list[str] = []
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        clock[0] += seconds
-
-    away = Outage(notes.append, sleep)
-    for _ in range(12):
-        away.wait(GraphUnreachable("away"))
-    away.end()
-    away.end()
-    assert slept == [0.5, 1, 2, 4, 8, 10, 10, 10, 10, 10, 10, 10]
-    assert notes == ["waiting: away", "waiting for 66 s now: away", "going on after 86 s"]
-    away.wait(GraphUnreachable("again"))
-    assert slept[-1] == 0.5

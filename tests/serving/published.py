@@ -12,9 +12,10 @@ from featurestore.definitions import MODALITIES, USER_ACTIVITY, representation_n
 from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
 from featurestore.online.open import open_online_store
-from featurestore.online.store import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore
 from featurestore.representation import representation
 from featurestore.settings import FeatureStoreSettings
+from foundation.watermark import Watermark
 from graphdb.settings import GraphSettings
 from graphdb.statistics import STATISTICS
 from serving.settings import ServingSettings

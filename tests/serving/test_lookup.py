@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from featurestore.definitions import MODALITIES, representation_name
-from featurestore.online.store import Watermark
+from foundation.watermark import Watermark
 from graphdb import open_graph
 from graphdb.facts import Batch, ProfileFact
 from graphdb.statistics import STATISTICS

@@ -42,9 +42,10 @@ from featurestore.generations.soundness import Soundness, sound
 from featurestore.heads import save_head
 from featurestore.history import History, Slice
 from featurestore.online.open import open_online_store
-from featurestore.online.store import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore
 from featurestore.representation import representation
 from featurestore.settings import FeatureStoreSettings
+from foundation.watermark import Watermark
 from graphdb.snapshot.snapshot import Snapshot
 from graphdb.store import GraphStore
 from training.encoding.all_users import UserVectors

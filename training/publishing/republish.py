@@ -20,8 +20,9 @@ from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
 from featurestore.history import History
 from featurestore.online.open import open_online_store
-from featurestore.online.store import OnlineStore, Watermark
+from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
+from foundation.watermark import Watermark
 from graphdb.store import GraphStore
 from training.publishing.publish import absent, pages
 

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 FIRST_WAIT_SECONDS = 0.5
 MAX_WAIT_SECONDS = 10.0
 SECONDS_BETWEEN_NOTES = 60.0
+
+T = TypeVar("T")
 
 
 class Outage:
@@ -17,6 +20,17 @@ class Outage:
         self._since: float | None = None
         self._noted = 0.0
         self._wait_seconds = FIRST_WAIT_SECONDS
+
+    def retry(self, call: Callable[[], T], passing: tuple[type[Exception], ...]) -> T:
+        """Call until no error that passes is raised; `sleep` may end the waiting by raising."""
+        while True:
+            try:
+                result = call()
+            except passing as error:
+                self.wait(error)
+            else:
+                self.end()
+                return result
 
     def wait(self, error: Exception) -> None:
         """Wait before the next try of what has failed."""
