@@ -1,13 +1,13 @@
 """The command line: composes the packages' commands and imports nothing heavy at start."""
 
 import importlib
-import logging
 import sys
 from typing import Any
 
 import click
 
 from foundation.errors import Interrupted
+from foundation.log_lines import log_to_stderr
 
 COMMANDS = {
     "demo": ("mmga_demo:demo", "Run the whole loop on one machine."),
@@ -85,14 +85,7 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, debug: bool) -> None:
     """Social events to graph, features and user representations."""
     ctx.obj = {"debug": debug}
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    if not debug:  # clients log each attempt to reach a server; we log an outage once
-        for client in ("kafka", "neo4j"):
-            logging.getLogger(client).setLevel(logging.CRITICAL)
+    log_to_stderr(debug=debug)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -34,12 +34,6 @@ class Outage:
 
     def wait(self, error: Exception) -> None:
         """Wait before the next try of what has failed."""
-        self.report(error)
-        self._sleep(self._wait_seconds)
-        self._wait_seconds = min(2 * self._wait_seconds, MAX_WAIT_SECONDS)
-
-    def report(self, error: Exception) -> None:
-        """Note the outage without waiting, where the call can be made later."""
         now = time.monotonic()
         if self._since is None:
             self._since, self._noted = now, now - SECONDS_BETWEEN_NOTES
@@ -47,6 +41,8 @@ class Outage:
             self._noted = now
             passed = f" for {now - self._since:,.0f} s now" if now > self._since else ""
             self._note(f"waiting{passed}: {one_line(error)}")
+        self._sleep(self._wait_seconds)
+        self._wait_seconds = min(2 * self._wait_seconds, MAX_WAIT_SECONDS)
 
     def end(self) -> None:
         """Something succeeded."""

@@ -30,7 +30,8 @@ from ingest.settings import IngestSettings
 from ingest.sources.files import FileSource
 from ingest.sources.open import open_source
 from ingest.sources.source import Source
-from ingest.statistics.open import Project, open_consumer, progress_lines, statistics_projection
+from ingest.statistics.open import open_consumer, progress_lines
+from ingest.statistics.process import NoStatistics, Statistics, statistics_process
 
 if TYPE_CHECKING:
     from featurestore.online.store import OnlineStore
@@ -104,9 +105,9 @@ def ingest(
         ) as source,
         _home(settings, source),
         closing(_open_graph()) as graph,
-        _projection(graph, progress, off=no_statistics) as project,
         open_dead_letters(url, settings, prepare=True) as letters,
         _observer(settings if follow else None, progress) as observer,
+        _statistics(progress, observer, follow=follow, off=no_statistics) as projected,
     ):
         if start is not None:
             rewind(graph, source, start)
@@ -120,7 +121,7 @@ def ingest(
                 media_root=settings.media_root,
             ),
             progress=progress,
-            project=project,
+            statistics=projected,
             retire=partial(enforce_retention, settings, graph, letters),
             observer=observer,
         )
@@ -160,7 +161,7 @@ def import_labels(file: Path, keep_going: bool) -> None:
         closing(source),
         closing(_open_graph()) as graph,
         closing(open_progress()) as progress,
-        _projection(graph, progress, off=False) as project,
+        _statistics(progress) as projected,
     ):
         pipeline = Pipeline(
             source,
@@ -170,7 +171,9 @@ def import_labels(file: Path, keep_going: bool) -> None:
             decode=decode,
             keeps_positions=False,
         )
-        run = Ingestion(settings, pipeline, progress=progress, project=project, retire=_nothing)
+        run = Ingestion(
+            settings, pipeline, progress=progress, statistics=projected, retire=_nothing
+        )
         totals = run.run()
     click.echo(str(totals))
     source.check_complete()
@@ -250,12 +253,20 @@ def _open_graph(*, read_only: bool = False) -> GraphStore:
 
 
 @contextmanager
-def _projection(graph: GraphStore, progress: Progress, *, off: bool) -> Iterator[Project]:
+def _statistics(
+    progress: Progress,
+    observer: Observer | None = None,
+    *,
+    follow: bool = False,
+    off: bool = False,
+) -> Iterator[Statistics]:
+    """The statistics of the graph, which must be there, in a process of their own."""
     if off:
-        yield _nothing
-    else:
-        with statistics_projection(graph, os.environ, progress.note) as project:
-            yield project
+        yield NoStatistics()
+        return
+    hear = _nothing if observer is None else observer.projected
+    with statistics_process(follow=follow, note=progress.note, observer=hear) as running:
+        yield running
 
 
 @contextmanager
@@ -273,7 +284,7 @@ def _observer(settings: IngestSettings | None, progress: Progress) -> Iterator[O
 
 
 def _nothing(*_: object) -> None:
-    """Do nothing: there are no statistics to project, or nothing to retire."""
+    """Do nothing: nobody observes, or there is nothing to retire."""
 
 
 @contextmanager

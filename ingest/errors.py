@@ -17,6 +17,7 @@
     ├── DeadLetterUnknown    no dead letter stands at a position that was named
     ├── MetricsAddressTaken  nothing can listen for scrapes at the host and port of the settings
     ├── EventsFileUnusable   events cannot be written to a file, or it holds others already
+    ├── StatisticsFailed the statistics, in their own process, ended by an error
     └── HomeUnusable     the home folder cannot be created or written
 
 Every message names the thing, the value and the remedy.
@@ -93,3 +94,7 @@ class EventsFileUnusable(IngestError):
 
 class HomeUnusable(IngestError):
     """The home folder cannot be created or written."""
+
+
+class StatisticsFailed(IngestError):
+    """The process of the statistics ended by an error; a note has its traceback."""

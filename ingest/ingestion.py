@@ -1,4 +1,4 @@
-"""One run of ingest: catch up with a source, project the statistics, follow if asked to."""
+"""One run of ingest: catch up with a source, follow it if asked to, beside the statistics."""
 
 import math
 import time
@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
-from featurestore.errors import RegistryUnreachable, StoreUnreachable
 from foundation.outage import Outage
 from foundation.stop import StopRequest
-from graphdb.errors import GraphUnreachable, StageBusy
+from graphdb.consumer import PassReport
+from graphdb.errors import GraphUnreachable
 from graphdb.store import GraphStore
 from ingest.dead_letters.dead_letter import DeadLetters
 from ingest.errors import BrokerUnreachable
@@ -19,10 +19,10 @@ from ingest.pipeline import BatchReport, Pipeline
 from ingest.progress import Progress, Totals
 from ingest.settings import DAY_SECONDS, IngestSettings
 from ingest.sources.source import Extent, Source
-from ingest.statistics.open import Project
+from ingest.statistics.process import Statistics
 
 EARLIEST = "earliest"
-PASSING = (GraphUnreachable, BrokerUnreachable, StoreUnreachable, RegistryUnreachable)
+PASSING = (GraphUnreachable, BrokerUnreachable)
 """Errors of servers that come back: what raised them is tried again."""
 
 T = TypeVar("T")
@@ -36,6 +36,9 @@ class Observer(Protocol):
 
     def passed(self, extent: Extent) -> None:
         """There was nothing to read."""
+
+    def projected(self, report: PassReport) -> None:
+        """The statistics are up to date with a version of the graph."""
 
 
 def rewind(graph: GraphStore, source: Source, start: str) -> None:
@@ -64,10 +67,9 @@ def enforce_retention(settings: IngestSettings, graph: GraphStore, letters: Dead
 class Ingestion:
     """Runs a pipeline until its source has nothing more, or until it is stopped.
 
-    `project` brings the statistics up to date; it is called after the last batch, and while
-    following every few seconds. `retire` drops what has outlived its time, now and then. While a
-    server does not answer, the run waits, and then goes on with what it was about to do; but where
-    it follows, events do not wait for the servers of the statistics.
+    `statistics` follow the graph by themselves in a run that follows, and are waited for at the end
+    of one that does not. `retire` drops what has outlived its time, now and then. While a server
+    does not answer, the run waits, and then goes on with what it was about to do.
     """
 
     def __init__(
@@ -76,22 +78,19 @@ class Ingestion:
         pipeline: Pipeline,
         *,
         progress: Progress,
-        project: Project,
+        statistics: Statistics,
         retire: Callable[[], None],
         observer: Observer | None = None,
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
         self._progress = progress
-        self._project = project
+        self._statistics = statistics
         self._retire = retire
         self._observer = observer
         self._retired = -math.inf
         self._stop = StopRequest()
-        self._outage = Outage(progress.note, self._stop.sleep)
-        self._projection_outage = Outage(progress.note, self._stop.sleep)
-        self._is_projected = False  # a run that was killed may have left something
-        self._is_left_to_another = False
+        self._outage = Outage(progress.note, self._sleep)
         self._started = time.monotonic()
         self.totals = Totals()
 
@@ -113,14 +112,12 @@ class Ingestion:
         return self.totals
 
     def _run(self, *, follow: bool) -> None:
+        interval = self._settings.retention_interval_seconds if follow else math.inf
         while True:
-            interval = self._settings.statistics_interval_seconds if follow else math.inf
-            found = self._catch_up(interval)
+            self._catch_up(interval)
             self._stop.check()
             if not follow:
-                self._retry(self._project_unless_busy)
-            elif found or not self._is_projected:
-                self._project_if_possible()
+                self._statistics.catch_up(self._stop.check)
             if time.monotonic() - self._retired >= self._settings.retention_interval_seconds:
                 self._retry(self._retire)
                 self._retired = time.monotonic()
@@ -129,36 +126,21 @@ class Ingestion:
                     self._progress.note(f"warning: {warning}")
                 return
 
-    def _project_if_possible(self) -> None:
-        try:
-            self._is_projected = self._project_unless_busy()
-        except PASSING as error:
-            self._projection_outage.report(error)
-            self._is_projected = False
-        else:
-            self._projection_outage.end()
+    def _check(self) -> None:
+        """Raise when a signal has come or the statistics have failed."""
+        self._stop.check()
+        self._statistics.check()
 
-    def _project_unless_busy(self) -> bool:
-        """Bring the statistics up to date; False while that is another process's.
+    def _sleep(self, seconds: float) -> None:
+        self._stop.sleep(seconds)
+        self._statistics.check()
 
-        The other one may have looked before the last commit here, so it is tried again later.
-        """
-        try:
-            self._project(self._stop.check)
-        except StageBusy as busy:
-            if not self._is_left_to_another:
-                self._progress.note(f"statistics are left to another process ({busy})")
-            self._is_left_to_another = True
-            return False
-        self._is_left_to_another = False
-        return True
-
-    def _catch_up(self, limit_seconds: float) -> int:
-        """Commit batches until none is left, a signal comes or time is up; return their number."""
+    def _catch_up(self, limit_seconds: float) -> None:
+        """Commit batches until none is left, a signal comes or time is up."""
         end = time.monotonic() + limit_seconds
-        num_batches = 0
         while not self._stop.requested and time.monotonic() < end:
-            batch = self._retry(partial(self._pipeline.read, self._stop.check))
+            self._statistics.check()
+            batch = self._retry(partial(self._pipeline.read, self._check))
             if batch is None:
                 if self._observer is not None:
                     self._observer.passed(self._pipeline.extent)
@@ -166,9 +148,7 @@ class Ingestion:
             started = time.monotonic()
             report = self._retry(partial(self._pipeline.commit, batch))
             if report is not None:
-                num_batches += 1
                 self._count(report, time.monotonic() - started)
-        return num_batches
 
     def _count(self, report: BatchReport, seconds: float) -> None:
         extent = self._pipeline.extent

@@ -15,6 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from graphdb.consumer import PassReport
 from ingest.errors import MetricsAddressTaken
 from ingest.pipeline import BatchReport
 from ingest.sources.source import Extent
@@ -58,6 +59,22 @@ class IngestMetrics:
             "What this worker has still to read: messages of Kafka, bytes of files.",
             registry=self.registry,
         )
+        self._projected_users = Counter(
+            "mmga_statistics_users",
+            "Users whose statistics were projected again.",
+            registry=self.registry,
+        )
+        self._projected_seconds = Histogram(
+            "mmga_statistics_pass_seconds",
+            "Seconds of a pass of the statistics, from the head that it read to its watermark.",
+            buckets=COMMIT_SECONDS,
+            registry=self.registry,
+        )
+        self._projected_version = Gauge(
+            "mmga_statistics_graph_version",
+            "Graph version up to which the statistics are projected.",
+            registry=self.registry,
+        )
         Gauge(
             "mmga_ingest_pass_age_seconds",
             "Seconds since a pass over the source came to its end.",
@@ -80,6 +97,12 @@ class IngestMetrics:
         """A pass came to its end: a batch was committed, or there was nothing to read."""
         self._lag.set(max(0, extent.total - extent.done))
         self._passed = self._clock()
+
+    def projected(self, report: PassReport) -> None:
+        """Count a pass of the statistics, which this worker's own process has made."""
+        self._projected_users.inc(report.num_keys)
+        self._projected_seconds.observe(report.seconds)
+        self._projected_version.set(report.watermark.version)
 
     def pass_age_seconds(self) -> float:
         """Seconds since the newest pass that came to its end, or since the start."""

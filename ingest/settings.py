@@ -43,7 +43,7 @@ class IngestSettings:
     change_days: int = 7
     max_changes: int = 10_000_000
     retention_interval_seconds: float = 3600.0
-    statistics_interval_seconds: float = 10.0
+    statistics_interval_seconds: float = 1.0
     poll_seconds: float = 0.5
 
     @classmethod

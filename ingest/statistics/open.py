@@ -5,18 +5,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from graphdb.consumer import Observer
 from graphdb.store import GraphStore
 from ingest.progress import SECONDS_BETWEEN_LINES
 
 if TYPE_CHECKING:
     from ingest.statistics.consumer import StatisticsConsumer
 
-Project = Callable[[Callable[[], None]], None]
-"""Brings the statistics up to date, calling what it is given between two pages."""
-
 
 @contextmanager
-def open_consumer(graph: GraphStore, environ: Mapping[str, str]) -> Iterator["StatisticsConsumer"]:
+def open_consumer(
+    graph: GraphStore,
+    environ: Mapping[str, str],
+    *,
+    observer: Observer = lambda report: None,
+) -> Iterator["StatisticsConsumer"]:
     """The consumer, on the online store and history of the environment."""
     from featurestore.feast_adapter.registry import FeatureRegistry
     from featurestore.history import History
@@ -28,27 +31,15 @@ def open_consumer(graph: GraphStore, environ: Mapping[str, str]) -> Iterator["St
     online = open_online_store(settings)
     try:
         yield StatisticsConsumer(
-            graph, online, History(settings), FeatureRegistry(settings), home=settings.home
+            graph,
+            online,
+            History(settings),
+            FeatureRegistry(settings),
+            home=settings.home,
+            observer=observer,
         )
     finally:
         online.close()
-
-
-@contextmanager
-def statistics_projection(
-    graph: GraphStore, environ: Mapping[str, str], note: Callable[[str], None]
-) -> Iterator[Project]:
-    """A function that brings the statistics up to date; raises StageBusy when another process
-    does, and what `check` raises, which it calls now and then."""
-    with open_consumer(graph, environ) as consumer:
-
-        def project(check: Callable[[], None]) -> None:
-            before = consumer.projection.report.num_written
-            consumer.catch_up(progress_lines(note, check))
-            num_written = consumer.projection.report.num_written - before
-            note(f"statistics: {num_written:,} users written")
-
-        yield project
 
 
 def progress_lines(

@@ -10,23 +10,46 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import Interrupted
-from graphdb.errors import ChangesTrimmed, StageBusy
+from graphdb.errors import ChangesTrimmed
 from graphdb.facts import Batch
 from graphdb.store import Commit
 from ingest.dead_letters.file import DeadLetterFile
-from ingest.errors import EventRejected
+from ingest.errors import EventRejected, StatisticsFailed
 from ingest.ingestion import Ingestion, enforce_retention, parse_start
 from ingest.pipeline import Pipeline
 from ingest.progress import LineProgress, Totals
 from ingest.settings import IngestSettings
 from ingest.sources.files import FileSource
 from ingest.sources.source import Extent
-from ingest.statistics.open import Project, progress_lines
+from ingest.statistics.open import progress_lines
+from ingest.statistics.process import NoStatistics, Statistics
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.made import follow_lines
 
 
-def ingestion(folder: Path, graph: GraphOracle, project: Project, batch_size: int = 2) -> Ingestion:
+class Projected:
+    """Statistics that do what a test plans where ingest waits for them, or hears of them."""
+
+    def __init__(
+        self,
+        catch_up: Callable[[Callable[[], None]], object] = lambda check: None,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._catch_up, self._check = catch_up, check
+
+    def check(self) -> None:
+        self._check()
+
+    def catch_up(self, check: Callable[[], None]) -> None:
+        self._catch_up(check)
+
+
+def ingestion(
+    folder: Path,
+    graph: GraphOracle,
+    statistics: Statistics = NoStatistics(),  # noqa: B008
+    batch_size: int = 2,
+) -> Ingestion:
     events = folder / "e.jsonl"
     events.write_bytes(b"".join(text + b"\n" for text in follow_lines(6)))
     settings = IngestSettings(home=folder, batch_size=batch_size, poll_seconds=0.01)
@@ -35,53 +58,53 @@ def ingestion(folder: Path, graph: GraphOracle, project: Project, batch_size: in
         settings,
         Pipeline(FileSource(events, wait_seconds=0.01), graph, letters, batch_size=batch_size),
         progress=LineProgress(),
-        project=project,
+        statistics=statistics,
         retire=lambda: None,
     )
 
 
-def test_a_run_catches_up_and_then_projects(tmp_path: Path) -> None:
+def test_a_run_catches_up_and_then_waits_for_the_statistics(tmp_path: Path) -> None:
     graph = GraphOracle()
-    follows_when_projected: list[int] = []
-    run = ingestion(
-        tmp_path, graph, lambda check: follows_when_projected.append(graph.counts().follows)
-    )
-    totals = run.run()
+    follows_when_asked: list[int] = []
+    projected = Projected(lambda check: follows_when_asked.append(graph.counts().follows))
+    totals = ingestion(tmp_path, graph, projected).run()
     assert (totals.events, totals.applied) == (6, 6)
-    assert follows_when_projected == [6]
+    assert follows_when_asked == [6]
 
 
-def test_a_run_that_follows_projects_what_came_and_ends_by_a_signal(tmp_path: Path) -> None:
+def test_a_run_that_follows_never_waits_for_the_statistics(tmp_path: Path) -> None:
     graph = GraphOracle()
-    follows_when_projected: list[int] = []
+    num_heard = 0
 
-    def project(check: Callable[[], None]) -> None:
-        follows_when_projected.append(graph.counts().follows)
-        if len(follows_when_projected) == 1:
+    def hear() -> None:
+        nonlocal num_heard
+        num_heard += 1
+        if graph.counts().follows == 6 and num_heard < 100:
+            num_heard = 100
             with (tmp_path / "e.jsonl").open("ab") as file:
                 file.writelines(text + b"\n" for text in follow_lines(3, first=6))
-        else:
+        if graph.counts().follows == 9:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    totals = ingestion(tmp_path, graph, project).run(follow=True)
-    assert totals.applied == 9
-    assert follows_when_projected == [6, 9]
+    projected = Projected(lambda check: pytest.fail("waited"), hear)
+    assert ingestion(tmp_path, graph, projected).run(follow=True).applied == 9
 
 
-def test_a_run_that_follows_projects_what_others_have_left(tmp_path: Path) -> None:
-    """At its start, as the run before may have been killed; again while another process does it."""
-    graph, num_asked = GraphOracle(), 0
-    ingestion(tmp_path, graph, lambda check: None).run()
+@pytest.mark.parametrize("follow", [True, False])
+def test_statistics_that_fail_end_a_run(tmp_path: Path, follow: bool) -> None:
+    """Also one that has nothing to read, or waits for a server."""
+    graph, num_left = GraphOracle(), 20
 
-    def project(check: Callable[[], None]) -> None:
-        nonlocal num_asked
-        num_asked += 1
-        if num_asked < 3:
-            raise StageBusy("statistics already runs")
-        os.kill(os.getpid(), signal.SIGTERM)
+    def fail() -> None:
+        nonlocal num_left
+        num_left -= 1
+        if not num_left:
+            raise StatisticsFailed("disk full")
 
-    totals = ingestion(tmp_path, graph, project).run(follow=True)
-    assert (num_asked, totals.events) == (3, 0)
+    run = ingestion(tmp_path, graph, Projected(lambda check: [fail() for _ in range(20)], fail))
+    with pytest.raises(StatisticsFailed, match="disk full"):
+        run.run(follow=follow)
+    assert graph.counts().follows == 6
 
 
 class Signalled(GraphOracle):
@@ -95,14 +118,14 @@ class Signalled(GraphOracle):
 def test_a_signal_ends_a_run_behind_the_batch_that_it_hit(tmp_path: Path) -> None:
     graph, before = Signalled(), signal.getsignal(signal.SIGINT)  # a shell's background ignores it
     with pytest.raises(Interrupted, match=r"2 events.*run the same command again"):
-        ingestion(tmp_path, graph, lambda check: None).run()
+        ingestion(tmp_path, graph).run()
     assert graph.counts().follows == 2
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_changes_are_retired_when_there_are_too_many(tmp_path: Path) -> None:
     graph = GraphOracle()
-    run = ingestion(tmp_path, graph, lambda check: None)
+    run = ingestion(tmp_path, graph)
     run.run()
     settings = IngestSettings(home=tmp_path)
     enforce_retention(settings, graph, DeadLetterFile(settings.dead_letters_path))
@@ -146,24 +169,25 @@ def test_statistics_tell_their_progress(monkeypatch: pytest.MonkeyPatch) -> None
     assert told == ["statistics: 2 of 3 users"]
 
 
-def test_a_signal_ends_a_long_projection_between_two_pages(tmp_path: Path) -> None:
-    pages: list[int] = []
+def test_a_signal_ends_the_waiting_for_the_statistics(tmp_path: Path) -> None:
+    asked: list[int] = []
 
-    def project(check: Callable[[], None]) -> None:
-        for page in range(100):
+    def catch_up(check: Callable[[], None]) -> None:
+        for number in range(100):
             check()
-            pages.append(page)
-            if page == 2:
+            asked.append(number)
+            if number == 2:
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(0.01)
 
-    ingestion(tmp_path, GraphOracle(), project).run(follow=True)
-    assert pages == [0, 1, 2]
+    with pytest.raises(Interrupted, match="run the same command again"):
+        ingestion(tmp_path, GraphOracle(), Projected(catch_up)).run()
+    assert asked == [0, 1, 2]
 
 
 def test_a_signal_that_comes_into_the_last_work_of_a_run_interrupts_nothing(tmp_path: Path) -> None:
-    def project(check: Callable[[], None]) -> None:
+    def catch_up(check: Callable[[], None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.01)
 
-    assert ingestion(tmp_path, GraphOracle(), project).run().events == 6
+    assert ingestion(tmp_path, GraphOracle(), Projected(catch_up)).run().events == 6

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from ingest.progress import Totals
 from ingest.settings import IngestSettings
 from ingest.sources.files import FileSource
 from ingest.sources.source import Extent
-from ingest.statistics.open import Project
+from ingest.statistics.process import NoStatistics
 from tests.graphdb.oracle import GraphOracle
 from tests.ingest.made import follow_lines
 
@@ -79,7 +78,7 @@ class DeadLettersAway(DeadLetterFile):
         super().append(letters)
 
 
-def made(folder: Path, graph: GraphOracle, told: Told, project: Project) -> Ingestion:
+def made(folder: Path, graph: GraphOracle, told: Told) -> Ingestion:
     events = folder / "e.jsonl"
     events.write_bytes(b"".join(text + b"\n" for text in [b"broken", *follow_lines(9)]))
     pipeline = Pipeline(
@@ -88,13 +87,15 @@ def made(folder: Path, graph: GraphOracle, told: Told, project: Project) -> Inge
         DeadLettersAway(folder / "dead_letters.jsonl"),
         batch_size=2,
     )
-    settings = IngestSettings(home=folder, statistics_interval_seconds=0.05)
-    return Ingestion(settings, pipeline, progress=told, project=project, retire=lambda: None)
+    settings = IngestSettings(home=folder)
+    return Ingestion(
+        settings, pipeline, progress=told, statistics=NoStatistics(), retire=lambda: None
+    )
 
 
 def test_the_same_batch_is_committed_when_the_servers_answer_again(tmp_path: Path) -> None:
     graph, told = Outages(), Told()
-    totals = made(tmp_path, graph, told, lambda check: None).run()
+    totals = made(tmp_path, graph, told).run()
     assert graph.counts().follows == 9
     assert DeadLetterFile(tmp_path / "dead_letters.jsonl").count() == 1
     assert totals.applied == 9 - 2  # those of the commit whose answer was lost were not counted
@@ -114,23 +115,5 @@ class Away(GraphOracle):
 def test_a_signal_ends_the_waiting(tmp_path: Path) -> None:
     graph = Away()
     with pytest.raises(Interrupted, match="run the same command again"):
-        made(tmp_path, graph, Told(), lambda: None).run()
+        made(tmp_path, graph, Told()).run()
     assert graph.counts().follows == 0
-
-
-def test_events_do_not_wait_for_the_servers_of_the_statistics(tmp_path: Path) -> None:
-    graph, told = GraphOracle(), Told()
-    follows_when_tried: list[int] = []
-
-    def project(check: Callable[[], None]) -> None:
-        follows_when_tried.append(graph.counts().follows)
-        if len(follows_when_tried) == 1:
-            with (tmp_path / "e.jsonl").open("ab") as file:
-                file.writelines(text + b"\n" for text in follow_lines(3, first=9))
-        if len(follows_when_tried) < 4:
-            raise GraphUnreachable("store away")
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    made(tmp_path, graph, told, project).run(follow=True)
-    assert follows_when_tried == [9, 12, 12, 12]
-    assert [note for note in told.notes if "store away" in note] == ["waiting: store away"]
