@@ -9,6 +9,7 @@
     ├── RegistryUnavailable  Feast's registry cannot be opened, read or written
     │   └── RegistryUnreachable  its server does not answer: an outage, which passes
     ├── HistoryMissing       a view has no history yet
+    ├── HistoryUnwritable    rows of a history cannot be kept (disk, permission)
     ├── GenerationMissing    no generation of that id
     ├── GenerationExists     a generation of that id is sealed already, and immutable
     ├── GenerationInUse      the active generation cannot be dropped
@@ -52,6 +53,10 @@ class RegistryUnreachable(RegistryUnavailable):
 
 class HistoryMissing(FeatureStoreError):
     """A view has no history yet."""
+
+
+class HistoryUnwritable(FeatureStoreError):
+    """Rows of a history cannot be kept, so they may not be served either."""
 
 
 class GenerationMissing(FeatureStoreError):

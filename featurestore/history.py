@@ -1,12 +1,11 @@
-"""The history of features: append-only parquet files, which stock Feast reads as well.
+"""The history of features: append-only, read as of a time, by stock Feast as well.
 
-One folder a feature view, one file an append. The file is named after its content, so that a
-repeated append adds nothing. `event_timestamp` is the event time and `created` the commit time,
-both UTC in microseconds; as-of reads take the newest event time, then the newest commit. B rows,
-Q questions.
+One folder a feature view with parquet files, and for what is projected all the time a log before
+them (`history_log`), which readers here see and stock Feast does not yet. `event_timestamp` is the
+event time and `created` the commit time, both UTC in microseconds; as-of reads take the newest
+event time, then the newest commit. B rows, Q questions.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,40 +19,17 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from featurestore.definitions import (
-    CREATED_COLUMN,
-    EVENT_TIMESTAMP_COLUMN,
-    JOIN_KEY,
-    checked,
-)
+from featurestore.definitions import CREATED_COLUMN, EVENT_TIMESTAMP_COLUMN, JOIN_KEY, checked
 from featurestore.errors import FeatureInvalid, HistoryMissing
+from featurestore.history_files import HistoryFiles
+from featurestore.history_log import HistoryLog, read_log
+from featurestore.history_rows import TIMESTAMP, Slice, as_table
 from featurestore.online.values import MISSING, Column
 from featurestore.settings import FeatureStoreSettings
 from foundation.durable_files import write_whole
 
-TIMESTAMP = pa.timestamp("us", tz="UTC")
-PART = re.compile(r"[A-Za-z0-9_-]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The content of an append: the users that changed between two versions of a graph.
-
-    `since` is -1 for a projection from scratch; `page` counts the appends of one range.
-    """
-
-    graph_id: str
-    since: int
-    version: int
-    page: int = 0
-
-    @property
-    def file_name(self) -> str:
-        """The file name, unique to this slice. Raises FeatureInvalid."""
-        if not PART.fullmatch(self.graph_id):
-            raise FeatureInvalid(f"graph id {self.graph_id!r} cannot name a file")
-        since = "all" if self.since < 0 else f"{self.since:019d}"
-        return f"{self.graph_id}-{since}-{self.version:019d}-{self.page:06d}.parquet"
+TRIES = 10
+"""How often a read begins again when files were compacted under it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +51,10 @@ class History:
     def folder(self, view: str) -> Path:
         """Folder of a view's files."""
         return self.root / checked(view)
+
+    def log(self, view: str) -> HistoryLog:
+        """Open the log of a view, for the one process that appends to it."""
+        return HistoryLog(self._files(view))
 
     def append(
         self,
@@ -113,7 +93,11 @@ class History:
         `known_by` leaves out what was committed later, so that later counts cannot leak into
         earlier questions. Raises HistoryMissing, FeatureInvalid.
         """
-        table = self._rows_of(view, user_ids, features, known_by)
+        columns = dict.fromkeys([JOIN_KEY, EVENT_TIMESTAMP_COLUMN, CREATED_COLUMN, *features])
+        wanted = ds.field(JOIN_KEY).isin(pa.array(sorted(set(user_ids)), pa.string()))
+        if known_by is not None:
+            wanted &= ds.field(CREATED_COLUMN) <= pa.scalar(known_by, TIMESTAMP)
+        table = self.rows(view, list(columns), wanted)
         found = newest_rows(table, user_ids, times)
         present = found >= 0
         rows = table.take(pa.array(found[present]))
@@ -124,50 +108,44 @@ class History:
             commit_times=spread(microseconds(rows[CREATED_COLUMN]), present),
         )
 
-    def _rows_of(
-        self, view: str, user_ids: Sequence[str], features: Sequence[str], known_by: int | None
+    def rows(
+        self, view: str, columns: Sequence[str] | None = None, wanted: ds.Expression | None = None
     ) -> pa.Table:
-        """All rows of these users. Raises HistoryMissing, FeatureInvalid."""
-        if not any(self.folder(view).glob("*.parquet")):
+        """All rows of a view that are wanted, in no meaningful order.
+
+        Raises HistoryMissing, FeatureInvalid.
+        """
+        for _ in range(TRIES):
+            try:
+                return self._rows(view, columns, wanted)
+            except FileNotFoundError:
+                continue  # it was compacted between listing and reading
+        raise HistoryMissing(f"view {view} is compacted again and again in {self.root}: try later")
+
+    def _rows(
+        self, view: str, columns: Sequence[str] | None, wanted: ds.Expression | None
+    ) -> pa.Table:
+        logs, parts = self._files(view).readable()
+        pieces = [ds.dataset([str(path) for path in parts], format="parquet")] if parts else []
+        pieces += [ds.dataset(logged.rows) for path in logs for _, logged in read_log(path)]
+        if not pieces:
             raise HistoryMissing(f"view {view} has no history in {self.root}: nothing was written")
-        dataset = ds.dataset(self.folder(view), format="parquet")
-        if unknown := [name for name in features if name not in dataset.schema.names]:
+        known = set(pieces[0].schema.names)
+        if unknown := [name for name in columns or () if name not in known]:
             raise FeatureInvalid(f"view {view} has no feature {', '.join(unknown)} in its history")
-        wanted = ds.field(JOIN_KEY).isin(pa.array(sorted(set(user_ids)), pa.string()))
-        if known_by is not None:
-            wanted &= ds.field(CREATED_COLUMN) <= pa.scalar(known_by, TIMESTAMP)
-        columns = dict.fromkeys([JOIN_KEY, EVENT_TIMESTAMP_COLUMN, CREATED_COLUMN, *features])
-        return dataset.to_table(columns=list(columns), filter=wanted)
+        tables = [
+            piece.to_table(
+                columns=None
+                if columns is None
+                else [c for c in columns if c in piece.schema.names],
+                filter=wanted,
+            )
+            for piece in pieces
+        ]
+        return pa.concat_tables(tables, promote_options="default")
 
-
-def as_table(
-    user_ids: Sequence[str],
-    features: Mapping[str, Column],
-    event_times: NDArray[np.int64],
-    commit_time: int,
-) -> pa.Table:
-    """Rows as Feast expects them in parquet. Raises FeatureInvalid."""
-    sizes = {len(user_ids), len(event_times), *(len(column) for column in features.values())}
-    if len(sizes) != 1:
-        raise FeatureInvalid(f"columns of a history differ in length: {sorted(sizes)}")
-    return pa.table(
-        {
-            JOIN_KEY: pa.array(user_ids, pa.string()),
-            EVENT_TIMESTAMP_COLUMN: pa.array(event_times, pa.int64()).cast(TIMESTAMP),
-            CREATED_COLUMN: pa.array(np.full(len(user_ids), commit_time)).cast(TIMESTAMP),
-            **{name: as_arrow(column) for name, column in features.items()},
-        }
-    )
-
-
-def as_arrow(column: Column) -> pa.Array:
-    """A column (B,), or a matrix (B, D) as lists of float32."""
-    array = np.asarray(column)
-    if array.ndim == 1:
-        return pa.array(array)
-    num_rows, width = array.shape
-    offsets = pa.array(np.arange(num_rows + 1, dtype=np.int32) * width)
-    return pa.ListArray.from_arrays(offsets, pa.array(array.astype(np.float32).reshape(-1)))
+    def _files(self, view: str) -> HistoryFiles:
+        return HistoryFiles(self.root, checked(view))
 
 
 def newest_rows(

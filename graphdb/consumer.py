@@ -16,7 +16,7 @@ graph's, or ends before the watermark, everything is derived anew instead.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -100,6 +100,9 @@ class Projection(Protocol):
     def rebuild(self, step: Pass) -> int:
         """Derive everything anew, drop all else, and return the number of keys."""
 
+    def leave(self) -> None:
+        """Close what only who holds the stage may write: another process may run it next."""
+
 
 Observer = Callable[[PassReport], None]
 """Is called after each pass, for metrics."""
@@ -142,15 +145,17 @@ class FeedConsumer:
         traceback: TracebackType | None,
     ) -> None:
         self._entered = False
-        self._lock.__exit__(kind, error, traceback)
+        try:
+            self._projection.leave()
+        finally:
+            self._lock.__exit__(kind, error, traceback)
 
     def catch_up(self, progress: Progress | None = None) -> list[PassReport]:
         """Project up to the head as it is now, and once more what was committed meanwhile.
 
         The second pass drops what left the graph while the first one wrote.
         """
-        lock: AbstractContextManager[object] = nullcontext() if self._entered else self._lock
-        with lock:
+        with nullcontext() if self._entered else self:
             first = self.advance(progress)
             second = self.advance(progress) if first is not None else None
         return [report for report in (first, second) if report is not None]

@@ -1,8 +1,10 @@
 """The statistics of users as a projection: X of each user, to the history and the online store.
 
-A page of users is, in this order: appended to the history (a slice that is there stays as it is),
-written online under the commit time of the pass's head (older never overwrites newer); then the
-users that left are deleted from every view. A rebuild deletes whom it has not seen.
+A page of users is, in this order: put in the history's log, on the disk (a slice that is there
+stays as it is); written online under the commit time of the pass's head (older never overwrites
+newer); then the users that left are deleted from every view. A rebuild deletes whom it has not
+seen. A pass that did not come to its end may have logged what it has not served: the next one
+serves that first, so that the history is what was served.
 """
 
 import math
@@ -15,9 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.definitions import EVENT_TIME, GRAPH_VERSION, USER_ACTIVITY
+from featurestore.definitions import (
+    CREATED_COLUMN,
+    EVENT_TIME,
+    EVENT_TIMESTAMP_COLUMN,
+    GRAPH_VERSION,
+    JOIN_KEY,
+    USER_ACTIVITY,
+)
 from featurestore.feast_adapter.registry import FeatureRegistry
-from featurestore.history import History, Slice
+from featurestore.history import History
+from featurestore.history_log import HistoryLog, Logged
+from featurestore.history_rows import Slice
 from featurestore.online.store import OnlineStore
 from foundation.watermark import Watermark
 from graphdb.consumer import Pass
@@ -49,6 +60,7 @@ class StatisticsProjection:
         self._graph = graph
         self._online = online
         self._history = history
+        self._log: HistoryLog | None = None
         self._registry = registry
         self._defined = -math.inf
 
@@ -59,6 +71,7 @@ class StatisticsProjection:
     def set_watermark(self, watermark: Watermark) -> None:
         """See Projection."""
         self._online.set_watermark(STAGE, watermark)
+        self._opened_log().settle()
 
     def keys(self, change: Change) -> Iterable[str]:
         """Users who came, went or changed their profile, and authors of posts that changed."""
@@ -69,14 +82,14 @@ class StatisticsProjection:
 
     def project(self, keys: Sequence[str], step: Pass) -> None:
         """See Projection."""
-        self._define()
+        self._begin(step)
         pages = count()
         for page in step.pages(keys, PAGE_USERS):
             self._project_page(page, step, next(pages))
 
     def rebuild(self, step: Pass) -> int:
         """See Projection."""
-        self._define()
+        self._begin(step)
         total, num_done = self._graph.counts().users, 0
         for number, page in enumerate(self._all_users()):
             self._project_page(page, step, number)
@@ -87,11 +100,38 @@ class StatisticsProjection:
                 self._delete(absent(page, self._graph.profiles(page)), step)
         return num_done
 
-    def _define(self) -> None:
-        """Define the feature view where the registry does not have it (any more)."""
+    def leave(self) -> None:
+        """See Projection."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _opened_log(self) -> HistoryLog:
+        if self._log is None:
+            self._log = self._history.log(USER_ACTIVITY)
+        return self._log
+
+    def _begin(self, step: Pass) -> None:
+        """See that the view is defined, and that all that was logged has been served."""
         if time.monotonic() - self._defined >= SECONDS_BETWEEN_DEFINITIONS:
             self._registry.apply_statistics(STATISTICS)
             self._defined = time.monotonic()
+        for logged in self._opened_log().beyond(step.graph_id, step.since, step.head.version):
+            self._serve(logged)
+
+    def _serve(self, logged: Logged) -> None:
+        """Write logged rows online, as the pass that has logged them was about to."""
+        rows = logged.rows
+        self._online.write(
+            USER_ACTIVITY,
+            rows[JOIN_KEY].to_pylist(),
+            {
+                name: rows[name].to_numpy()
+                for name in rows.column_names
+                if name not in (JOIN_KEY, EVENT_TIMESTAMP_COLUMN, CREATED_COLUMN)
+            },
+            commit_time=rows[CREATED_COLUMN].cast("int64")[0].as_py(),
+        )
 
     def _all_users(self) -> Iterator[list[str]]:
         last = None
@@ -107,8 +147,7 @@ class StatisticsProjection:
         piece = Slice(
             graph_id=step.graph_id, since=step.since, version=step.head.version, page=number
         )
-        if self._history.append(
-            USER_ACTIVITY,
+        if self._opened_log().append(
             piece,
             existing,
             features,

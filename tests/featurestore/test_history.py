@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featurestore.errors import FeatureInvalid, HistoryMissing
-from featurestore.history import History, Slice
+from featurestore.history import History
+from featurestore.history_rows import Slice
 from featurestore.online.values import Column
 from featurestore.settings import FeatureStoreSettings
 

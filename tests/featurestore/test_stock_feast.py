@@ -20,7 +20,8 @@ from featurestore.definitions import (
 )
 from featurestore.errors import GenerationInUse, GenerationMissing
 from featurestore.feast_adapter.registry import FeatureRegistry
-from featurestore.history import History, Slice
+from featurestore.history import History
+from featurestore.history_rows import Slice
 from featurestore.online.open import open_online_store
 from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
@@ -225,11 +226,11 @@ def test_stock_feast_reads_the_history_as_of_a_time(
     registry: FeatureRegistry,
 ) -> None:
     history, users = History(settings), ["ann", "bob"]
+    log = history.log(USER_ACTIVITY)
     for version, value in ((1, 1.0), (2, 2.0), (3, 3.0)):
         columns = {name: np.full(2, value, np.float32) for name in NAMES}
         columns |= {"graph_version": np.full(2, version), "event_time": np.full(2, version)}
-        history.append(
-            USER_ACTIVITY,
+        log.append(
             Slice(graph_id="g", since=version - 1, version=version),
             users,
             columns,
@@ -246,6 +247,8 @@ def test_stock_feast_reads_the_history_as_of_a_time(
             event_times=np.full(2, NOON + version * SECOND),
             commit_time=NOON + version * SECOND,
         )
+    log.settle()
+    log.close()
     seconds = [0, 1, 2, 3, 0, 1, 2, 3]
     asked = {
         "users": ["ann"] * 4 + ["bob"] * 4,

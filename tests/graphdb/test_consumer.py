@@ -37,6 +37,7 @@ class Shelf:
     counts: dict[str, int] = field(default_factory=dict)
     mark: Watermark | None = None
     log: list[str] = field(default_factory=list)
+    num_left: int = 0
     step: Callable[[str], None] = lambda name: None
 
     def write(self, name: str) -> None:
@@ -80,6 +81,9 @@ class FollowerCounts:
         for user in set(self.shelf.counts) - set(users):
             del self.shelf.counts[user]
         return len(users)
+
+    def leave(self) -> None:
+        self.shelf.num_left += 1
 
 
 def expected(graph: GraphOracle) -> dict[str, int]:
@@ -314,9 +318,12 @@ def test_while_it_is_entered_nobody_else_runs_the_stage(tmp_path: Path) -> None:
     with consumer(graph, shelf, tmp_path) as feed:
         feed.catch_up()
         follow(feed, Clock())
+        assert shelf.num_left == 0
         with pytest.raises(StageBusy):
             consumer(graph, shelf, tmp_path).catch_up()
+    assert shelf.num_left == 1
     consumer(graph, shelf, tmp_path).catch_up()
+    assert shelf.num_left == 2
 
 
 def test_a_pass_knows_where_it_starts(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Killed at any moment and started again, ingest ends in the state of an undisturbed run.
 
 The moments are those of the real command, recorded in an undisturbed run: before and after each
-distinct statement of each write transaction on graph.db and online.db, and each flush and rename of
-a file, of a batch in the middle where it has one. A moment that is not reached fails the test.
+distinct statement of each write transaction on graph.db and online.db, and each flush, rename and
+deletion of a file, of a batch in the middle where it has one. A moment that is not reached fails
+the test.
 """
 
 import json
@@ -23,7 +24,7 @@ import pytest
 
 from ingest.synthetic import write_synthetic_network
 from tests.ingest.conftest import REPOSITORY
-from tests.ingest.crash_server import DATABASES, Moment
+from tests.ingest.crash_server import DATABASES, STAGE, Moment
 from tests.ingest.made import line
 
 BATCH_SIZE = 40
@@ -123,9 +124,9 @@ def undisturbed(
     record, dump = home.with_suffix(".record"), home.with_suffix(".dump")
     Scenario(base=base, moments=[]).copy_to(home)
     assert server.run(home, events, record=str(record), dump=str(dump)) == 0
-    return json.loads(dump.read_text()), [
-        (place, text, number) for place, text, number in json.loads(record.read_text())
-    ]
+    records = [record, record.with_name(f"{record.name}.{STAGE}")]
+    moments = [moment for each in records for moment in json.loads(each.read_text())]
+    return json.loads(dump.read_text()), [(place, text, number) for place, text, number in moments]
 
 
 def chosen(seen: list[Moment], known: list[Moment] | None = None) -> list[Moment]:
@@ -150,7 +151,7 @@ def write_events(seen: list[Moment]) -> Iterator[tuple[str, str]]:
     for place, text, _ in seen:
         if text.startswith("BEGIN IMMEDIATE"):
             writing.add(place)
-        if place in writing or place == "disk":
+        if place in writing or place.endswith("disk"):
             yield place, text
         if text in ("COMMIT", "ROLLBACK"):
             writing.discard(place)
@@ -199,12 +200,14 @@ def disturb(
 def assert_covers_what_it_must(scenarios: list[Scenario]) -> None:
     """Both databases' transactions from beginning to end, and the flush of dead letters."""
     heard = {moment[:2] for scenario in scenarios for moment in scenario.moments}
-    for database in DATABASES:
+    for database in (DATABASES[0], f"{STAGE} {DATABASES[1]}"):
         texts = [text for place, text in heard if place == database]
         for word in ("BEGIN", "INSERT", "DELETE", "COMMIT"):
             assert any(text.lstrip().startswith(word) for text in texts), (database, word)
     assert any("INTO follows" in text for _, text in heard), "follows were never merged"
     assert ("disk", "fsync dead_letters.jsonl") in heard
+    for text in ("fsync ?.log", "replace ?-?.parquet.?.partial", "unlink ?.log"):
+        assert (f"{STAGE} disk", text) in heard
 
 
 def events_of_all_kinds(folder: Path) -> list[bytes]:

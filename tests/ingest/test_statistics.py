@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.definitions import EVENT_TIME, GRAPH_VERSION, USER_ACTIVITY
+from featurestore.errors import HistoryMissing
 from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.history import History
 from featurestore.online.open import open_online_store
@@ -119,10 +119,10 @@ class Home:
 
     def kept(self) -> list[dict[str, Any]]:
         """All rows of the history, in one order."""
-        folder = self.history.folder(USER_ACTIVITY)
-        rows = (
-            ds.dataset(folder, format="parquet").to_table().to_pylist() if folder.exists() else []
-        )
+        try:
+            rows = self.history.rows(USER_ACTIVITY).to_pylist()
+        except HistoryMissing:
+            rows = []
         return sorted(rows, key=lambda row: (row["user_id"], row["created"]))
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:

@@ -40,7 +40,8 @@ from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generation, Generations
 from featurestore.generations.soundness import Soundness, sound
 from featurestore.heads import save_head
-from featurestore.history import History, Slice
+from featurestore.history import History
+from featurestore.history_rows import Slice
 from featurestore.online.open import open_online_store
 from featurestore.online.store import OnlineStore
 from featurestore.representation import representation
