@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from featurestore import history_log
 from featurestore.definitions import EVENT_TIME, GRAPH_VERSION, USER_ACTIVITY
 from featurestore.errors import HistoryMissing
 from featurestore.feast_adapter.registry import FeatureRegistry
@@ -99,7 +100,35 @@ class Home:
     def online(self) -> OnlineStore:
         if self._online is None:
             self._online = open_online_store(self.settings)
+            self._record(self._online)
         return self._online
+
+    def _record(self, online: OnlineStore) -> None:
+        """Note each row that is served, behind its write."""
+        write = online.write
+
+        def recorded(view: str, user_ids: Any, features: Any, *, commit_time: int) -> int:
+            num_written = write(view, user_ids, features, commit_time=commit_time)
+            if view == USER_ACTIVITY and GRAPH_VERSION in features:
+                versions = features[GRAPH_VERSION]
+                with self._served.open("a") as file:
+                    file.writelines(
+                        f"{user} {version}\n"
+                        for user, version in zip(user_ids, versions, strict=True)
+                    )
+            return num_written
+
+        online.write = recorded  # type: ignore[method-assign]
+
+    @property
+    def _served(self) -> Path:
+        return self.settings.home / "served"
+
+    def served(self) -> set[tuple[str, int]]:
+        """The users that were served, with the graph version of the row."""
+        lines = self._served.read_text().splitlines() if self._served.exists() else []
+        pairs = [text.rpartition(" ") for text in lines]
+        return {(user, int(version)) for user, _, version in pairs}
 
     def consumer(self, graph: GraphStore) -> StatisticsConsumer:
         return StatisticsConsumer(
@@ -324,7 +353,7 @@ def test_a_second_consumer_is_told_who_runs_the_stage(home: Home) -> None:
     home.run(graph)
 
 
-# Crashes: a child process dies by SIGKILL before each SQL statement, or round each new file.
+# Crashes: a child process dies by SIGKILL before each SQL statement, or round each step of a file.
 
 
 def dies_at(point: int, home: Home, graph: GraphOracle) -> bool:
@@ -340,20 +369,25 @@ def dies_at(point: int, home: Home, graph: GraphOracle) -> bool:
             if kind != last and next(steps) == point:  # rows of one executemany are one step
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        connect, replace = sqlite3.connect, Path.replace
+        connect = sqlite3.connect
 
         def traced(*args: Any, **options: Any) -> sqlite3.Connection:
             connection: sqlite3.Connection = connect(*args, **options)
             connection.set_trace_callback(step)
             return connection
 
-        def stepped(self: Path, target: Any) -> Path:
-            step("before a file is there")
-            result = replace(self, target)
-            step("after it is there")
-            return result
+        def around(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            def stepped(*args: Any, **options: Any) -> Any:
+                step(f"before {name} {args}")
+                result = function(*args, **options)
+                step(f"after {name} {args}")
+                return result
 
-        sqlite3.connect, Path.replace = traced, stepped  # type: ignore[assignment, method-assign]
+            return stepped
+
+        sqlite3.connect = traced  # type: ignore[assignment]
+        for name in ("fsync", "replace", "unlink"):
+            setattr(os, name, around(name, getattr(os, name)))
         try:
             home.run(graph)
         except BaseException:  # or the child would go on as a second pytest
@@ -387,6 +421,7 @@ def test_killed_anywhere_it_ends_like_an_undisturbed_run(
     new_home: Callable[[], Home], monkeypatch: pytest.MonkeyPatch, first: bool
 ) -> None:
     monkeypatch.setattr(statistics, "PAGE_USERS", 4)
+    monkeypatch.setattr(history_log, "COMPACT_BYTES", 0)
     start = new_home()
     memory = prepare(start, first=first)
 
@@ -412,8 +447,9 @@ def test_killed_anywhere_it_ends_like_an_undisturbed_run(
         graph.apply(made.batch_of([made.user_deletion("user2", 200), made.profile("x", 201)]))
         home.run(graph)
         assert_projected(home, graph)
-        rows = [(row["user_id"], row["created"]) for row in home.kept()]
+        rows = [(row["user_id"], row[GRAPH_VERSION]) for row in home.kept()]
         assert len(rows) == len(set(rows))
+        assert set(rows) == home.served()
         if not killed:
             break
-    assert point >= 20
+    assert point >= 40
