@@ -31,6 +31,7 @@ BENCHMARKS = {
     "posts": "stream.posts",
     "workers": "stream.workers",
     "outage": "stream.outage",
+    "freshness": "stream.freshness",
 }
 LONG = {"options": "runs.options"}
 """Hours each: measured only when they are named."""

@@ -9,6 +9,7 @@ event time, then the newest commit. B rows, Q questions.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -126,26 +127,26 @@ class History:
         self, view: str, columns: Sequence[str] | None, wanted: ds.Expression | None
     ) -> pa.Table:
         logs, parts = self._files(view).readable()
-        pieces = [ds.dataset([str(path) for path in parts], format="parquet")] if parts else []
-        pieces += [ds.dataset(logged.rows) for path in logs for _, logged in read_log(path)]
-        if not pieces:
+        stored = [ds.dataset([str(path) for path in parts], format="parquet")] if parts else []
+        logged = (ds.dataset(each.rows) for path in logs for _, each in read_log(path))
+        tables = [selected(piece, columns, wanted) for piece in chain(stored, logged)]
+        if not tables:
             raise HistoryMissing(f"view {view} has no history in {self.root}: nothing was written")
-        known = set(pieces[0].schema.names)
-        if unknown := [name for name in columns or () if name not in known]:
+        table = pa.concat_tables(tables, promote_options="default")
+        if unknown := [name for name in columns or () if name not in table.column_names]:
             raise FeatureInvalid(f"view {view} has no feature {', '.join(unknown)} in its history")
-        tables = [
-            piece.to_table(
-                columns=None
-                if columns is None
-                else [c for c in columns if c in piece.schema.names],
-                filter=wanted,
-            )
-            for piece in pieces
-        ]
-        return pa.concat_tables(tables, promote_options="default")
+        return table
 
     def _files(self, view: str) -> HistoryFiles:
         return HistoryFiles(self.root, checked(view))
+
+
+def selected(
+    rows: ds.Dataset, columns: Sequence[str] | None, wanted: ds.Expression | None
+) -> pa.Table:
+    """Those rows that are wanted, with those of the columns that they have."""
+    known = None if columns is None else [name for name in columns if name in rows.schema.names]
+    return rows.to_table(columns=known, filter=wanted)
 
 
 def newest_rows(

@@ -72,14 +72,15 @@ class HistoryFiles:
         numbers += [each.last for each in self._parquet()[0]]
         return self._logs / f"{max(numbers, default=0) + 1:012d}.log"
 
-    def compact(self, rows: Sequence[pa.Table], rebuilt: Sequence[Slice]) -> None:
-        """Make one parquet file of the rows of all logs, and of the small files before them.
+    def compact(self, log: Path, rows: Sequence[pa.Table], rebuilt: Sequence[Slice]) -> None:
+        """Make one parquet file of the rows of the oldest log, and of the small files before it.
 
         `rebuilt` are the slices of rebuilds among the rows.
         """
-        logs = self.logs()
-        numbers = [number_of(path) for path in logs]
-        first, last = min(numbers), max(numbers)
+        if not rows:  # a kill came before its first append
+            log.unlink()
+            return
+        first = last = number_of(log)
         tables, slices = list(rows), [asdict(piece) for piece in rebuilt]
         num_rows = sum(table.num_rows for table in tables)
         for small in self._small(num_rows):

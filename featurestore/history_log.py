@@ -28,7 +28,7 @@ from foundation.durable_files import flush, sync
 
 COMPACT_BYTES = 32 * 1024 * 1024
 COMPACT_SECONDS = 600.0
-"""A settled log of that size or age is compacted."""
+"""A log of that size is followed by another; what is settled is compacted at that size or age."""
 FRAME = Struct("<II")
 SLICE = b"slice"
 
@@ -82,6 +82,7 @@ class HistoryLog:
         self._pieces: set[Slice] = set()
         self._path: Path | None = None
         self._end = 0
+        self._num_bytes = 0
         self._began = time.monotonic()
         self._is_settled = False
         with translated(self._files):
@@ -121,7 +122,7 @@ class HistoryLog:
         """All that was appended is served and behind the watermark: compact it when it is due."""
         self._is_settled = True
         age = time.monotonic() - self._began
-        if self._pieces and (self._end >= COMPACT_BYTES or age >= COMPACT_SECONDS):
+        if self._pieces and (self._num_bytes >= COMPACT_BYTES or age >= COMPACT_SECONDS):
             self._compact()
 
     def close(self) -> None:
@@ -133,14 +134,13 @@ class HistoryLog:
                 logger.warning("the history stays in its log: %s", error)
 
     def _compact(self) -> None:
-        rebuilt = [piece for piece in self._pieces if piece.since < 0]
         with translated(self._files):
-            self._files.compact(
-                [logged.rows for path in self._files.logs() for _, logged in read_log(path)],
-                rebuilt,
-            )
+            for path in self._files.logs():
+                frames = [logged for _, logged in read_log(path)]
+                rebuilt = [logged.piece for logged in frames if logged.piece.since < 0]
+                self._files.compact(path, [logged.rows for logged in frames], rebuilt)
         self._pieces.clear()
-        self._path, self._began = None, time.monotonic()
+        self._path, self._num_bytes, self._began = None, 0, time.monotonic()
 
     def _open_again(self, path: Path) -> None:
         frames = list(read_log(path))
@@ -151,11 +151,14 @@ class HistoryLog:
                 file.truncate(end)
                 flush(file)
         self._path, self._end = path, end
+        self._num_bytes += end
 
     def _write(self, frame: bytes) -> None:
         """Append a frame and flush it; where that fails, the log ends where it did before."""
-        if self._path is None:
-            self._path, self._end, self._began = self._files.next_log(), 0, time.monotonic()
+        if self._path is None or self._end >= COMPACT_BYTES:
+            if not self._pieces:
+                self._began = time.monotonic()
+            self._path, self._end = self._files.next_log(), 0
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.touch()
             sync(self._path.parent)
@@ -168,6 +171,7 @@ class HistoryLog:
                 file.truncate(self._end)
                 raise
         self._end += len(frame)
+        self._num_bytes += len(frame)
 
 
 @contextmanager

@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Protocol
 
-from graphdb.consumer import Observer
+from graphdb.consumer import Observer, PassReport
 from ingest.errors import StatisticsFailed
-from ingest.statistics.messages import CATCH_UP, CaughtUp, Failed, Message, Note, PassReport, Ready
+from ingest.statistics.messages import CATCH_UP, CaughtUp, Failed, Message, Note, Ready
 
 WORKER = "ingest.statistics.worker"
 POLL_SECONDS = 0.1
@@ -76,7 +76,8 @@ class StatisticsProcess:
         """Let the process end between two pages, and wait for it."""
         self._connection.close()
         try:
-            self._process.wait(END_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_SECONDS)
         finally:
             self._process.kill()
             self._process.wait()

@@ -42,6 +42,11 @@ class Worker:
         """Whether it has not ended, stopped or not."""
         return self._process.poll() is None
 
+    @property
+    def process_id(self) -> int:
+        """Of the process, whose children are its stages."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
         self._process.kill()
