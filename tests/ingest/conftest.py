@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 import mmga
+from featurestore.feast_adapter.registry import FeatureRegistry
+from featurestore.settings import FeatureStoreSettings
+from graphdb.statistics import STATISTICS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -38,6 +41,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("MMGA_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def defined(home: Path) -> None:
+    """The statistics as the registry has them after a first run, without its import of Feast.
+
+    That takes a process seconds, and this one once for all tests.
+    """
+    FeatureRegistry(FeatureStoreSettings.at(home)).apply_statistics(STATISTICS)
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_a_read_only_home(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / "home").mkdir(mode=0o555)
         events = folder / "e.jsonl"
         events.write_bytes(line() + b"\n")
-        assert run("ingest", "--events", events).status == 0  # imports all that it needs
+        assert run("ingest", "--events", events, "--no-statistics").status == 0  # imports
         monkeypatch.setenv("MMGA_HOME", str(folder / "home"))
         with unprivileged():
             outcome = run("ingest", "--events", events)

@@ -118,6 +118,7 @@ def users_online(home: Path) -> list[str]:
     return users
 
 
+@pytest.mark.usefixtures("defined")
 def test_labels_are_imported_once(tmp_path: Path, home: Path, run: Run) -> None:
     events, labels = tmp_path / "e.jsonl", tmp_path / "labels.jsonl"
     events.write_bytes(b"".join(text + b"\n" for text in follow_lines(3)))
@@ -295,6 +296,7 @@ def test_what_there_is_before_anything_was_ingested(run: Run) -> None:
     assert run("dead-letters", "list").out == "0 dead letters\n"
 
 
+@pytest.mark.usefixtures("defined")
 def test_statistics_are_left_to_whoever_holds_them(tmp_path: Path, home: Path, run: Run) -> None:
     events = tmp_path / "e.jsonl"
     events.write_bytes(line() + b"\n")
@@ -372,6 +374,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.usefixtures("defined")
 def test_the_graph_file_is_whole_after_everything(
     network: SyntheticNetwork, home: Path, run: Run
 ) -> None:
