@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from foundation.watermark import Watermark
+from graphdb.consumer import PassReport
 from ingest.errors import MetricsAddressTaken
 from ingest.metrics import MAX_PASS_SECONDS, IngestMetrics, metrics_endpoint
 from ingest.pipeline import BatchReport
@@ -61,6 +63,16 @@ def test_batches_are_counted(metrics: IngestMetrics, address: str) -> None:
     assert found["mmga_ingest_commit_seconds_sum"] == pytest.approx(0.22)
     assert found["mmga_ingest_graph_version"] == 8
     assert found["mmga_ingest_lag"] == 30
+
+
+def test_passes_of_the_statistics_are_counted(metrics: IngestMetrics, address: str) -> None:
+    for version in (7, 9):
+        mark = Watermark(graph_id="g", version=version, commit_time=1)
+        metrics.projected(PassReport(watermark=mark, num_keys=40, rebuilt=False, seconds=0.2))
+    found = samples(address)
+    assert found["mmga_statistics_users_total"] == 80
+    assert found["mmga_statistics_pass_seconds_sum"] == pytest.approx(0.4)
+    assert found["mmga_statistics_graph_version"] == 9
 
 
 def test_an_idle_worker_is_healthy(metrics: IngestMetrics, address: str, clock: Clock) -> None:
