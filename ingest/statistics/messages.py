@@ -1,6 +1,7 @@
 """What ingest and the process of the statistics say to each other, over one pipe.
 
-Ingest asks with CATCH_UP; closing its end asks the process to end. Passes are told as PassReport.
+Ingest asks with CATCH_UP, and with END to end in good order, which closing its end does as well.
+Passes are told as PassReport.
 """
 
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from graphdb.consumer import PassReport
 
 CATCH_UP = "catch up"
+END = "end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

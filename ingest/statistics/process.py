@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from graphdb.consumer import Observer, PassReport
 from ingest.errors import StatisticsFailed
-from ingest.statistics.messages import CATCH_UP, CaughtUp, Failed, Message, Note, Ready
+from ingest.statistics.messages import CATCH_UP, END, CaughtUp, Failed, Message, Note, Ready
 
 WORKER = "ingest.statistics.worker"
 POLL_SECONDS = 0.1
@@ -73,11 +74,13 @@ class StatisticsProcess:
         self._wait_for(Ready, lambda: None)
 
     def close(self) -> None:
-        """Let the process end between two pages, and wait for it."""
-        self._connection.close()
+        """Let the process end between two pages, hear its last words, and wait for it."""
+        latest = time.monotonic() + END_SECONDS
         try:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_SECONDS)
+            with suppress(OSError, StatisticsFailed):
+                self._connection.send(END)
+                while self._connection.poll(max(0.0, latest - time.monotonic())):
+                    self._hear()
         finally:
             self._process.kill()
             self._process.wait()
@@ -92,9 +95,10 @@ class StatisticsProcess:
         try:
             message: Message = self._connection.recv()
         except (EOFError, OSError):
+            status = self._process.wait(END_SECONDS)
+            cause = f"signal {-status}" if status < 0 else f"exit status {status}"
             raise StatisticsFailed(
-                f"the process of the statistics ended ({_status(self._process.wait(END_SECONDS))}):"
-                " run the same command again"
+                f"the process of the statistics ended ({cause}): run the same command again"
             ) from None
         match message:
             case Note():
@@ -140,7 +144,3 @@ def launch(connection: Connection, *, follow: bool) -> "subprocess.Popen[bytes]"
         pass_fds=[connection.fileno()],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
-
-
-def _status(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"exit status {status}"

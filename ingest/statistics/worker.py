@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 
 from foundation.log_lines import log_to_stderr
@@ -22,7 +22,7 @@ from graphdb.errors import StageBusy
 from graphdb.settings import GraphSettings
 from ingest.settings import IngestSettings
 from ingest.statistics.consumer import StatisticsConsumer
-from ingest.statistics.messages import CaughtUp, Failed, Message, Note, Ready
+from ingest.statistics.messages import END, CaughtUp, Failed, Message, Note, Ready
 from ingest.statistics.open import open_consumer, progress_lines
 
 PR_SET_PDEATHSIG = 1
@@ -33,7 +33,7 @@ BUSY_SECONDS, BUSY_POLL_SECONDS = 2.0, 0.1
 
 
 class ParentEnded(Exception):
-    """The parent has closed the pipe: there is nothing more to do."""
+    """The parent wants this process to end, or has closed the pipe: nothing more is to do."""
 
 
 class Parent:
@@ -63,11 +63,13 @@ class Parent:
             self.hear()
 
     def hear(self) -> None:
-        """Wait until the parent asks for something. Raises ParentEnded."""
+        """Wait until the parent asks to catch up. Raises ParentEnded."""
         try:
-            self._connection.recv()
+            word = self._connection.recv()
         except (EOFError, OSError):
             raise ParentEnded from None
+        if word == END:
+            raise ParentEnded
 
 
 def main(words: list[str]) -> None:
@@ -75,12 +77,12 @@ def main(words: list[str]) -> None:
     descriptor, parent_id, mode, *rest = words
     end_with(int(parent_id))
     log_to_stderr(debug="debug" in rest)
-    with Connection(int(descriptor)) as connection:
+    with Connection(int(descriptor)) as connection, suppress(ParentEnded):
         parent = Parent(connection)
         try:
             run(parent, os.environ, follow=mode == "follow")
         except ParentEnded:
-            return
+            raise
         except Exception as error:
             parent.tell(Failed(error=described(error), traceback=traceback.format_exc()))
 
@@ -118,20 +120,26 @@ def follow_graph(consumer: StatisticsConsumer, parent: Parent, interval_seconds:
     """Keep the statistics up to date; note every few seconds how many users were written."""
     noted_at, num_noted = -math.inf, 0
 
-    def sleep(seconds: float) -> None:
+    def note_written(every_seconds: float) -> None:
         nonlocal noted_at, num_noted
         num_written = consumer.projection.report.num_written
-        if num_written > num_noted and time.monotonic() - noted_at >= SECONDS_BETWEEN_LINES:
+        if num_written > num_noted and time.monotonic() - noted_at >= every_seconds:
             parent.note(written(num_written - num_noted))
             noted_at, num_noted = time.monotonic(), num_written
+
+    def sleep(seconds: float) -> None:
+        note_written(SECONDS_BETWEEN_LINES)
         parent.sleep(seconds)
 
-    consumer.follow(
-        interval_seconds=interval_seconds,
-        sleep=sleep,
-        note=parent.note,
-        progress=progress_lines(parent.note, parent.check),
-    )
+    try:
+        consumer.follow(
+            interval_seconds=interval_seconds,
+            sleep=sleep,
+            note=parent.note,
+            progress=progress_lines(parent.note, parent.check),
+        )
+    finally:
+        note_written(0)
 
 
 def catch_up(consumer: StatisticsConsumer, parent: Parent) -> None:
