@@ -24,7 +24,7 @@ from ingest.interpreter import prepare_for_stream
 from ingest.pipeline import Pipeline
 from ingest.progress import Totals, open_progress
 from ingest.settings import IngestSettings
-from ingest.statistics.open import statistics_projection
+from ingest.statistics.process import statistics_process
 
 STAGE = "ingest"
 
@@ -74,7 +74,7 @@ def _ingest(crawl: Crawl, settings: IngestSettings) -> Totals:
         StageLock(settings.home, STAGE),
         closing(open_graph(graph_url)) as graph,
         closing(open_progress()) as progress,
-        statistics_projection(graph, os.environ, progress.note) as project,
+        statistics_process(note=progress.note) as projected,
     ):
         pipeline = Pipeline(
             CrawlSource(crawl),
@@ -84,7 +84,9 @@ def _ingest(crawl: Crawl, settings: IngestSettings) -> Totals:
             keeps_positions=False,
             media_root=settings.media_root or crawl.folder,
         )
-        run = Ingestion(settings, pipeline, progress=progress, project=project, retire=_nothing)
+        run = Ingestion(
+            settings, pipeline, progress=progress, statistics=projected, retire=_nothing
+        )
         prepare_for_stream()
         totals = run.run()
     _note_images_elsewhere(crawl)

@@ -200,7 +200,7 @@ class Watch:
 
     def __enter__(self) -> "Watch":
         home = Path(self._environ["MMGA_HOME"])
-        mark = "statistics.lock" if self._follows_statistics else "media_root"
+        mark = "statistics.lock" if self._follows_statistics else "ingest.lock"
         self._worker.until((home / mark).exists)
         url = GraphSettings.from_environ(self._environ).graph_url
         self.graph = open_graph(url, read_only=True)

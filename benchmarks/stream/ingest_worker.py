@@ -10,6 +10,7 @@ from contextlib import closing
 
 from benchmarks.stream.turn import begin, committed
 from graphdb import open_graph
+from graphdb.consumer import PassReport
 from graphdb.settings import GraphSettings
 from ingest.dead_letters.open import open_dead_letters
 from ingest.ingestion import Ingestion
@@ -19,6 +20,7 @@ from ingest.progress import LineProgress
 from ingest.settings import IngestSettings
 from ingest.sources.open import open_source
 from ingest.sources.source import Extent
+from ingest.statistics.process import NoStatistics
 
 
 class Commits:
@@ -29,6 +31,9 @@ class Commits:
         committed(report.num_events)
 
     def passed(self, extent: Extent) -> None:
+        """See Observer."""
+
+    def projected(self, report: PassReport) -> None:
         """See Observer."""
 
 
@@ -51,7 +56,7 @@ def main() -> None:
             settings,
             pipeline,
             progress=LineProgress(),
-            project=nothing,
+            statistics=NoStatistics(),
             retire=nothing,
             observer=Commits(),
         )

@@ -114,7 +114,10 @@ class StatisticsProcess:
 
 @contextmanager
 def statistics_process(
-    *, follow: bool, note: Callable[[str], None], observer: Observer
+    *,
+    note: Callable[[str], None],
+    follow: bool = False,
+    observer: Observer = lambda report: None,
 ) -> Iterator[StatisticsProcess]:
     """The process, ready, with the environment of this one; it ends with the block.
 
