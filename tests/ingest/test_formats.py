@@ -155,6 +155,7 @@ def test_a_short_file_without_any_event_is_kept_and_warned_of(tmp_path: Path, ru
     assert run("dead-letters", "drop", "--source", path).last_line.startswith("5 dead letters")
 
 
+@pytest.mark.usefixtures("defined")
 def test_labels_are_judged_as_labels(tmp_path: Path, run: Run) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_bytes(b"".join(text + b"\n" for text in follow_lines(1000)))

@@ -25,6 +25,7 @@ def crawl(tmp_path: Path) -> Path:
     return folder.path
 
 
+@pytest.mark.usefixtures("defined")
 def test_a_crawl_goes_into_the_graph_and_importing_it_again_changes_nothing(
     crawl: Path, home: Path, run: Run
 ) -> None:
@@ -51,6 +52,7 @@ def test_a_crawl_goes_into_the_graph_and_importing_it_again_changes_nothing(
     assert run("digest").out == digest
 
 
+@pytest.mark.usefixtures("defined")
 def test_a_file_of_events_gives_the_same_graph(
     crawl: Path, home: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_file_of_events_gives_the_same_graph(
     assert run("digest").out == digest
 
 
+@pytest.mark.usefixtures("defined")
 def test_pictures_are_found_where_training_looks_for_them(
     crawl: Path, home: Path, run: Run
 ) -> None:
@@ -91,6 +94,7 @@ def test_the_same_file_may_be_written_again_but_no_other_replaced(
     assert [path.name for path in events.parent.iterdir()] == ["events.jsonl"]
 
 
+@pytest.mark.usefixtures("defined")
 def test_an_event_that_the_graph_refuses_is_a_dead_letter_of_its_file(
     crawl: Path, home: Path, run: Run
 ) -> None:

@@ -74,6 +74,7 @@ def test_letters_of_another_file_stay(tmp_path: Path, run: Run) -> None:
     assert offsets(run, "--source", second) == [0]
 
 
+@pytest.mark.usefixtures("defined")
 def test_labels_that_were_ahead_of_the_clock_are_replayed(tmp_path: Path, run: Run) -> None:
     events = write(tmp_path / "e.jsonl", follow_lines(1))
     ingest(run, events)
@@ -94,6 +95,7 @@ def test_labels_that_were_ahead_of_the_clock_are_replayed(tmp_path: Path, run: R
     assert offsets(run) == [len(b'{"user_id": "u0", "topic": "art"}\n')]
 
 
+@pytest.mark.usefixtures("defined")
 def test_labels_that_are_imported_again_settle_their_letters(tmp_path: Path, run: Run) -> None:
     labels = write(tmp_path / "labels.jsonl", [b'{"user_id": "u0"}', b'{"user_id": "u1"}'])
     run("labels", "import", labels)
