@@ -1,8 +1,10 @@
 """Events of posts, their counts and follows in bulk, for benchmarks."""
 
 import json
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,24 +35,34 @@ def write_post_events(
     duplicates: float = 0.02,
     seed: int = 0,
 ) -> None:
-    """Write `num_events` lines in order of time, of kinds by their `shares`.
-
-    Hashtags, mentions, followees and the posts that are counted have a heavy tail. The fraction
-    `duplicates` repeats an earlier line. `num_known_posts` posts, p0 and so on, are taken to have
-    been written by an earlier file, whose times lie before those of this one.
-    """
+    """Write lines of `post_lines`; the fraction `duplicates` repeats an earlier line instead."""
     rng = np.random.default_rng(seed)
-    kinds = rng.choice(list(shares), size=num_events, p=list(shares.values()))
     earlier = (np.arange(num_events) * rng.random(num_events)).astype(int)
     repeats = rng.random(num_events) < duplicates
+    fresh = post_lines(
+        num_users=num_users, shares=shares, num_known_posts=num_known_posts, seed=seed
+    )
+    lines: list[bytes] = []
+    for row in range(num_events):
+        lines.append(lines[earlier[row]] if row and repeats[row] else next(fresh))
+    path.write_bytes(b"".join(lines))
+
+
+def post_lines(
+    *, num_users: int, shares: Mapping[Kind, float], num_known_posts: int = 0, seed: int = 0
+) -> Iterator[bytes]:
+    """Lines without end, in order of time, of kinds by their `shares`.
+
+    Hashtags, mentions, followees and the posts that are counted have a heavy tail.
+    `num_known_posts` posts, p0 and so on, are taken to have been written by an earlier file, whose
+    times lie before those of this one.
+    """
+    rng = np.random.default_rng(seed)
     events = _Events(rng, num_users, num_known_posts)
-    lines: list[str] = []
-    for row, kind in enumerate(kinds.tolist()):
-        if repeats[row] and lines:
-            lines.append(lines[earlier[row]])
-        else:
-            lines.append(json.dumps(events.make(kind, row + num_known_posts)) + "\n")
-    path.write_text("".join(lines), encoding="utf-8")
+    kinds, bounds = list(shares), list(accumulate(shares.values()))
+    for number in count(num_known_posts):
+        kind = kinds[bisect(bounds, rng.random() * bounds[-1])]
+        yield json.dumps(events.make(kind, number)).encode() + b"\n"
 
 
 class _Events:
