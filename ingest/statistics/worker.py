@@ -88,11 +88,13 @@ def main(words: list[str]) -> None:
 
 
 def end_with(parent_id: int) -> None:
-    """Let the kernel kill this process when its parent dies (Linux); leave signals to the parent.
+    """Let the kernel kill this process when its parent dies; leave signals to the parent.
 
-    A terminal, or a service manager, sends them to both.
+    A terminal, or a service manager, sends them to both. Where the kernel is not Linux, this
+    process hears between two pages that the pipe is closed.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_id:  # it died before it was asked for
         os.kill(os.getpid(), signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM):
