@@ -113,14 +113,17 @@ def test_a_signal_is_passed_on_and_its_end_waited_for(
         ready.read_bytes()  # until the child has opened it
         os.kill(os.getpid(), number)
 
-    handler = signal.getsignal(number)
+    inherited = signal.signal(number, signal.default_int_handler)  # a shell may let it be ignored
     sender = threading.Thread(target=send)
     sender.start()
-    status = run_command([sys.executable, "-c", CHILD, str(ready), str(ended)], dict(os.environ))
+    try:
+        command = [sys.executable, "-c", CHILD, str(ready), str(ended)]
+        assert run_command(command, dict(os.environ)) == 128 + number
+        assert signal.getsignal(number) == signal.default_int_handler
+    finally:
+        signal.signal(number, inherited)
     sender.join()
-    assert status == 128 + number
     assert ended.read_text() == str(int(number))
-    assert signal.getsignal(number) == handler
 
 
 @pytest.mark.parametrize(("code", "status"), [("0", 0), ("3", 3)])
