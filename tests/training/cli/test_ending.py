@@ -117,11 +117,12 @@ def test_a_signal_while_ray_starts_leaves_no_process(monkeypatch: pytest.MonkeyP
     from training.engine.ray_cluster import ray_session
 
     real, seen = Node.start_ray_processes, []
+    before = set(psutil.Process().children(recursive=True))
 
     def start(node: Node) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         real(node)
-        seen.extend(psutil.Process().children(recursive=True))
+        seen.extend(set(psutil.Process().children(recursive=True)) - before)
 
     monkeypatch.setattr(Node, "start_ray_processes", start)
     stop = StopRequest()

@@ -49,7 +49,7 @@ def encoder(folder: Path) -> SeedEncoder:
     with closing(open_store(settings.home)) as store, ConsoleReporter() as reporter:
         run, snapshot, texts = start_or_resume(settings, store, request, reporter)
         tokenizer = run_tokenizer(run, texts.captions, reporter)
-        inputs = run_inputs(settings, run, texts, tokenizer, reporter)
+        inputs = run_inputs(settings, run, texts, tokenizer, request, store, reporter)
     data = training_data(snapshot, inputs, "follows")
     save_tensors(run.model(0), initial_model(config(), data, seed=7).state_dict())
     torch.set_num_threads(1)
