@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row, alternate
 from graphdb import open_graph
+from graphdb.image_reference import folder_and_reference
 from ingest.synthetic import write_follow_events
 from ingest.synthetic.posts import Kind, write_post_events
 
@@ -181,7 +182,8 @@ def our_posts(database: Path) -> set[tuple[object, ...]]:
     while user_ids := store.user_ids(after=after):
         after = user_ids[-1]
         for post in store.posts_of(user_ids):
-            content = (post.post_id, post.user_id, post.caption, post.image)
+            image = post.image and folder_and_reference(post.image)[1]
+            content = (post.post_id, post.user_id, post.caption, image)
             lists = (tuple(post.hashtags), tuple(post.mentions))
             rows.add((*content, *lists, post.like_count, post.comment_count))
     store.close()
