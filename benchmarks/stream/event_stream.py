@@ -108,7 +108,9 @@ def driver_of(url: str) -> "Driver":
     from graphdb.neo4j.address import Address
 
     address = Address.parse(url)
-    return GraphDatabase.driver(address.driver_url, auth=address.auth)
+    return GraphDatabase.driver(
+        address.driver_url, auth=address.auth, notifications_min_severity="OFF"
+    )
 
 
 def publish(url: str, project: str, path: Path, *, unreadable_to: str | None = None) -> None:

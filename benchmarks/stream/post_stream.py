@@ -51,6 +51,8 @@ class PostStream(EventStream):
                 num_users=NUM_USERS,
                 shares=shares,
                 num_known_posts=num_posts if shares is ENGAGEMENT else 0,
+                # The loop has no rule of the newest: an older count again would be the last.
+                duplicates=0.02 if shares is POSTS else 0.0,
                 seed=seed,
             )
             self.events[project] = path

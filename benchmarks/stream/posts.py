@@ -1,6 +1,6 @@
 """Posts and their counts a second from Kafka to Neo4j, against bare loops without guarantees.
 
-Input: 60,000 events of 20,000 users in 12 partitions, 2 % duplicates: posts alone (on average 2.5
+Input: 60,000 events of 20,000 users in 12 partitions: posts alone (2 % duplicates, on average 2.5
 hashtags of 5,000, 0.3 mentions, 14 words, both counts), engagement of those posts alone, and a mix
 of 40 % posts, 40 % follows and 20 % engagement. Ours is the pipeline of `mmga ingest --follow` in a
 process of its own; turns as in `benchmarks.stream.from_kafka`. The rival sends columns of 10,000
