@@ -33,6 +33,9 @@ RETURN collect([p.post_id, u.user_id, p.caption, p.image,
     p.like_count, p.comment_count])"""
 COUNT_FOLLOWS = "RETURN COUNT { ()-[:FOLLOWS]->() }"
 
+FORGOTTEN = [0, 0]
+"""Counts of posts that no engagement has named since."""
+
 Row = list[Any]
 
 
@@ -93,8 +96,13 @@ class PostStream(EventStream):
 
     def check(self, project: str) -> None:
         """See EventStream; of follows only the number."""
-        before = [self.events["posts"]] if project == "engagement" else []
-        expected = posts_after(*before, self.events[project])
+        expected = posts_after(self.events[project])
+        if project == "engagement":
+            counts = newest_counts(self.events[project])
+            expected = {
+                post_id: [*row[:-2], *counts.get(post_id, FORGOTTEN)]
+                for post_id, row in posts_after(self.events["posts"]).items()
+            }
         with driver_of(self.neo4j.url) as driver, driver.session() as session:
             (rows,) = session.run(SELECT_POSTS).single(strict=True)
             (num_follows,) = session.run(COUNT_FOLLOWS).single(strict=True)
@@ -109,23 +117,27 @@ def post_stream(folder: Path, num_events: int) -> Iterator[PostStream]:
         yield PostStream(folder, kafka, neo4j, num_events)
 
 
-def posts_after(*paths: Path) -> dict[str, Row]:
-    """The posts that stand after these events, which are in order of time."""
-    posts: dict[str, Row] = {}
-    for event in events_of(*paths):
-        data = event["data"]
-        if event["type"] == "post.created" and data["post_id"] not in posts:
-            posts[data["post_id"]] = [
-                *(data[name] for name in ("user_id", "caption", "image", "hashtags", "mentions")),
-                *(data[name] for name in ("like_count", "comment_count")),
-            ]
+def posts_after(path: Path) -> dict[str, Row]:
+    """The posts that stand after these events."""
+    counts = newest_counts(path)
+    return {
+        data["post_id"]: [
+            *(data[name] for name in ("user_id", "caption", "image", "hashtags", "mentions")),
+            *counts[data["post_id"]],
+        ]
+        for data in (e["data"] for e in events_of(path) if e["type"] == "post.created")
+    }
+
+
+def newest_counts(path: Path) -> dict[str, list[int]]:
+    """Likes and comments of each post that the events name."""
     newest: dict[str, tuple[str, list[int]]] = {}
-    for event in events_of(*paths):
+    for event in events_of(path):
         if event["type"].startswith("post."):
             data = event["data"]
             counts = (event["time"], [data["like_count"], data["comment_count"]])
             newest[data["post_id"]] = max(newest.get(data["post_id"], counts), counts)
-    return {post_id: row[:-2] + newest[post_id][1] for post_id, row in posts.items()}
+    return {post_id: counts for post_id, (_, counts) in newest.items()}
 
 
 def pairs_of(path: Path) -> set[tuple[str, str]]:
@@ -137,8 +149,7 @@ def pairs_of(path: Path) -> set[tuple[str, str]]:
     }
 
 
-def events_of(*paths: Path) -> Iterator[dict[str, Any]]:
-    """The events of files, one after the other."""
-    for path in paths:
-        with path.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
+def events_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a file."""
+    with path.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
