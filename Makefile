@@ -34,7 +34,7 @@ demo: setup  ## Run the whole loop on a generated network, ends with lookups
 test: setup  ## Run all tests
 	$(PYTEST)
 
-core: setup  ## Run the tests that people run while they work (under 150 seconds)
+core: setup  ## Run the tests that people run while they work
 	$(PYTEST) -m "not slow and not servers"
 
 services: setup  ## Fetch and start Neo4j, Kafka, Redis and PostgreSQL on loopback, until Ctrl-C

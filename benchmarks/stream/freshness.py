@@ -24,6 +24,7 @@ from threading import Event, Thread
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from benchmarks.measure import Row, compare
 from featurestore.online.open import open_online_store
@@ -51,8 +52,8 @@ QUICK = {"seconds": 5.0, "num_first": 2_000, "num_waiting": 4_000}
 class Turn:
     """One run: seconds from commit to served (V,) with weights, CPU seconds an event, events/s."""
 
-    seconds: "np.ndarray[tuple[int], np.dtype[np.float64]]"
-    weights: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+    seconds: NDArray[np.float64]
+    weights: NDArray[np.float64]
     ingest_cpu: float
     stage_cpu: float
     highest_rate: float
@@ -254,12 +255,7 @@ class Watch:
             is_over.set()
             thread.join()
 
-    def latencies(
-        self, since: int
-    ) -> tuple[
-        "np.ndarray[tuple[int], np.dtype[np.float64]]",
-        "np.ndarray[tuple[int], np.dtype[np.float64]]",
-    ]:
+    def latencies(self, since: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds from each commit to the watermark that passed it, and its number of keys."""
         if self._online is None:
             return np.zeros(0), np.zeros(0)

@@ -118,20 +118,18 @@ class PostsFromFile(FromFile):
             self.events, num_events=num_events, num_users=NUM_USERS, shares=shares, seed=0
         )
 
-    def rows(self, rounds: int) -> list[Row]:
+    def row(self, rounds: int) -> Row:
         """Ours and the script in turn."""
-        return [
-            alternate(
-                f"ingest: {self.name} from a file, one core",
-                "events/s",
-                ours=self.ours,
-                rival=self.rival,
-                rival_name="json.loads + upsert script",
-                rounds=rounds,
-                warm_up=False,
-                bar=POSTS_BAR,
-            )
-        ]
+        return alternate(
+            f"ingest: {self.name} from a file, one core",
+            "events/s",
+            ours=self.ours,
+            rival=self.rival,
+            rival_name="json.loads + upsert script",
+            rounds=rounds,
+            warm_up=False,
+            bar=POSTS_BAR,
+        )
 
     def check(self, ours: Path, rival: Path) -> None:
         """See FromFile."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.stream.event_stream import (
     OURS,
@@ -16,6 +16,9 @@ from benchmarks.stream.event_stream import (
 from benchmarks.stream.turn import Command
 from ingest.synthetic.posts import ENGAGEMENT, MIX, POSTS, Kind, write_post_events
 from tests.servers import Server
+
+if TYPE_CHECKING:
+    from neo4j import Session
 
 NUM_EVENTS = 60_000
 NUM_USERS = 20_000
@@ -89,7 +92,7 @@ class PostStream(EventStream):
             self.time([[OURS]], "posts", num_workers=1)
             self.prepare(project)
 
-    def _holds_posts(self, session: Any) -> bool:
+    def _holds_posts(self, session: "Session") -> bool:
         (rows,) = session.run(SELECT_POSTS).single(strict=True)
         posts = posts_after(self.events["posts"])
         return {row[0] for row in rows} == posts.keys()

@@ -42,9 +42,8 @@ def run(
     """Measure ours and the loops in turn, on servers and embedded."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [
-            row
+            PostsFromFile(Path(folder), name, shares, num_embedded).row(rounds)
             for name, shares in IN_A_FILE.items()
-            for row in PostsFromFile(Path(folder), name, shares, num_embedded).rows(rounds)
         ]
         with post_stream(Path(folder), num_events) as stream:
             for project in SHARES:

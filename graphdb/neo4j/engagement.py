@@ -53,6 +53,8 @@ class EngagementPlan:
 
 def apply_engagements(write: Write, facts: list[EngagementFact]) -> list[EngagementFact]:
     """Merge counts into posts; return the facts of posts that have no content, or no node."""
+    if not facts:
+        return []
     voids = write.tombstones.of_posts(fact.post_id for fact in facts)
     standing = [fact for fact in facts if fact.time > voids.get(fact.post_id, (NEVER, None))[0]]
     if not standing:

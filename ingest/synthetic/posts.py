@@ -72,10 +72,11 @@ class _Events:
         self._num_posts = num_posts
 
     def make(self, kind: Kind, number: int) -> dict[str, Any]:
-        """One event, of a time by its number."""
+        """One event, of a time by its number; a post where there is none yet to be counted."""
         if kind == "engagement" and not self._num_posts:
             kind = "post"
-        subject, verb, data = getattr(self, f"_{kind}")()
+        facts = {"post": self._post, "engagement": self._engagement, "follow": self._follow}
+        subject, verb, data = facts[kind]()
         return {
             "specversion": "1.0",
             "id": f"{kind}-{number}",

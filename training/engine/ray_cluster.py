@@ -9,7 +9,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from foundation.stop import StopRequest
 from training.engine.cpus import usable_cpus
@@ -22,6 +23,9 @@ from training.engine.local_ray import (
 )
 from training.engine.seed_files import SeedFiles
 from training.errors import LASTING, ClusterTooSmall, ClusterUnreachable, RayUnusable, RunFailed
+
+if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
 
 MAX_FAILURES = 3
 MAX_FAILED_STARTS = 10
@@ -162,53 +166,73 @@ def fit(
     in messages. Raises RunFailed, ClusterTooSmall; KeyboardInterrupt as soon as a signal comes.
     """
     import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    from training.engine.permanent_errors import EndAtPermanentError
-    from training.engine.process_group import LocalTorchConfig
 
     resources = worker_resources(ray.cluster_resources(), num_workers)
     lacking = settled(lambda: not_free(ray.available_resources(), resources, num_workers))
     if lacking:
         say(f"{name}: waiting for {lacking}, which others use, up to {MAX_FAILED_STARTS} min")
     attempt = files.take_over()
-    backend = "nccl" if "GPU" in resources else "gloo"
     own = {
         "folder": str(files.folder),
         "attempt": attempt,
         "num_threads": max(1, num_threads // num_workers),
     }
-
-    class Trainer(TorchTrainer):
-        def _register_sigint_handler(self, controller: Any) -> None:
-            """Leave the signal to `stop`; Ray's handler would stay for the rest of the process."""
-
-    trainer = Trainer(
+    trainer = trainer_of(
         worker,
-        train_loop_config={**arguments, **own},
-        torch_config=(
-            TorchConfig(backend=backend)
-            if os.environ.get("RAY_ADDRESS")
-            else LocalTorchConfig(backend=backend, folder=str(files.folder / "ray"))
-        ),
-        scaling_config=ScalingConfig(
-            num_workers=num_workers, use_gpu="GPU" in resources, resources_per_worker=resources
-        ),
-        run_config=RunConfig(
-            name=attempt,
-            storage_path=str(files.folder / "ray"),
-            failure_config=FailureConfig(
-                max_failures=MAX_FAILURES, controller_failure_limit=MAX_FAILED_STARTS
-            ),
-            callbacks=[EndAtPermanentError()],
-        ),
+        {**arguments, **own},
+        folder=files.folder / "ray",
+        attempt=attempt,
+        num_workers=num_workers,
+        resources=resources,
     )
     try:
         with stop.at_once():
             trainer.fit()
     except Exception as error:
         raise RunFailed(f"training {name} failed: {cause(error)}; {remedy(error)}") from error
+
+
+def trainer_of(
+    worker: Callable[[dict[str, Any]], None],
+    arguments: dict[str, Any],
+    *,
+    folder: Path,
+    attempt: str,
+    num_workers: int,
+    resources: dict[str, float],
+) -> "TorchTrainer":
+    """Ray's trainer of so many workers with these resources each; `folder` is for Ray's state."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from training.engine.permanent_errors import EndAtPermanentError
+    from training.engine.process_group import LocalTorchConfig
+
+    class Trainer(TorchTrainer):
+        def _register_sigint_handler(self, controller: Any) -> None:
+            """Leave the signal to `stop`; Ray's handler would stay for the rest of the process."""
+
+    backend = "nccl" if "GPU" in resources else "gloo"
+    return Trainer(
+        worker,
+        train_loop_config=arguments,
+        torch_config=(
+            TorchConfig(backend=backend)
+            if os.environ.get("RAY_ADDRESS")
+            else LocalTorchConfig(backend=backend, folder=str(folder))
+        ),
+        scaling_config=ScalingConfig(
+            num_workers=num_workers, use_gpu="GPU" in resources, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name=attempt,
+            storage_path=str(folder),
+            failure_config=FailureConfig(
+                max_failures=MAX_FAILURES, controller_failure_limit=MAX_FAILED_STARTS
+            ),
+            callbacks=[EndAtPermanentError()],
+        ),
+    )
 
 
 def remedy(error: BaseException) -> str:
