@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serving.metrics import ServingMetrics
+from serving.metrics import CROWDED, SILENT, ServingMetrics
 from serving.responses import error_body
 
 QUIET_SECONDS = 10.0
@@ -21,8 +21,6 @@ MAX_HEAD_BYTES = 65_536
 MAX_CONNECTIONS = 4_096
 FILES_OF_OTHERS = 128
 """Descriptors that connections leave to stores, logs and the listener."""
-
-SILENT, CROWDED = "silent", "crowded"
 
 
 class Connection(HttpToolsProtocol):

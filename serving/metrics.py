@@ -19,6 +19,9 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 NONE_OF_OURS = "none"
 """The label of unknown routes and methods, so that clients cannot create series."""
 
+SILENT, CROWDED = "silent", "crowded"
+"""Why the server drops a connection."""
+
 CLIENT_LEFT = 499
 """The status, as nginx has it, of a request whose client disconnected before the answer."""
 
@@ -47,6 +50,8 @@ class ServingMetrics:
             ["reason"],
             registry=self._registry,
         )
+        for reason in (SILENT, CROWDED):  # a series that begins at 1 would show no increase
+            self._dropped.labels(reason)
         self._registry.register(Staleness(services))
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
