@@ -11,7 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # Small networks: threads that wait for each other cost more than they gain on cores that are shared.
 test core: export OMP_NUM_THREADS = 1
 # A file stays with one worker, which starts the servers that it needs; tests/conftest.py orders files.
-PYTEST := $(BIN)/python -m pytest --numprocesses=$(or $(WORKERS),2) --dist=loadfile --no-loadscope-reorder
+# Workers wait for servers and processes a good part of their time: three keep two cores at work.
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(or $(WORKERS),3) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test core services lint bench lock clean
 

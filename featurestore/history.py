@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -28,6 +27,9 @@ from featurestore.history_rows import TIMESTAMP, Slice, as_table
 from featurestore.online.values import MISSING, Column
 from featurestore.settings import FeatureStoreSettings
 from foundation.durable_files import write_whole
+
+if TYPE_CHECKING:
+    from pyarrow.dataset import Dataset
 
 TRIES = 10
 """How often a read begins again when files were compacted under it."""
@@ -95,9 +97,9 @@ class History:
         earlier questions. Raises HistoryMissing, FeatureInvalid.
         """
         columns = dict.fromkeys([JOIN_KEY, EVENT_TIMESTAMP_COLUMN, CREATED_COLUMN, *features])
-        wanted = ds.field(JOIN_KEY).isin(pa.array(sorted(set(user_ids)), pa.string()))
+        wanted = pc.field(JOIN_KEY).isin(pa.array(sorted(set(user_ids)), pa.string()))
         if known_by is not None:
-            wanted &= ds.field(CREATED_COLUMN) <= pa.scalar(known_by, TIMESTAMP)
+            wanted &= pc.field(CREATED_COLUMN) <= pa.scalar(known_by, TIMESTAMP)
         table = self.rows(view, list(columns), wanted)
         found = newest_rows(table, user_ids, times)
         present = found >= 0
@@ -110,7 +112,7 @@ class History:
         )
 
     def rows(
-        self, view: str, columns: Sequence[str] | None = None, wanted: ds.Expression | None = None
+        self, view: str, columns: Sequence[str] | None = None, wanted: pc.Expression | None = None
     ) -> pa.Table:
         """All rows of a view that are wanted, in no meaningful order.
 
@@ -124,8 +126,10 @@ class History:
         raise HistoryMissing(f"view {view} is compacted again and again in {self.root}: try later")
 
     def _rows(
-        self, view: str, columns: Sequence[str] | None, wanted: ds.Expression | None
+        self, view: str, columns: Sequence[str] | None, wanted: pc.Expression | None
     ) -> pa.Table:
+        import pyarrow.dataset as ds  # it imports pandas, which writers do not need
+
         logs, parts = self._files(view).readable()
         stored = [ds.dataset([str(path) for path in parts], format="parquet")] if parts else []
         logged = (ds.dataset(each.rows) for path in logs for _, each in read_log(path))
@@ -142,7 +146,7 @@ class History:
 
 
 def selected(
-    rows: ds.Dataset, columns: Sequence[str] | None, wanted: ds.Expression | None
+    rows: "Dataset", columns: Sequence[str] | None, wanted: pc.Expression | None
 ) -> pa.Table:
     """Those rows that are wanted, with those of the columns that they have."""
     known = None if columns is None else [name for name in columns if name in rows.schema.names]

@@ -84,7 +84,7 @@ class HistoryFiles:
         tables, slices = list(rows), [asdict(piece) for piece in rebuilt]
         num_rows = sum(table.num_rows for table in tables)
         for small in self._small(num_rows):
-            tables.insert(0, pq.read_table(small.path))
+            tables.insert(0, pq.ParquetFile(small.path).read())
             slices += rebuilt_slices(small.path)
             first = small.first
         table = pa.concat_tables(
