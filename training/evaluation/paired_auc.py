@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 
 from training.evaluation.link_pairs import LinkPairs
 
+KINDS = ("same_followee", "uniform")
+"""The kinds of negatives, as LinkPairs names them."""
+
 Scores = NDArray[np.floating]
 
 
@@ -44,7 +47,7 @@ def paired_differences(
     """The differences against negatives of the same followee, and against uniform ones."""
     return {
         kind: paired_difference(pairs, getattr(pairs, kind).ravel(), scores_Q, other_Q)
-        for kind in ("same_followee", "uniform")
+        for kind in KINDS
     }
 
 
