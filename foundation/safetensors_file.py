@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from foundation.errors import TensorsUnreadable
 
-TYPES = {"F32": np.dtype("<f4"), "BOOL": np.dtype(np.bool_)}
+TYPES: Mapping[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "I64": np.dtype("<i8"),
+    "BOOL": np.dtype(np.bool_),
+}
 LENGTH_BYTES = 8
 
 

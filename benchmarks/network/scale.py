@@ -4,10 +4,11 @@ Input: networks that `benchmarks.network.made_network` writes as snapshot and po
 that of the paper, 60,000 users with 2,000,000 posts (each with a caption and a 32-pixel image of
 its own) and a million mutual follows; then the same posts among 1,000,000 users. Recipe `tiny` with
 images of 32 pixels, fan-outs (15, 10) and 256 edges to hide, which takes what a CPU can do: 200
-steps of its three phases, batches loaded ahead. Then one shard of 2,000 users is encoded as for
-publishing; the refreshes of the bank before phases encode a tenth of it alone. What a whole run
-would take is extrapolated from these: its steps at the median of their phase, and all shards at the
-seconds of this one, at each refresh of the bank and once at the end.
+steps of its three phases, batches loaded ahead. Then the posts of one shard of 2,000 users are
+encoded; the refreshes of the bank before phases encode a tenth of it alone. What a whole run would
+take is extrapolated from these: its steps at the median of their phase, and all shards at the
+seconds of this one, at each refresh of the bank and twice at the end. `generations` measures the
+graph encoder.
 
 Then the same step on 10,000 users with 100,000 follows and 50,000 posts, and on a hundred times as
 much of each: its time and the memory that it takes beyond the opened data and the bank should not
@@ -43,7 +44,7 @@ from training.mmga.phases import Phase, plan
 from training.mmga.recipes import recipe, tiny
 from training.mmga.trainer import Trainer
 from training.mmga.training_data import TrainingData, training_data
-from training.mmga.user_vectors import encode_graph, post_vectors, refill
+from training.mmga.user_vectors import post_vectors, refill
 
 PAPER = Size(
     num_users=60_000,
@@ -180,7 +181,7 @@ def measure(
 
 
 def train(network: MadeNetwork, config: RunConfig, num_in_shard: int) -> Measured:
-    """Do all steps of the phases and encode one shard, and tell what that took."""
+    """Do all steps of the phases and encode the posts of one shard, and tell what that took."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     with watched() as whole:
         snapshot = open_snapshot(network.snapshot, verify=False)
@@ -194,7 +195,7 @@ def train(network: MadeNetwork, config: RunConfig, num_in_shard: int) -> Measure
         with watched() as stepping:
             seconds, waited = timed_steps(trainer)
         started = time.perf_counter()
-        encode_shard(trainer, data, shard)
+        post_vectors(trainer.model, data, shard)
         ended = time.perf_counter()
     return Measured(
         num_bytes_on_disk=network.num_bytes,
@@ -239,13 +240,6 @@ def timed_steps(trainer: Trainer) -> tuple[dict[Phase, list[float]], float]:
     return seconds, waited / total
 
 
-def encode_shard(trainer: Trainer, data: TrainingData, shard: NDArray[np.int64]) -> None:
-    """All three vectors of the users of a shard, as for publishing."""
-    users = torch.from_numpy(shard)
-    trainer.bank.write(users, post_vectors(trainer.model, data, shard).tensors())
-    encode_graph(trainer.model, data, trainer.bank, data.source, users=shard, salt=b"scale")
-
-
 def rows_of(size: Size, measured: Measured, num_in_shard: int) -> list[Row]:
     """What training took at this size."""
     where = f"scale: {size.num_users:,} users, {size.num_posts:,} posts"
@@ -263,7 +257,7 @@ def rows_of(size: Size, measured: Measured, num_in_shard: int) -> list[Row]:
     num_users = min(num_in_shard, size.num_posters)
     return [
         *rows,
-        row(f"{where}, encoding {num_users:,} users", "s", measured.shard_seconds),
+        row(f"{where}, encoding the posts of {num_users:,} users", "s", measured.shard_seconds),
         row(
             f"{where}, whole run of `tiny`, extrapolated",
             "h",
@@ -273,7 +267,7 @@ def rows_of(size: Size, measured: Measured, num_in_shard: int) -> list[Row]:
 
 
 def whole_run_seconds(measured: Measured, num_shards: float) -> float:
-    """The steps of `tiny`, a refresh of the bank at each stage after phase 0, and publishing."""
+    """The steps of `tiny`, a refresh of the bank at each stage after phase 0, and two encodings."""
     stages = plan(tiny().phases)
     steps = sum(stage.num_steps * measured.median(stage.phase) for stage in stages)
     num_encodings = sum(stage.phase == "graph" for stage in stages) + 2

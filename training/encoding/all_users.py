@@ -1,4 +1,4 @@
-"""Encodes users: the encoders over posts, then the graph encoder over fixed neighbourhoods.
+"""Encodes users: the encoders over posts, then the graph encoder layer by layer.
 
 Shapes: N users, P posts, Dg, Di, Dt widths.
 """
@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.mmga.layer_wise import LayerEncoder
 from training.mmga.model import MMGA
 from training.mmga.training_data import TrainingData
-from training.mmga.user_vectors import DEFAULT, Chunks, PostVectors, encode_graph, post_vectors
+from training.mmga.user_vectors import DEFAULT, Chunks, PostVectors, post_vectors
 from training.sampling.source import GraphSource
 
 
@@ -43,8 +44,11 @@ def encode_users(
     users = np.arange(data.num_users)
     if known is None:
         known = encode_posts(model, data, users, chunks=chunks)
+    layers = LayerEncoder(
+        model=model, data=data, known=known, source=source, salt=salt, chunks=chunks
+    )
     return UserVectors(
-        graph=encode_graph(model, data, known, source, users=users, salt=salt, chunks=chunks),
+        graph=layers.encode(),
         image=known.image,
         text=known.text,
         has_image=known.has_image,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from training.encoding.shards import EncodingJob, Kind, encode_range
+from training.encoding.shards import MODAL, EncodingJob, encode_range
 from training.engine.ray_cluster import cause
 from training.errors import RunFailed
 
@@ -10,18 +10,17 @@ MAX_RETRIES = 3
 
 
 def encode_ranges(job: EncodingJob, progress: Callable[[str, int, int], None]) -> None:
-    """Encode every range that has no file yet: first the modalities, then the graph.
+    """Encode every range that has no file yet, one pass after the other.
 
     A task whose process dies is tried again, at most MAX_RETRIES times. Raises RunFailed.
     """
     import ray
 
     task = ray.remote(encode_range).options(max_retries=MAX_RETRIES, **resources(job.num_threads))
-    kinds: tuple[Kind, ...] = ("modal", "graph")
-    for kind in kinds:
-        left = job.missing(kind)
-        what = "encoding posts" if kind == "modal" else "encoding the graph"
-        running = [task.remote(job, kind, number) for number in left]
+    for name in job.passes:
+        left = job.missing(name)
+        what = "encoding posts" if name == MODAL else f"encoding the graph, {name}"
+        running = [task.remote(job, name, number) for number in left]
         done = job.num_ranges - len(left)
         while running:
             progress(what, done, job.num_ranges)

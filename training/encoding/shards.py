@@ -1,43 +1,51 @@
-"""Encodes users range by range: every range is a task that writes one file.
+"""Encodes users range by range: every range is a task of each pass and writes one file.
 
-    FOLDER/modal-00003.safetensors    R^I and R^T of the users of range 3
-    FOLDER/graph-00003.npy            R^G of the same users
+    FOLDER/modal-00003.safetensors      R^I and R^T of the users of range 3
+    FOLDER/layer-0-00003.safetensors    what layer 1 reads of these users
+    FOLDER/layer-1-00003.safetensors    what layer 2 reads of them, after layer 1; and so on
+    FOLDER/layer-2-00003.safetensors    after the last layer: R^G
 
-All modal files come first: the graph encoder reads those of its neighbours, memory-mapped. A range
-that has its file is not encoded again, so a killed encoding resumes. Ranges are the chunks of the
-encoding in one process, so on equal processors with as many threads the result is bit-identical.
+A pass begins when all files of the pass before it are there: it reads those of all neighbours,
+memory-mapped. A range that has its file is not encoded again, so a killed encoding resumes. Ranges
+are the chunks of the encoding in one process, so on equal processors with as many threads the
+result is bit-identical.
 
 Shapes: N users, R users of a range.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from foundation.durable_files import write_whole
+from foundation.safetensors_file import mapped_tensors
 from graphdb.snapshot.snapshot import open_snapshot
 from training.encoding.all_users import best_device
-from training.encoding.vectors_file import load_vectors, save_rows, save_vectors
+from training.encoding.vectors_file import save_rows, save_vectors
 from training.engine.files import load_tensors
 from training.inputs.post_inputs import open_post_inputs
 from training.mmga.config import RunConfig
+from training.mmga.layer_wise import VECTORS, Columns, LayerEncoder
 from training.mmga.model import MMGA, blank
 from training.mmga.training_data import TrainingData, training_data
 from training.mmga.user_bank import ModalVectors
-from training.mmga.user_vectors import Chunks, PostVectors, encode_graph, post_vectors
+from training.mmga.user_vectors import Chunks, PostVectors, post_vectors
 from training.options.document import from_json
 from training.sampling.snapshot_source import SnapshotSource
 from training.sampling.source import GraphSource
 
-Kind = Literal["modal", "graph"]
+MODAL = "modal"
+"""The pass over posts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,29 +78,42 @@ class EncodingJob:
         start = number * self.chunks.num_users
         return np.arange(start, min(start + self.chunks.num_users, self.num_users))
 
-    def path(self, kind: Kind, number: int) -> Path:
-        """The file of a range."""
-        if kind == "modal":
-            return self.modal_folder / f"modal-{number:05d}.safetensors"
-        return self.folder / f"graph-{number:05d}.npy"
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """The passes in their order: over posts, then those of `LayerEncoder`."""
+        num_layers = from_json(RunConfig, self.config).graph.num_layers
+        return (MODAL, *(f"layer-{number}" for number in range(num_layers + 1)))
 
-    def missing(self, kind: Kind) -> list[int]:
-        """Ranges that have no file yet."""
-        return [each for each in range(self.num_ranges) if not self.path(kind, each).exists()]
+    def path(self, name: str, number: int) -> Path:
+        """The file of a range after a pass."""
+        folder = self.modal_folder if name == MODAL else self.folder
+        return folder / f"{name}-{number:05d}.safetensors"
+
+    def missing(self, name: str) -> list[int]:
+        """Ranges that have no file of a pass yet."""
+        return [each for each in range(self.num_ranges) if not self.path(name, each).exists()]
 
 
-def encode_range(job: EncodingJob, kind: Kind, number: int) -> None:
-    """Encode the users of a range and write its file."""
+def encode_range(job: EncodingJob, name: str, number: int) -> None:
+    """Do a pass for the users of a range and write its file."""
     torch.set_num_threads(job.num_threads)
     model, data, source = opened(job)
-    users = job.users(number)
-    path = job.path(kind, number)
-    if kind == "modal":
+    users, path = job.users(number), job.path(name, number)
+    if name == MODAL:
         save_vectors(path, post_vectors(model, data, users, chunks=job.chunks))
         return
-    known = ShardedVectors(job)
-    rows = encode_graph(model, data, known, source, users=users, salt=job.salt, chunks=job.chunks)
-    write_whole(path, lambda partial: save_array(partial, rows))
+    layers = LayerEncoder(
+        model=model,
+        data=data,
+        known=ModalFiles(job),
+        source=source,
+        salt=job.salt,
+        chunks=job.chunks,
+    )
+    layer = job.passes.index(name) - 1
+    before = RangeFiles(job, job.passes[layer]) if layer else None
+    columns = layers.columns(layer, users, before)
+    write_whole(path, lambda partial: save_file(dict(columns), partial))
 
 
 @lru_cache(maxsize=1)
@@ -109,65 +130,68 @@ def opened(job: EncodingJob) -> tuple[MMGA, TrainingData, GraphSource]:
     return model.to(best_device()), data, source
 
 
-class ShardedVectors:
+class RangeFiles:
+    """The columns of all users that a pass has left in the files of its ranges."""
+
+    def __init__(self, job: EncodingJob, name: str) -> None:
+        self.job, self.name = job, name
+
+    def read(self, users: NDArray[np.int64]) -> Columns:
+        """The rows of these users."""
+        order = np.argsort(users, kind="stable")
+        starts = np.arange(self.job.num_ranges + 1) * self.job.chunks.num_users
+        cuts = np.searchsorted(users[order], starts)
+        found = {
+            name: np.empty((len(users), *column.shape[1:]), column.dtype)
+            for name, column in self._files[0].items()
+        }
+        for number, (first, last) in enumerate(pairwise(cuts)):
+            here = order[first:last]
+            if len(here):
+                for name, column in self._files[number].items():
+                    found[name][here] = column[users[here] - starts[number]]
+        return found
+
+    @cached_property
+    def _files(self) -> Sequence[Columns]:
+        return list(self.files())
+
+    def files(self) -> Iterator[Columns]:
+        """The columns of each range, memory-mapped."""
+        return (
+            mapped_tensors(self.job.path(self.name, number))
+            for number in range(self.job.num_ranges)
+        )
+
+
+class ModalFiles:
     """R^I and R^T of all users of a job, read from its files."""
 
     def __init__(self, job: EncodingJob) -> None:
-        self.job = job
+        self.rows = RangeFiles(job, MODAL)
 
     def read(self, users_B: Int[Tensor, " B"]) -> ModalVectors:
         """Vectors of these users, for the network."""
-        users = users_B.numpy()
-        ranges, offsets = np.divmod(users, self.job.chunks.num_users)
-        found = {
-            name: np.empty((len(users), *rows.shape[1:]), rows.dtype)
-            for name, rows in arrays_of(self._files[0]).items()
-        }
-        for number in np.unique(ranges):
-            here = ranges == number
-            for name, rows in arrays_of(self._files[number]).items():
-                found[name][here] = rows[offsets[here]]
-        return PostVectors(**found).tensors()
-
-    @cached_property
-    def _files(self) -> Sequence[PostVectors]:
-        return [
-            load_vectors(self.job.path("modal", number), PostVectors)
-            for number in range(self.job.num_ranges)
-        ]
-
-
-def arrays_of(vectors: PostVectors) -> dict[str, NDArray[Any]]:
-    """The arrays of vectors by name."""
-    return {each.name: getattr(vectors, each.name) for each in fields(vectors)}
+        return PostVectors(**self.rows.read(users_B.numpy())).tensors()
 
 
 def join(job: EncodingJob, path: Path) -> None:
     """Join the files of all ranges into one file, with one range in memory at a time."""
     config = from_json(RunConfig, job.config)
-
-    def modal(name: str) -> Any:
-        return lambda: (
-            getattr(load_vectors(job.path("modal", each), PostVectors), name)
-            for each in range(job.num_ranges)
-        )
-
+    widths = {
+        VECTORS: config.graph.width,
+        "image": config.image.width,
+        "text": config.text.width,
+    }
+    parts = {
+        VECTORS: job.passes[-1],
+        **dict.fromkeys(("image", "text", "has_image", "has_text"), MODAL),
+    }
     save_rows(
-        path,
-        job.num_users,
-        {
-            "graph": config.graph.width,
-            "image": config.image.width,
-            "text": config.text.width,
-        },
-        {
-            "graph": lambda: (np.load(job.path("graph", each)) for each in range(job.num_ranges)),
-            **{name: modal(name) for name in ("image", "text", "has_image", "has_text")},
-        },
+        path, job.num_users, widths, {name: column(job, each, name) for name, each in parts.items()}
     )
 
 
-def save_array(path: Path, rows: NDArray[Any]) -> None:
-    """Write an array to a path with any suffix."""
-    with path.open("wb") as file:
-        np.save(file, rows, allow_pickle=False)
+def column(job: EncodingJob, name: str, column: str) -> Callable[[], Iterable[NDArray[Any]]]:
+    """The rows of a column after a pass, range by range."""
+    return lambda: (columns[column] for columns in RangeFiles(job, name).files())

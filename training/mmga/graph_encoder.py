@@ -4,7 +4,7 @@ Shapes: n nodes (seeds first, then hop by hop), E edges of a relation, D width, 
 S signature width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,6 +27,21 @@ class Block:
     num_targets: int
     neighbours: Sequence[Int[Tensor, " E"]]
     targets: Sequence[Int[Tensor, " E"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStates:
+    """What layer l reads of n nodes.
+
+    `hidden` is h^(l-1) and `messages` is W_r h^(l-1) for each relation r, to be read once. `terms`
+    are those of the layer's gate. `degrees` are, for `tanh`, the `drawn_degrees` of the previous
+    layer; empty before the first one.
+    """
+
+    hidden: Float[Tensor, "n D"]
+    messages: Iterable[Float[Tensor, "n D"]]
+    terms: GateTerms
+    degrees: Sequence[Int[Tensor, " n"]] = ()
 
 
 class GraphEncoder(nn.Module):
@@ -91,19 +106,51 @@ class GraphEncoder(nn.Module):
         """
         if masked_n is None:
             masked_n = torch.zeros_like(nodes.has_text)
-        h_nD = self._features(nodes, masked_n)
-        gate, terms = self.gate, self.gate.terms(nodes, masked_n)
-        outer: Block | None = None
-        for number, (layer, block) in enumerate(zip(self.layers, blocks, strict=True)):
+        h_nD = self.features(nodes, masked_n)
+        terms = self.gate.terms(nodes, masked_n)
+        degrees: Sequence[Tensor] = ()
+        for number, block in enumerate(blocks):
             if number and self.later_gates:
-                gate = cast(MessageGate, self.later_gates[number - 1])
-                terms = gate.terms(nodes.first(len(h_nD)), masked_n[: len(h_nD)])
-            h_nD = layer(h_nD, block, self._weights(gate, terms, block, outer))
-            outer = block
+                terms = self.terms(number, nodes.first(len(h_nD)), masked_n[: len(h_nD)])
+            h_nD = self.layer(number, self.states(number, h_nD, terms, degrees), block)
+            degrees = self.degrees(block)
         return h_nD
 
+    def states(
+        self,
+        number: int,
+        h_nD: Float[Tensor, "n D"],
+        terms: GateTerms,
+        degrees: Sequence[Int[Tensor, " n"]],
+    ) -> NodeStates:
+        """What layer `number`, from 0, reads of these nodes."""
+        messages = cast(GatedLayer, self.layers[number]).messages(h_nD)
+        return NodeStates(hidden=h_nD, messages=messages, terms=terms, degrees=degrees)
+
+    def layer(self, number: int, states: NodeStates, block: Block) -> Float[Tensor, "m D"]:
+        """h of the block's targets after layer `number`, from 0."""
+        weights = self._weights(self._gate(number), states.terms, block, states.degrees)
+        hidden: Tensor = self.layers[number](states.hidden, states.messages, block, weights)
+        return hidden
+
+    def terms(self, number: int, nodes: NodeInputs, masked_n: Bool[Tensor, " n"]) -> GateTerms:
+        """The terms of the gate of layer `number`, from 0."""
+        return self._gate(number).terms(nodes, masked_n)
+
+    def degrees(self, block: Block) -> Sequence[Int[Tensor, " m"]]:
+        """The `drawn_degrees` of the block's targets, where the next layer reads them."""
+        return drawn_degrees(block) if self.config.gate_normalisation == "tanh" else ()
+
+    def _gate(self, number: int) -> MessageGate:
+        has_own = number and self.later_gates
+        return cast(MessageGate, self.later_gates[number - 1] if has_own else self.gate)
+
     def _weights(
-        self, gate: MessageGate, terms: GateTerms, block: Block, outer: Block | None
+        self,
+        gate: MessageGate,
+        terms: GateTerms,
+        block: Block,
+        degrees: Sequence[Int[Tensor, " n"]],
     ) -> list[Tensor]:
         how, num_channels = self.config.gate_normalisation, self.config.num_gate_channels
         weights = [
@@ -119,10 +166,11 @@ class GraphEncoder(nn.Module):
         ]
         if how != "tanh":
             return weights
-        products = degree_products(block, outer, self.config.reverse_relations)
+        products = degree_products(block, degrees, self.config.reverse_relations)
         return [weight * product.rsqrt() for weight, product in zip(weights, products, strict=True)]
 
-    def _features(self, nodes: NodeInputs, masked_n: Tensor) -> Tensor:
+    def features(self, nodes: NodeInputs, masked_n: Bool[Tensor, " n"]) -> Float[Tensor, "n D"]:
+        """h^0 of these nodes."""
         total = torch.zeros_like(masked_n, dtype=nodes.statistics.dtype).unsqueeze(1)
         known = {"image": nodes.has_image, "text": nodes.has_text}
         for name, project in self.inputs.items():
@@ -145,6 +193,7 @@ class GatedLayer(nn.Module):
     def __init__(self, config: GraphEncoderConfig, *, activate: bool) -> None:
         super().__init__()
         self.literal = config.literal_propagation
+        self.num_relations = config.num_relations
         if self.literal:
             return
         linears = [
@@ -160,28 +209,37 @@ class GatedLayer(nn.Module):
             nn.Dropout(config.dropout),
         )
 
+    def messages(self, h_nD: Float[Tensor, "n D"]) -> Iterator[Float[Tensor, "n D"]]:
+        """W_r h of every relation r, each computed when it is asked for."""
+        for relation in range(self.num_relations):
+            yield h_nD if self.literal else self.maps[relation](h_nD)
+
     def forward(
         self,
         h_nD: Float[Tensor, "n D"],
+        messages: Iterable[Float[Tensor, "n D"]],
         block: Block,
         weights: Sequence[Float[Tensor, " E"]],
     ) -> Float[Tensor, "m D"]:
-        """New vectors of the block's m targets; `weights` holds a_uv, one vector a relation."""
+        """New vectors of the block's m targets, from one message tensor and a_uv a relation."""
         total = h_nD[: block.num_targets]
-        for relation, (neighbours, targets) in enumerate(
-            zip(block.neighbours, block.targets, strict=True)
+        for sent, weight, neighbours, targets in zip(
+            messages, weights, block.neighbours, block.targets, strict=True
         ):
-            source = h_nD if self.literal else self.maps[relation](h_nD)
-            messages = rows(source, neighbours) * weights[relation].unsqueeze(1)
-            total = total.index_add(0, targets, messages)
+            total = total.index_add(0, targets, rows(sent, neighbours) * weight.unsqueeze(1))
         if self.literal:
             return total
         out: Tensor = self.finish(total)
         return out
 
 
+def drawn_degrees(block: Block) -> Sequence[Int[Tensor, " m"]]:
+    """The number of the block's edges at each of its targets, one vector a relation."""
+    return [degree(targets, block.num_targets, torch.long) for targets in block.targets]
+
+
 def degree_products(
-    block: Block, outer: Block | None, reverse_relations: Sequence[int]
+    block: Block, outer_degrees: Sequence[Int[Tensor, " n"]], reverse_relations: Sequence[int]
 ) -> list[Float[Tensor, " E"]]:
     """d_u d_v of each sampled edge (u, v) of a block, one vector a relation.
 
@@ -194,11 +252,10 @@ def degree_products(
     other users of the batch.
     """
     products = []
-    for relation, targets in enumerate(block.targets):
-        own = degree(targets, block.num_targets, torch.long)[targets]
+    for relation, own_degrees in enumerate(drawn_degrees(block)):
+        own = own_degrees[block.targets[relation]]
         other = own
-        if outer is not None:
-            back = outer.targets[reverse_relations[relation]]
-            other = degree(back, outer.num_targets, torch.long)[block.neighbours[relation]]
+        if outer_degrees:
+            other = outer_degrees[reverse_relations[relation]][block.neighbours[relation]]
         products.append((own * other.clamp(min=1)).to(torch.float32))
     return products

@@ -1,6 +1,6 @@
-"""Vectors of users by the network: R^I and R^T from posts, R^G from fixed neighbourhoods.
+"""R^I and R^T of users by the network, from their posts; `layer_wise` computes R^G.
 
-Shapes: N users, P posts, B users asked for, Dg, Di, Dt widths.
+Shapes: N users, P posts, B users asked for, Di, Dt widths.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,24 +13,20 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.engine.batch_loader import moved
-from training.mmga.batches import blocks_of, pixel_rows, signature_rows, statistics_rows, token_rows
+from training.mmga.batches import pixel_rows, token_rows
 from training.mmga.model import MMGA
 from training.mmga.training_data import PostLists, TrainingData
 from training.mmga.user_bank import ModalVectors, UserBank
 from training.networks.encoders import ImageEncoder, TextEncoder
 from training.networks.pooling import Pooling
-from training.sampling.neighbourhoods import fixed_draw, neighbourhood
-from training.sampling.source import GraphSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunks:
     """Sizes of the chunks in which users are encoded; they change vectors by rounding only.
 
-    `num_users` bounds the users whose posts are read together, `num_posts` those that pass an
-    encoder together, `num_seeds` the users whose neighbourhoods are read together. The seeds of
-    one chunk belong to one chunk of users.
+    `num_users` bounds the users of a range, whose posts are read together, `num_posts` the posts
+    that pass an encoder together, `num_seeds` the users whose edges pass a layer together.
     """
 
     num_users: int = 4096
@@ -40,10 +36,6 @@ class Chunks:
     def of_users(self, users: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """These users, a chunk at a time."""
         return pieces(users, self.num_users)
-
-    def of_seeds(self, users: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """These users as seeds, a chunk at a time."""
-        return (seeds for chunk in self.of_users(users) for seeds in pieces(chunk, self.num_seeds))
 
 
 def pieces(users: NDArray[np.int64], length: int) -> Iterator[NDArray[np.int64]]:
@@ -155,36 +147,3 @@ def _pooled(
         values[torch.from_numpy(order)] = torch.cat(parts)
     pooled, has_any = pool(values.to(device), torch.from_numpy(owners).to(device), len(users))
     return pooled.cpu().numpy(), has_any.cpu().numpy()
-
-
-@torch.no_grad()
-def encode_graph(
-    model: MMGA,
-    data: TrainingData,
-    known: ModalSource,
-    source: GraphSource,
-    *,
-    users: NDArray[np.int64],
-    salt: bytes,
-    chunks: Chunks = DEFAULT,
-) -> NDArray[np.float32]:
-    """R^G, or the fused vector, (B, Dg) of these users over fixed neighbourhoods of the source."""
-    config = model.config
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    parts = []
-    for seeds in chunks.of_seeds(users):
-        around = neighbourhood(source, seeds, config.graph.fan_outs, fixed_draw(salt))
-        read = (
-            known.read(torch.from_numpy(around.users)),
-            statistics_rows(data, around.users),
-            signature_rows(data, config, around.users),
-            blocks_of(around),
-        )
-        vectors, statistics, signature, blocks = moved(read, device)
-        nodes = model.node_inputs(vectors, statistics, signature)
-        fused = model.fused(model.graph(nodes, blocks), nodes.first(len(seeds)))
-        parts.append(fused.float().cpu().numpy())
-    model.train(training)
-    return np.concatenate(parts)

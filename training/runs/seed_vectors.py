@@ -1,8 +1,4 @@
-"""Vectors of all users by the network of one seed, before and after its training.
-
-Up to one range of users is encoded in this process, because starting Ray takes longer than that.
-More users are encoded range by range on the Ray cluster.
-"""
+"""Vectors of all users by the network of one seed, before and after its training."""
 
 import shutil
 from collections.abc import Callable
@@ -10,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphdb.snapshot.snapshot import Snapshot
-from training.encoding.all_users import UserVectors, best_device, encode_users
-from training.encoding.ray_tasks import encode_ranges
-from training.encoding.shards import EncodingJob, join
-from training.encoding.vectors_file import load_vectors, save_vectors
+from training.encoding.all_users import UserVectors
+from training.encoding.passes import encode
+from training.encoding.shards import EncodingJob
 from training.engine.files import load_tensors, save_tensors
 from training.engine.progress import Reporter
-from training.engine.ray_cluster import ray_session
 from training.inputs.post_inputs import PostInputs
 from training.mmga.model import MMGA, blank
 from training.mmga.trainer import initial_model
@@ -24,8 +18,6 @@ from training.mmga.training_data import TrainingData
 from training.mmga.user_vectors import DEFAULT, Chunks
 from training.options.document import to_json
 from training.runs.run_folder import Run
-from training.sampling.snapshot_source import SnapshotSource
-from training.sampling.source import GraphSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +52,7 @@ class SeedEncoder:
         trained = self._vectors("trained", self._trained_model)
         published = None
         if publish:
-            published = self._vectors("published", self._trained_model, known=trained)
+            published = self._vectors("published", self._trained_model, all_follows=True)
         for folder in self.folder.glob("encoding-*"):
             shutil.rmtree(folder)
         return SeedVectors(seed=self.seed, initial=initial, trained=trained, published=published)
@@ -71,58 +63,32 @@ class SeedEncoder:
         return self.run.seed_folder(self.seed)
 
     def _vectors(
-        self, name: str, model: Callable[[], MMGA], *, known: UserVectors | None = None
+        self, name: str, model: Callable[[], MMGA], *, all_follows: bool = False
     ) -> UserVectors:
         path = self.folder / f"{name}.safetensors"
+        job = self._job(name, all_follows=all_follows)
         if not path.exists():
-            self.reporter.say(f"seed {self.seed}: encoding {self.data.num_users:,} users ({name})")
-            if self.data.num_users <= self.chunks.num_users:
-                save_vectors(path, self._encoded_here(model(), known))
-            else:
-                self._encode_on_ray(name, model, path, all_follows=known is not None)
-        return load_vectors(path, UserVectors)
+            self.reporter.say(f"seed {self.seed}: encoding {job.num_users:,} users ({name})")
+            if not job.weights.exists():
+                save_tensors(job.weights, model().state_dict())
+        return encode(job, path, num_workers=self.run.workers, reporter=self.reporter)
 
-    def _encoded_here(self, model: MMGA, known: UserVectors | None) -> UserVectors:
-        source: GraphSource = self.data.source
-        if known is not None:
-            source = SnapshotSource(self.snapshot, model.config.graph.edges, without_folds=())
-        with self.reporter.stop.at_once():
-            return encode_users(
-                model.to(best_device()),
-                self.data,
-                source,
-                salt=self._salt,
-                known=known,
-                chunks=self.chunks,
-            )
-
-    def _encode_on_ray(
-        self, name: str, model: Callable[[], MMGA], path: Path, *, all_follows: bool
-    ) -> None:
+    def _job(self, name: str, *, all_follows: bool) -> EncodingJob:
+        """With all follows, posts are encoded as with those of training."""
         folder = (self.folder / f"encoding-{name}").resolve()
-        weights = folder / "model.safetensors"
-        if not weights.exists():
-            save_tensors(weights, model().state_dict())
-        job = EncodingJob(
+        return EncodingJob(
             folder=folder,
             modal_folder=folder.with_name("encoding-trained") if all_follows else folder,
             config=to_json(self.run.config),
             snapshot=self.snapshot.path.resolve(),
             post_inputs=self.inputs.path.resolve(),
-            weights=weights,
+            weights=folder / "model.safetensors",
             all_follows=all_follows,
-            salt=self._salt,
+            salt=self.run.run_id.encode(),
             num_users=self.data.num_users,
             chunks=self.chunks,
             num_threads=self.num_threads,
         )
-        with ray_session(self.run.workers, self.reporter.stop), self.reporter.stop.at_once():
-            encode_ranges(job, self.reporter.counting)
-        join(job, path)
-
-    @property
-    def _salt(self) -> bytes:
-        return self.run.run_id.encode()
 
     def _initial_model(self) -> MMGA:
         return initial_model(self.run.config, self.data, self.seed)

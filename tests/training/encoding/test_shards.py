@@ -110,19 +110,19 @@ def test_a_killed_encoding_goes_on_with_the_ranges_that_are_missing(
         jobs.append(job)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.runs.seed_vectors.encode_ranges", killed)
+    monkeypatch.setattr("training.encoding.passes.encode_ranges", killed)
     with pytest.raises(KeyboardInterrupt):
         made.vectors(publish=False)
     (job,) = jobs
     assert not job.missing("modal")
-    for kind, number in (("modal", 1), ("graph", 0), ("graph", 3)):
-        path = job.path(kind, number)
+    for name, number in (("modal", 1), ("layer-1", 0), ("layer-2", 3)):
+        path = job.path(name, number)
         path.rename(path.with_name(f"{path.name}.77.partial"))
     left = written(job)
     encode_ranges(job, made.reporter.counting)
     now = written(job)
-    assert len(left) == 2 * job.num_ranges - 3
-    assert len(now) == 2 * job.num_ranges
+    assert len(left) == len(job.passes) * job.num_ranges - 3
+    assert len(now) == len(job.passes) * job.num_ranges
     assert {path: now[path] for path in left} == left
     monkeypatch.undo()
     same(made.vectors(publish=False).initial, here(made, 0, all_follows=False))

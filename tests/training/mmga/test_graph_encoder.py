@@ -8,7 +8,13 @@ from tests.training.small_network import small_config, small_network
 from tests.training.snapshots import build_snapshot
 from training.mmga.batches import blocks_of
 from training.mmga.config import GraphEncoderConfig
-from training.mmga.graph_encoder import Block, GatedLayer, GraphEncoder, degree_products
+from training.mmga.graph_encoder import (
+    Block,
+    GatedLayer,
+    GraphEncoder,
+    degree_products,
+    drawn_degrees,
+)
 from training.mmga.message_gate import NodeInputs
 from training.mmga.recipes import paper_literal
 from training.sampling.neighbourhoods import fixed_draw, neighbourhood, pair_keys, random_draw
@@ -131,7 +137,7 @@ def test_the_literal_layer_is_equation_six() -> None:
     )
     weights = torch.tensor([0.5, 2.0, -1.0])
     expected = torch.stack([h[0] + 0.5 * h[2], h[1] + 2.0 * h[0] - 1.0 * h[2]])
-    torch.testing.assert_close(layer(h, block, [weights]), expected)
+    torch.testing.assert_close(layer(h, layer.messages(h), block, [weights]), expected)
 
 
 def test_degrees_are_those_of_the_edges_drawn_and_of_the_reverse_relation() -> None:
@@ -145,10 +151,10 @@ def test_degrees_are_those_of_the_edges_drawn_and_of_the_reverse_relation() -> N
         neighbours=[torch.tensor([1, 2]), torch.tensor([1])],
         targets=[torch.tensor([0, 0]), torch.tensor([0])],
     )
-    follows, followers = degree_products(inner, outer, (1, 0))
+    follows, followers = degree_products(inner, drawn_degrees(outer), (1, 0))
     assert follows.tolist() == [2 * 1, 2 * 3]
     assert followers.tolist() == [1 * 2]
-    outermost, _ = degree_products(outer, None, (1, 0))
+    outermost, _ = degree_products(outer, (), (1, 0))
     assert outermost.tolist() == [4, 4]
 
 
@@ -178,7 +184,7 @@ def test_a_tanh_gate_can_push_neighbours_away_and_weighs_each_of_many_less(sign:
     terms = encoder.gate.terms(nodes_of(np.arange(8)), torch.zeros(8, dtype=torch.bool))
     with torch.no_grad():
         encoder.gate.output.bias.fill_(sign * 1000.0)  # every tanh is at its end
-        (weights,) = encoder._weights(encoder.gate, terms, block, None)
+        (weights,) = encoder._weights(encoder.gate, terms, block, ())
     assert weights.tolist() == [sign, *[sign / 4] * 4]
 
 
@@ -207,7 +213,7 @@ def test_a_pair_has_a_weight_a_relation_or_one_for_all() -> None:
     for own in (True, False):
         encoder = make_encoder(small_config(edges="follows+mentions", per_relation_gates=own).graph)
         terms = encoder.gate.terms(nodes_of(np.arange(2)), torch.zeros(2, dtype=torch.bool))
-        weights = encoder._weights(encoder.gate, terms, block, None)
+        weights = encoder._weights(encoder.gate, terms, block, ())
         assert len({float(each.detach()) for each in weights}) == (4 if own else 1)
 
 
