@@ -22,6 +22,7 @@ BENCHMARKS = {
     "sampling": "graph.sampling",
     "features": "online.features",
     "training": "network.steps",
+    "generations": "generations.subjects",
     "resume": "runs.resume",
     "scale": "network.scale",
     "gpu": "network.gpu",

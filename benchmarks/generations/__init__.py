@@ -1,0 +1,1 @@
+"""Generations: what it costs to make and to serve one."""
