@@ -105,7 +105,7 @@ def read_status(graph: GraphStore, online: OnlineStore | None, settings: IngestS
         version=head.version,
         ingest=ingest,
         stages=stages,
-        active_generation=None if online is None else online.active_generation(),
+        active_generation=None if online is None else online.pointer().active,
         num_dead_letters=DeadLetterFile(settings.dead_letters_path).count() + num_in_kafka,
         images=read_image_report(settings.home, graph.graph_id),
     )

@@ -87,7 +87,7 @@ def serve(host: str | None, port: int | None) -> None:
         from serving.server import serve as answer_requests
 
         with listen(host, port) as listener:
-            active = services.online.active_generation()
+            active = services.online.pointer().active
             click.echo(
                 f"serving {f'generation {active}' if active else 'statistics (no generation yet)'} "
                 f"on {address_of(listener)} (stop with Ctrl-C)",

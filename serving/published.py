@@ -68,7 +68,7 @@ class PublishedGenerations:
 
     def active(self) -> PublishedGeneration | None:
         """The active generation now, None before the first is published."""
-        generation_id = self._online.active_generation()
+        generation_id = self._online.pointer().active
         return None if generation_id is None else self.get(generation_id)
 
     def required(self) -> PublishedGeneration:

@@ -215,7 +215,7 @@ def write_home(home: Path) -> FeatureRegistry:
             },
             commit_time=COMMIT_TIME,
         )
-        online.set_active_generation(GENERATION)
+        online.change_pointer(lambda found: found.activated(GENERATION, reason="benchmark", time=1))
     fused = representation(vectors["graph"], vectors["image"], vectors["text"], scales)
     generations = Generations(settings)
     BaseIndex.of(user_ids, fused).save(generations.begin(GENERATION))

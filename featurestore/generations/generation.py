@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from featurestore.errors import (
     GenerationMissing,
 )
 from featurestore.online.open import open_online_store
+from featurestore.online.pointer import Pointer
 from featurestore.settings import FeatureStoreSettings, sqlite_path
 from foundation.durable_files import put_folder
 
@@ -136,24 +138,21 @@ class Generations:
 
     def active(self) -> Generation | None:
         """The generation that is served. Raises GenerationMissing when its folder is not here."""
-        active_id = self.active_id()
-        return None if active_id is None else self.get(active_id)
+        active = self.pointer().active
+        return None if active is None else self.get(active)
 
-    def active_id(self) -> str | None:
-        """Id of the generation that is served; None before the first, or without a store."""
+    def pointer(self) -> Pointer:
+        """The pointer record; one without a generation where there is no online store yet."""
         url = self.settings.online_store_url
         if url.startswith("sqlite:") and not sqlite_path(url).exists():
-            return None
-        store = open_online_store(self.settings, read_only=True)
-        try:
-            return store.active_generation()
-        finally:
-            store.close()
+            return Pointer()
+        with closing(open_online_store(self.settings, read_only=True)) as store:
+            return store.pointer()
 
     def drop(self, generation_id: str) -> None:
         """Delete a generation's folder. Raises GenerationMissing, GenerationInUse."""
         generation = self.get(generation_id)
-        if self.active_id() == generation_id:
+        if self.pointer().active == generation_id:
             raise GenerationInUse(f"generation {generation_id} is active: activate another first")
         grave = self.root / f"{STAGING}{generation_id}"
         shutil.rmtree(grave, ignore_errors=True)

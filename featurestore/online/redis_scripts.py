@@ -126,3 +126,14 @@ return num_deleted
 
 Where a user keeps a later row, rows of views that were never registered stay as well.
 """
+
+SET_POINTER = Script(
+    text="""
+-- KEYS: format, pointer. ARGV: format, the record that was read ('' where there was none), the new.
+redis.call('SETNX', KEYS[1], ARGV[1])
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[2], ARGV[3])
+return 1
+"""
+)
+"""Replaces the pointer record where it is still the one that was read; returns whether it was."""

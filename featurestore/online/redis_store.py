@@ -3,7 +3,7 @@
 A user is one hash, at Feast's entity key followed by the project; `redis_rows` describes its
 fields. Feast stores the time of a row in full, so that time alone orders rows, also those that
 stock Feast wrote. The project's own records have keys that no entity key begins with:
-`mmga:PROJECT:format`, `:active`, `:watermarks`, `:views`, and for each feature view `:view:VIEW`,
+`mmga:PROJECT:format`, `:pointer`, `:watermarks`, `:views`, and for each feature view `:view:VIEW`,
 which maps all features that it ever had to their hash fields, for deletion. There is no index of
 users: SCAN finds them, those of stock Feast included.
 """
@@ -19,9 +19,10 @@ import numpy as np
 from featurestore.definitions import checked
 from featurestore.errors import FormatTooNew, StoreUnavailable
 from featurestore.online.entity_key import entity_keys, split_key
+from featurestore.online.pointer import Pointer, PointerChange, from_text, to_text
 from featurestore.online.redis_rows import cells_of, commit_times, field, parts, stamp, time_field
 from featurestore.online.redis_scan import NUM_KEYS_SCANNED, user_keys
-from featurestore.online.redis_scripts import DELETE, ERASE, WRITE
+from featurestore.online.redis_scripts import DELETE, ERASE, SET_POINTER, WRITE
 from featurestore.online.redis_server import Call, Client, RedisServer, Script, Word, packed
 from featurestore.online.rows import EncodedRow, check_columns
 from featurestore.online.store import OnlineRows
@@ -165,9 +166,20 @@ class RedisStore:
         """Record how far a stage has come."""
         self._transact(("HSET", self._name("watermarks"), stage, json.dumps(asdict(watermark))))
 
-    def set_active_generation(self, generation_id: str) -> None:
-        """Serve another generation."""
-        self._transact(("SET", self._name("active"), checked(generation_id)))
+    def drop_watermark(self, stage: str) -> None:
+        """Forget how far a stage has come."""
+        self._transact(("HDEL", self._name("watermarks"), stage))
+
+    def change_pointer(self, change: PointerChange) -> Pointer:
+        """Replace the pointer record by `change` of it: compare and set, until none was first."""
+        self._check_writable()
+        keys = [self._name("format"), self._name("pointer")]
+        while True:
+            found = self._pointer_text()
+            pointer = change(from_text(found))
+            arguments: list[Word] = [FORMAT_VERSION, found or b"", to_text(pointer)]
+            if self.server.evaluate(SET_POINTER, [Call(keys=keys, arguments=arguments)])[0]:
+                return pointer
 
     def read(self, view: str, user_ids: Sequence[str], features: Sequence[str]) -> OnlineRows:
         """Read features of users in the order asked, repeated users included.
@@ -222,10 +234,13 @@ class RedisStore:
         text = self.server.run(lambda client: client.hget(self._name("watermarks"), stage))
         return None if text is None else Watermark(**json.loads(text))
 
-    def active_generation(self) -> str | None:
-        """The generation that is served."""
-        name = self.server.run(lambda client: client.get(self._name("active")))
-        return None if name is None else name.decode()
+    def pointer(self) -> Pointer:
+        """The pointer record."""
+        return from_text(self._pointer_text())
+
+    def _pointer_text(self) -> bytes | None:
+        text: bytes | None = self.server.run(lambda client: client.get(self._name("pointer")))
+        return text
 
     def _write(
         self, view: str, names: Sequence[str], rows: Iterable[tuple[bytes, Sequence[bytes]]]

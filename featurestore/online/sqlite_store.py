@@ -15,6 +15,7 @@ import numpy as np
 from featurestore.definitions import checked
 from featurestore.errors import FormatTooNew
 from featurestore.online.entity_key import entity_keys, user_of
+from featurestore.online.pointer import Pointer, PointerChange, from_text, to_text
 from featurestore.online.rows import EncodedRow, check_columns, encoded_rows
 from featurestore.online.sqlite_file import SqliteFile, has_table
 from featurestore.online.sqlite_rows import (
@@ -40,11 +41,13 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS _format (version INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS _views (
     project TEXT, view TEXT, PRIMARY KEY (project, view)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS _active (project TEXT PRIMARY KEY, generation TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS _pointer (project TEXT PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS _watermarks (
     project TEXT, stage TEXT, graph_id TEXT NOT NULL, version INTEGER NOT NULL,
     commit_time INTEGER NOT NULL, PRIMARY KEY (project, stage)) WITHOUT ROWID
 """
+
+POINTER = "SELECT record FROM _pointer WHERE project = ?"
 
 UPSERT = """
 INSERT INTO {table} (entity_key, feature_name, value, value_text, event_ts)
@@ -169,11 +172,21 @@ class SqliteStore:
                 "REPLACE INTO _watermarks VALUES (?, ?, ?, ?, ?)", (self.project, stage, *row)
             )
 
-    def set_active_generation(self, generation_id: str) -> None:
-        """Serve another generation."""
-        row = [self.project, checked(generation_id)]
+    def drop_watermark(self, stage: str) -> None:
+        """Forget how far a stage has come."""
         with self.file.writing() as connection:
-            connection.execute("REPLACE INTO _active VALUES (?, ?)", row)
+            connection.execute(
+                "DELETE FROM _watermarks WHERE project = ? AND stage = ?", [self.project, stage]
+            )
+
+    def change_pointer(self, change: PointerChange) -> Pointer:
+        """Replace the pointer record by `change` of it, in one transaction."""
+        with self.file.writing() as connection:
+            rows = connection.execute(POINTER, [self.project]).fetchall()
+            pointer = change(from_text(rows[0][0] if rows else None))
+            record = [self.project, to_text(pointer)]
+            connection.execute("REPLACE INTO _pointer VALUES (?, ?)", record)
+        return pointer
 
     def read(self, view: str, user_ids: Sequence[str], features: Sequence[str]) -> OnlineRows:
         """Read features of users in the order asked, repeated users included."""
@@ -225,11 +238,10 @@ class SqliteStore:
             return Watermark(graph_id=graph_id, version=version, commit_time=time)
         return None
 
-    def active_generation(self) -> str | None:
-        """The generation that is served."""
-        sql = "SELECT generation FROM _active WHERE project = ?"
-        rows: list[tuple[str]] = self.file.select(sql, [self.project])
-        return rows[0][0] if rows else None
+    def pointer(self) -> Pointer:
+        """The pointer record."""
+        rows = self.file.select(POINTER, [self.project])
+        return from_text(rows[0][0] if rows else None)
 
     def _cells(
         self, view: str, keys: list[bytes], names: list[str]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from featurestore.online.pointer import Pointer, PointerChange
 from featurestore.online.values import Column
 from foundation.watermark import Watermark
 
@@ -32,7 +33,7 @@ class OnlineRows:
 
 
 class OnlineStore(Protocol):
-    """Online features, watermarks of the stages that write them, and the active generation."""
+    """Online features, watermarks of the stages that write them, and the pointer record."""
 
     def write(
         self,
@@ -73,11 +74,17 @@ class OnlineStore(Protocol):
     def set_watermark(self, stage: str, watermark: Watermark) -> None:
         """Record how far a stage has come, after its rows."""
 
-    def active_generation(self) -> str | None:
-        """The generation that is served."""
+    def drop_watermark(self, stage: str) -> None:
+        """Forget how far a stage has come."""
 
-    def set_active_generation(self, generation_id: str) -> None:
-        """Serve another generation, in one write."""
+    def pointer(self) -> Pointer:
+        """The pointer record; one without a generation before the first activation."""
+
+    def change_pointer(self, change: PointerChange) -> Pointer:
+        """Replace the pointer record by `change` of it in one write; return the new record.
+
+        Of two changes at once, the second sees the result of the first.
+        """
 
     def close(self) -> None:
         """Release the store; using it afterwards is an error."""

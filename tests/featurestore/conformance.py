@@ -1,6 +1,7 @@
 """What every online store must do; a backend's tests subclass this and give an opener."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from featurestore.errors import FeatureInvalid, StoreUnavailable
+from featurestore.online.pointer import Pointer
 from featurestore.online.store import OnlineStore
 from foundation.watermark import Watermark
+from tests.featurestore.activation import make_active
 
 VIEW = "user_activity"
 OTHER_VIEW = "user_representation_g1"
@@ -186,20 +189,64 @@ class OnlineStoreConformance:
 
     def test_watermarks_and_the_active_generation_last(self, opener: Opener) -> None:
         store = opener()
-        assert (store.watermark("statistics"), store.active_generation()) == (None, None)
+        assert (store.watermark("statistics"), store.pointer().active) == (None, None)
         mark = Watermark(graph_id="g", version=3, commit_time=2**60)
         store.set_watermark("statistics", mark)
         store.set_watermark("refresh", Watermark(graph_id="g", version=9, commit_time=1))
-        store.set_active_generation("g1")
-        store.set_active_generation("g2")
+        make_active(store, "g1")
+        make_active(store, "g2")
         store.close()
         again = opener(read_only=True)
         assert again.watermark("statistics") == mark
-        assert again.active_generation() == "g2"
+        assert again.pointer().active == "g2"
         again.close()
         other = opener(project="other")
-        assert (other.watermark("statistics"), other.active_generation()) == (None, None)
+        assert (other.watermark("statistics"), other.pointer().active) == (None, None)
         other.close()
+
+    def test_the_pointer_keeps_who_was_active_before(self, opened: OnlineStore) -> None:
+        assert opened.pointer() == Pointer()
+        opened.change_pointer(lambda found: found.activated("g1", reason="first", time=1))
+        opened.change_pointer(lambda found: found.activated("g2", reason="better", time=2))
+        again = opened.change_pointer(lambda found: found.activated("g2", reason="late", time=3))
+        assert again == opened.pointer()
+        assert again == Pointer(active="g2", previous="g1", reason="better", time=2)
+        with pytest.raises(FeatureInvalid):
+            opened.change_pointer(lambda found: found.activated("G 3", reason="", time=4))
+        assert opened.pointer() == again
+
+    def test_changes_of_the_pointer_at_once_lose_nothing(self, opener: Opener) -> None:
+        stores = [opener() for _ in range(4)]
+        numbers = range(len(stores))
+
+        def change(number: int) -> None:
+            for each in range(10):
+                stores[number].change_pointer(
+                    lambda found, each=each: found.with_pin(f"g{number}_{each}").activated(
+                        f"g{number}", reason="", time=each
+                    )
+                )
+
+        with ThreadPoolExecutor(len(stores)) as threads:
+            list(threads.map(change, numbers))
+        pointer = stores[0].pointer()
+        assert pointer.pinned == tuple(
+            f"g{number}_{each}" for number in numbers for each in range(10)
+        )
+        assert pointer.active is not None
+        assert pointer.previous not in (None, pointer.active)
+        unpinned = stores[1].change_pointer(lambda found: found.without_pin("g1_3"))
+        assert "g1_3" not in unpinned.pinned
+        for store in stores:
+            store.close()
+
+    def test_a_watermark_is_forgotten(self, opened: OnlineStore) -> None:
+        mark = Watermark(graph_id="g", version=3, commit_time=2**60)
+        opened.set_watermark("statistics", mark)
+        opened.set_watermark("refresh", mark)
+        opened.drop_watermark("refresh")
+        opened.drop_watermark("refresh")
+        assert (opened.watermark("refresh"), opened.watermark("statistics")) == (None, mark)
 
     def test_a_reader_sees_what_is_written_after_it_opened(self, opener: Opener) -> None:
         writer = opener()

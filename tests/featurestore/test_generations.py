@@ -19,6 +19,7 @@ from featurestore.generations.generation import Generations, new_generation_id
 from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from foundation.errors import SettingInvalid
+from tests.featurestore.activation import make_active
 
 
 def manifest(created_at: str = "2026-11-21T12:00:00+00:00") -> dict[str, Any]:
@@ -99,7 +100,7 @@ def test_the_pointer_in_the_online_store_says_which_is_active(
     seal(generations, "g2")
     store = open_online_store(settings)
     assert generations.active() is None
-    store.set_active_generation("g2")
+    make_active(store, "g2")
     active = generations.active()
     assert active is not None
     assert active.id == "g2"

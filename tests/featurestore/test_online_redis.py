@@ -34,6 +34,7 @@ from featurestore.online.store import OnlineStore
 from featurestore.settings import FeatureStoreSettings
 from foundation.errors import SettingInvalid
 from foundation.watermark import Watermark
+from tests.featurestore.activation import make_active
 from tests.featurestore.conformance import OTHER_VIEW, VIEW, OnlineStoreConformance, Opener
 from tests.featurestore.redis_database import emptied
 from tests.servers import Server, start_redis
@@ -94,7 +95,7 @@ def own_server(redis_server: Server, tmp_path: Path) -> Iterator[Server]:
 
 def test_an_empty_server_is_an_empty_store(redis_settings: FeatureStoreSettings) -> None:
     store = open_online_store(redis_settings, read_only=True)
-    assert store.active_generation() is None
+    assert store.pointer().active is None
     assert store.views() == []
     assert not store.read(VIEW, ["a"], ["x"]).present.any()
     with pytest.raises(StoreUnavailable, match="open for reading only"):
@@ -125,12 +126,12 @@ def test_keys_are_those_of_feast_and_ours_are_apart(store: RedisStore, client: R
     assert Value.FromString(row[_mmh3(f"{VIEW}:x")]).double_val == 1.5
     stamp = Timestamp.FromString(row[f"_ts:{VIEW}".encode()])
     assert stamp.ToMicroseconds() == 1_700_000_000_123_456
-    store.set_active_generation("g1")
+    make_active(store, "g1")
     store.set_watermark("statistics", Watermark(graph_id="g", version=1, commit_time=1))
     others = set(client.keys()) - {key}
     assert others == {
         f"mmga:mmga:{name}".encode()
-        for name in ("format", "views", f"view:{VIEW}", "active", "watermarks")
+        for name in ("format", "views", f"view:{VIEW}", "pointer", "watermarks")
     }
 
 
@@ -300,7 +301,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_seconds(
     with pytest.raises(StoreUnreachable, match="does not answer"):
         store.read(VIEW, ["a"], ["x"])
     with pytest.raises(StoreUnreachable, match="does not answer"):
-        store.active_generation()
+        store.pointer()
     own_server.resume()
     assert time.monotonic() - start < 5
     store.close()
@@ -446,9 +447,9 @@ def test_the_rights_that_the_documentation_names_are_enough(own_server: Server) 
     store.register_view(VIEW, ["x", "y"])
     store.write(VIEW, ["a", "b"], columns(2, 1.0), commit_time=1)
     store.set_watermark("statistics", Watermark(graph_id="g", version=1, commit_time=1))
-    store.set_active_generation("g1")
+    make_active(store, "g1")
     assert store.watermark("statistics") is not None
-    assert store.active_generation() == "g1"
+    assert store.pointer().active == "g1"
     assert store.read(VIEW, ["a"], ["x"]).present.all()
     assert store.erase(["a"], before=1) == 1
     assert list(store.user_ids(VIEW)) == [["b"]]

@@ -19,6 +19,7 @@ from foundation.watermark import Watermark
 from graphdb.settings import GraphSettings
 from graphdb.statistics import STATISTICS
 from serving.settings import ServingSettings
+from tests.featurestore.activation import make_active
 
 GRAPH_ID = "graph"
 DIMS = {"graph": 8, "image": 4, "text": 6}
@@ -90,7 +91,7 @@ class Home:
             commit_time=commit_time,
         )
         if activate:
-            self.online.set_active_generation(generation_id)
+            make_active(self.online, generation_id)
 
 
 def manifest_of(vectors: Vectors, num_users: int, commit_time: int) -> dict[str, object]:

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.services import open_services
+from tests.featurestore.activation import make_active
 from tests.serving.conftest import USERS
 from tests.serving.published import DIMS, SCALES, Home, constant_vectors
 
@@ -24,7 +25,7 @@ def flipping(home: Home) -> Iterator[Callable[[], int]]:
         nonlocal flips
         while not stop.is_set():
             flips += 1
-            home.online.set_active_generation(f"g{1 + flips % 2}")
+            make_active(home.online, f"g{1 + flips % 2}")
 
     thread = threading.Thread(target=flip)
     thread.start()

@@ -221,7 +221,7 @@ class TestHealth:
             client = TestClient(create_app(services, home.serving_settings))
             services.online.close()
             with pytest.raises(StoreUnavailable):
-                services.online.active_generation()
+                services.online.pointer()
             assert client.get("/readyz").status_code == 503
             assert client.get("/healthz").status_code == 200
             page = client.get("/")

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from graphdb.statistics import STATISTICS
 from serving.app import create_app
 from serving.services import Services
+from tests.featurestore.activation import make_active
 from tests.serving.conftest import USERS
 from tests.serving.published import COMMIT_TIME, COMPUTED_AT, Home, random_vectors
 
@@ -54,7 +55,7 @@ class TestColumns:
         assert first == ask(client, feature_service="user_representation_g1", **body)
         second = ask(client, feature_service="user_representation_g2", **body)
         assert first != second
-        home.online.set_active_generation("g2")
+        make_active(home.online, "g2")
         assert ask(client, feature_service="user_representation", **body) == second
         names = ["user_id", "graph", "image", "text", "graph_version", "computed_at", "provisional"]
         assert first["metadata"]["feature_names"] == names

@@ -15,6 +15,7 @@ from serving import published
 from serving.app import create_app
 from serving.services import Services, open_services
 from serving.staleness import GraphHead
+from tests.featurestore.activation import make_active
 from tests.featurestore.redis_database import emptied
 from tests.servers.server import Server
 from tests.serving.conftest import USERS
@@ -137,7 +138,7 @@ def test_a_redis_that_is_emptied_is_not_ready(tmp_path: Path, redis_server: Serv
         assert client.get("/v1/users/ann").status_code == 404
         home.write_statistics(["new"])
         assert client.get("/v1/users/new").json()["generation"] is None
-        home.online.set_active_generation("g2")  # of another home
+        make_active(home.online, "g2")  # of another home
         for path in ("/readyz", "/v1/users/new"):
             assert client.get(path).status_code == 503
     home.online.close()

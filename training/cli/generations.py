@@ -27,7 +27,7 @@ def list_generations(as_json: bool) -> None:
     An asterisk marks the active generation, the one that is served.
     """
     known = opened()
-    active = known.active_id()
+    active = known.pointer().active
     rows = [summary(generation, active) for generation in known.list()]
     if as_json:
         click.echo(json.dumps(rows))
@@ -44,7 +44,7 @@ def show(generation_id: str, as_json: bool) -> None:
     """Show the inputs, configuration and evaluation of GENERATION_ID."""
     known = opened()
     generation = known.get(generation_id)
-    active = known.active_id()
+    active = known.pointer().active
     manifest = dict(generation.manifest) | {"evaluation": evaluation(generation)}
     manifest |= {"is_active": generation.id == active, "path": str(generation.path)}
     if as_json:

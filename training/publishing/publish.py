@@ -18,6 +18,7 @@ Shapes: N users, D_g, D_i, D_t widths, D their sum.
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -202,7 +203,10 @@ def project(
         write_vectors(publication, generation, online, History(settings), progress)
         num_left = delete_left(publication.snapshot, generation.id, store, online)
         online.set_watermark(representation_name(generation.id), watermark(publication.snapshot))
-        online.set_active_generation(generation.id)
+        now = time.time_ns() // 1_000
+        online.change_pointer(
+            lambda found: found.activated(generation.id, reason="published", time=now)
+        )
     finally:
         online.close()
     registry.activate_service(generation.id)

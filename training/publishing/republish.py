@@ -4,6 +4,7 @@ The online store is a projection: the history keeps each published matrix, so no
 needed. As in publishing, users who left the graph are omitted, and the pointer moves last.
 """
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -64,7 +65,10 @@ def republish(
                 commit_time=manifest["commit_time"],
             ),
         )
-        online.set_active_generation(generation_id)
+        now = time.time_ns() // 1_000
+        online.change_pointer(
+            lambda found: found.activated(generation_id, reason="restored", time=now)
+        )
     finally:
         online.close()
     registry.activate_service(generation_id)

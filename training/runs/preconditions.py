@@ -91,7 +91,7 @@ def check_publishing(settings: FeatureStoreSettings) -> None:
     """Check that a generation could be published now. Raises errors of the feature store."""
     check_writable((settings.generations_root, settings.history_root))
     with closing(open_online_store(settings)) as online:
-        online.active_generation()
+        online.pointer()
     FeatureRegistry(settings).check_writable()
 
 

@@ -8,6 +8,7 @@ from featurestore.errors import GenerationMissing
 from featurestore.generations.generation import Generations
 from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
+from tests.featurestore.activation import make_active
 from training.cli.generations import generations
 
 FIGURE = {
@@ -57,7 +58,7 @@ def two(home):
     seal(home, "g2", "2026-01-02T00:00:00+00:00", ok=False)
     online = open_online_store(home)
     online.write("v", ["a"], {"x": np.ones(1, np.float32)}, commit_time=1)
-    online.set_active_generation("g1")
+    make_active(online, "g1")
     online.close()
 
 

@@ -82,7 +82,7 @@ def served(settings):
     """Active generation, and for each user with a row its three vectors."""
     online = open_online_store(settings, read_only=True)
     try:
-        active = online.active_generation()
+        active = online.pointer().active
         rows = online.read(representation_name(active), USERS, ["graph", "image", "text"])
         return active, rows
     finally:
@@ -207,7 +207,7 @@ STEPS = (
     (publishing.History, "append"),
     (publishing.FeatureRegistry, "activate_service"),
 )
-ONLINE_STEPS = ("write", "delete", "set_watermark", "set_active_generation")
+ONLINE_STEPS = ("write", "delete", "set_watermark", "change_pointer")
 
 
 def killed_at(moment, work):

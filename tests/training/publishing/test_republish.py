@@ -36,7 +36,7 @@ def test_a_generation_comes_back_from_its_history(store, settings, tmp_path):  #
     before = open_online_store(settings)
     mark = before.watermark(representation_name(NEW))
     emptied(settings.online_store_url, 12)
-    assert before.active_generation() is None
+    assert before.pointer().active is None
     assert before.views() == []
     store.apply(Batch(user_deletions=[UserDeletion(user_id=USERS[4], time=99)]))
     assert republish(NEW, store, settings) == len(USERS) - 1
