@@ -18,7 +18,7 @@ COMMANDS = {
     ),
     "generations": (
         "training.cli.generations:generations",
-        "List, show and republish trained generations.",
+        "List, activate, roll back, pin and drop trained generations.",
     ),
     "import": (
         "ingest.import_cli:import_crawl",

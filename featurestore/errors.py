@@ -12,7 +12,9 @@
     ├── HistoryUnwritable    rows of a history cannot be kept (disk, permission)
     ├── GenerationMissing    no generation of that id
     ├── GenerationExists     a generation of that id is sealed already, and immutable
-    ├── GenerationInUse      the active generation cannot be dropped
+    ├── GenerationInUse      a live generation or the previous one cannot be dropped
+    ├── GenerationForeign    a generation was trained on another graph
+    ├── GenerationRefused    a generation did not pass its verdict
     └── ArtifactCorrupt      a file of a generation is incomplete or not what was sealed
 
 Every message names the thing, the value and the remedy.
@@ -68,7 +70,15 @@ class GenerationExists(FeatureStoreError):
 
 
 class GenerationInUse(FeatureStoreError):
-    """The active generation cannot be dropped."""
+    """A live generation, or the previous one, cannot be dropped."""
+
+
+class GenerationForeign(FeatureStoreError):
+    """A generation was trained on another graph."""
+
+
+class GenerationRefused(FeatureStoreError):
+    """A generation did not pass its verdict."""
 
 
 class ArtifactCorrupt(FeatureStoreError):

@@ -125,6 +125,10 @@ class History:
                 continue  # it was compacted between listing and reading
         raise HistoryMissing(f"view {view} is compacted again and again in {self.root}: try later")
 
+    def drop(self, view: str) -> None:
+        """Delete all rows of a view; no process may be appending to it."""
+        self._files(view).drop()
+
     def _rows(
         self, view: str, columns: Sequence[str] | None, wanted: pc.Expression | None
     ) -> pa.Table:

@@ -8,6 +8,7 @@ other names are slices of their own and stay as they are.
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -108,6 +109,12 @@ class HistoryFiles:
         for left in self._logs.glob(f"*{PARTIAL}"):
             left.unlink(missing_ok=True)
         self._drop_covered()
+
+    def drop(self) -> None:
+        """Delete all files of the view."""
+        for folder in (self._logs, self.folder):
+            if folder.exists():
+                shutil.rmtree(folder)
 
     def _drop_covered(self) -> None:
         compacted, _ = self._parquet()

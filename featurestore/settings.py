@@ -63,7 +63,17 @@ class FeatureStoreSettings:
     @property
     def generations_root(self) -> Path:
         """Folder of the sealed generations."""
-        return Path(self.artifacts_url).absolute() / "generations"
+        return self.artifacts_root / "generations"
+
+    @property
+    def indexes_root(self) -> Path:
+        """Folder of the base indexes, where whoever reads the generations finds them."""
+        return self.artifacts_root / "indexes"
+
+    @property
+    def artifacts_root(self) -> Path:
+        """Folder of what publishing writes to files, and of its lock."""
+        return Path(self.artifacts_url).absolute()
 
 
 def sqlite_path(url: str) -> Path:

@@ -13,14 +13,14 @@ from graphdb.errors import GraphUnavailable, StageBusy
 class StageLock:
     """Holds `HOME/STAGE.lock` while it is entered; the kernel frees it when the process dies.
 
-    The file names the holder's process. Entering raises StageBusy when another one holds it,
-    GraphUnavailable when the home cannot be written.
+    The file names the holder's process. Entering raises StageBusy when another one holds it for
+    `timeout_seconds`, GraphUnavailable when the home cannot be written.
     """
 
-    def __init__(self, home: Path, stage: str) -> None:
+    def __init__(self, home: Path, stage: str, *, timeout_seconds: float = 0) -> None:
         self._stage = stage
         self._path = home / f"{stage}.lock"
-        self._lock = FileLock(self._path, timeout=0)
+        self._lock = FileLock(self._path, timeout=timeout_seconds)
 
     def __enter__(self) -> Self:
         try:

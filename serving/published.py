@@ -10,6 +10,7 @@ from threading import Lock
 from featurestore.definitions import representation_name
 from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generation, Generations
+from featurestore.generations.indexes import BaseIndexes
 from featurestore.online.store import OnlineStore
 from foundation.watermark import Watermark
 from serving.errors import NoGeneration
@@ -33,16 +34,19 @@ class PublishedGeneration:
     scales: Mapping[str, float]
     dims: Mapping[str, int]
     published_to: Watermark
-    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cached:
-    """A generation that was read, when its manifest was last seen unchanged, and its index."""
+    """A generation that was read, when its manifest was last seen unchanged, and its index.
+
+    `index_folder` is where the index was mapped from.
+    """
 
     generation: PublishedGeneration
     manifest: Mapping[str, object]
     seen_at: float
+    index_folder: Path | None = None
     index: BaseIndex | None = None
 
 
@@ -57,11 +61,13 @@ class PublishedGenerations:
         self,
         online: OnlineStore,
         generations: Generations,
+        indexes: BaseIndexes,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._online = online
         self._generations = generations
+        self._indexes = indexes
         self._clock = clock
         self._cached: OrderedDict[str, Cached] = OrderedDict()
         self._lock = Lock()
@@ -84,12 +90,18 @@ class PublishedGenerations:
             return self._current(generation_id).generation
 
     def index(self, generation: PublishedGeneration) -> BaseIndex:
-        """The generation's base index, memory-mapped. Raises GenerationMissing, ArtifactCorrupt."""
+        """The generation's newest base index, memory-mapped.
+
+        Raises GenerationMissing, ArtifactCorrupt.
+        """
         with self._lock:
             cached = self._current(generation.id)
-            index = cached.index or BaseIndex.load(generation.folder)
-            self._cached[generation.id] = replace(cached, index=index)
-            return index
+            if cached.index is None or cached.index_folder != self._indexes.newest(generation.id):
+                folder, index = self._indexes.load(generation.id)
+                cached = replace(cached, index_folder=folder, index=index)
+                self._cached[generation.id] = cached
+            assert cached.index is not None
+            return cached.index
 
     def _current(self, generation_id: str) -> Cached:
         cached, now = self._cached.get(generation_id), self._clock()
@@ -124,5 +136,4 @@ def _published(view: str, generation: Generation) -> PublishedGeneration:
             version=manifest["graph_version"],
             commit_time=manifest["commit_time"],
         ),
-        folder=generation.path,
     )

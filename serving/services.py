@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from featurestore.generations.generation import Generations
+from featurestore.generations.indexes import BaseIndexes
 from featurestore.online.open import open_online_store
 from featurestore.online.store import OnlineStore
 from graphdb import open_graph
@@ -44,7 +45,9 @@ def open_services(settings: ServingSettings) -> Iterator[Services]:
 
 
 def _compose(settings: ServingSettings, online: OnlineStore, graph_head: GraphHead) -> Services:
-    published = PublishedGenerations(online, Generations(settings.features))
+    published = PublishedGenerations(
+        online, Generations(settings.features), BaseIndexes(settings.features)
+    )
     lookup = Lookup(
         online=online,
         published=published,

@@ -34,7 +34,7 @@ COMMANDS: list[tuple[str, dict[str, str]]] = [
     ("topics", INGEST | EVENTS),
     ("publish e.jsonl", INGEST | EVENTS),
     ("train --recipe smoke", STORES | TRAINING),
-    ("generations republish g1", STORES),
+    ("generations activate g1", STORES),
     ("generations list", FEATURES),
     ("lookup ann", STORES),
     ("serve", STORES | SERVING),

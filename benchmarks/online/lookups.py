@@ -29,9 +29,11 @@ from featurestore.definitions import MODALITIES, USER_ACTIVITY, representation_n
 from featurestore.feast_adapter.registry import FeatureRegistry
 from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
+from featurestore.generations.indexes import BaseIndexes
 from featurestore.online.open import open_online_store
 from featurestore.representation import representation
 from featurestore.settings import FeatureStoreSettings
+from foundation.watermark import Watermark
 from graphdb import open_graph
 from graphdb.statistics import STATISTICS
 from serving.services import open_services
@@ -218,7 +220,7 @@ def write_home(home: Path) -> FeatureRegistry:
         online.change_pointer(lambda found: found.activated(GENERATION, reason="benchmark", time=1))
     fused = representation(vectors["graph"], vectors["image"], vectors["text"], scales)
     generations = Generations(settings)
-    BaseIndex.of(user_ids, fused).save(generations.begin(GENERATION))
+    generations.begin(GENERATION)
     manifest = {
         "created_at": "2026-11-21T00:00:00+00:00",
         "graph_id": "benchmark",
@@ -229,6 +231,11 @@ def write_home(home: Path) -> FeatureRegistry:
         "num_users": NUM_USERS,
     }
     generations.seal(GENERATION, manifest)
+    BaseIndexes(settings).put(
+        GENERATION,
+        BaseIndex.of(user_ids, fused),
+        Watermark(graph_id="benchmark", version=1, commit_time=COMMIT_TIME),
+    )
     registry = FeatureRegistry(settings)
     registry.apply_statistics(STATISTICS)
     registry.apply_generation(GENERATION, dims)

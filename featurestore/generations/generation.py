@@ -21,16 +21,17 @@ from featurestore.errors import (
     ArtifactCorrupt,
     FeatureInvalid,
     GenerationExists,
-    GenerationInUse,
     GenerationMissing,
 )
+from featurestore.generations.verdicts import VerdictLog
 from featurestore.online.open import open_online_store
 from featurestore.online.pointer import Pointer
 from featurestore.settings import FeatureStoreSettings, sqlite_path
-from foundation.durable_files import put_folder
+from foundation.durable_files import put_folder, sync
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
+DROPPED = ".dropped-"
 FORMAT_VERSION = 1
 REQUIRED = (
     "created_at",
@@ -149,15 +150,33 @@ class Generations:
         with closing(open_online_store(self.settings, read_only=True)) as store:
             return store.pointer()
 
-    def drop(self, generation_id: str) -> None:
-        """Delete a generation's folder. Raises GenerationMissing, GenerationInUse."""
-        generation = self.get(generation_id)
-        if self.pointer().active == generation_id:
-            raise GenerationInUse(f"generation {generation_id} is active: activate another first")
-        grave = self.root / f"{STAGING}{generation_id}"
-        shutil.rmtree(grave, ignore_errors=True)
-        generation.path.rename(grave)
-        shutil.rmtree(grave)
+    def verdicts(self, generation_id: str) -> VerdictLog:
+        """The verdicts on a generation."""
+        return VerdictLog(self.root, generation_id)
+
+    def begin_drop(self, generation_id: str) -> None:
+        """Rename a generation's folder: from then on it is gone, for `end_drop` to delete.
+
+        Raises GenerationMissing.
+        """
+        path = self.get(generation_id).path
+        path.rename(self.root / f"{DROPPED}{generation_id}")
+        sync(self.root)
+
+    def dropped(self) -> tuple[str, ...]:
+        """Generations that are renamed and not deleted yet."""
+        paths = sorted(self.root.glob(f"{DROPPED}*"))
+        return tuple(path.name.removeprefix(DROPPED) for path in paths)
+
+    def end_drop(self, generation_id: str) -> None:
+        """Delete the log of verdicts and the renamed folder."""
+        self.verdicts(generation_id).drop()
+        shutil.rmtree(self.root / f"{DROPPED}{generation_id}")
+
+    def drop_staged(self) -> None:
+        """Delete staged folders that were never sealed; no process may be sealing."""
+        for path in self.root.glob(f"{STAGING}*"):
+            shutil.rmtree(path)
 
 
 def new_generation_id(now: datetime) -> str:

@@ -24,14 +24,10 @@ class Pointer:
     time: int = 0
 
     @property
-    def live(self) -> frozenset[str]:
-        """The generations whose vectors are kept current: the active one and the pinned ones."""
-        return frozenset(self.pinned) | ({self.active} if self.active is not None else set())
-
-    @property
     def kept(self) -> frozenset[str]:
-        """The generations that cannot be dropped: the live ones and the previous one."""
-        return self.live | ({self.previous} if self.previous is not None else set())
+        """The generations that cannot be dropped: active, previous and pinned."""
+        served = {each for each in (self.active, self.previous) if each is not None}
+        return frozenset(served.union(self.pinned))
 
     def activated(self, generation_id: str, *, reason: str, time: int) -> "Pointer":
         """With this generation active and the one before it previous; the same if it is active."""

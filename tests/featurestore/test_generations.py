@@ -10,15 +10,18 @@ from featurestore.definitions import checked
 from featurestore.errors import (
     ArtifactCorrupt,
     FeatureInvalid,
+    FormatTooNew,
     GenerationExists,
-    GenerationInUse,
     GenerationMissing,
 )
 from featurestore.generations.base_index import INDEX_FILE, USERS_FILE, BaseIndex
 from featurestore.generations.generation import Generations, new_generation_id
+from featurestore.generations.indexes import BaseIndexes
+from featurestore.generations.verdicts import Verdict
 from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from foundation.errors import SettingInvalid
+from foundation.watermark import Watermark
 from tests.featurestore.activation import make_active
 
 
@@ -104,11 +107,63 @@ def test_the_pointer_in_the_online_store_says_which_is_active(
     active = generations.active()
     assert active is not None
     assert active.id == "g2"
-    with pytest.raises(GenerationInUse):
-        generations.drop("g2")
-    generations.drop("g1")
-    assert [each.id for each in generations.list()] == ["g2"]
     store.close()
+
+
+def test_a_dropped_generation_is_gone_at_once_and_known_until_it_is_deleted(
+    settings: FeatureStoreSettings,
+) -> None:
+    generations = Generations(settings)
+    seal(generations, "g1")
+    generations.verdicts("g1").append(Verdict(kind="promotion", ok=True))
+    generations.begin_drop("g1")
+    assert (generations.list(), generations.dropped()) == ([], ("g1",))
+    with pytest.raises(GenerationMissing):
+        generations.begin_drop("g1")
+    generations.end_drop("g1")
+    assert generations.dropped() == ()
+    assert list(generations.root.iterdir()) == []
+
+
+def test_verdicts_are_kept_in_their_order(settings: FeatureStoreSettings) -> None:
+    log = Generations(settings).verdicts("g1")
+    assert (log.read(), log.last(), log.promotion()) == ([], None, None)
+    refused = Verdict(
+        kind="promotion", ok=False, reasons=("sound: é",), figures={"sound": {"x": 1}}
+    )
+    forced = Verdict(kind="forced", ok=True, reasons=("demo",))
+    log.append(refused)
+    log.append(forced)
+    assert log.read() == [refused, forced]
+    assert (log.last(), log.promotion()) == (forced, refused)
+    assert [each.outcome for each in log.read()] == ["refused", "forced"]
+
+
+def test_the_newest_index_replaces_the_others(settings: FeatureStoreSettings) -> None:
+    indexes = BaseIndexes(settings)
+    assert indexes.newest("g1") is None
+    with pytest.raises(GenerationMissing, match="mmga generations activate g1"):
+        indexes.load("g1")
+    for version in (7, 9):
+        mark = Watermark(graph_id="g", version=version, commit_time=version)
+        indexes.put("g1", make_index(version), mark)
+        assert indexes.watermark("g1") == mark
+    folder, index = indexes.load("g1")
+    assert len(index.user_ids) == 9
+    assert list(folder.parent.iterdir()) == [folder]
+    about = folder / "index.json"
+    about.write_text(about.read_text().replace('"format_version": 1', '"format_version": 2'))
+    with pytest.raises(FormatTooNew, match="install the newer version"):
+        indexes.load("g1")
+    about.write_text("{")
+    assert indexes.watermark("g1") is None
+    with pytest.raises(ArtifactCorrupt, match="activate its generation again"):
+        indexes.load("g1")
+    indexes.put("g1", make_index(3), mark)
+    assert len(indexes.load("g1")[1].user_ids) == 3
+    assert index.top_k(np.ones(16, np.float32), 1)  # whoever has mapped it keeps it
+    indexes.drop("g1")
+    assert list(indexes.root.iterdir()) == []
 
 
 def test_bad_ids_manifests_and_places_are_one_line(settings: FeatureStoreSettings) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from featurestore.definitions import MODALITIES, USER_ACTIVITY, representation_name
 from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
+from featurestore.generations.indexes import BaseIndexes
 from featurestore.online.open import open_online_store
 from featurestore.online.store import OnlineStore
 from featurestore.representation import representation
@@ -74,9 +75,13 @@ class Home:
     ) -> None:
         """Seal a generation and write its vectors."""
         generations = Generations(self.settings)
-        folder = generations.begin(generation_id)
-        BaseIndex.of(list(user_ids), fused(vectors)).save(folder)
+        generations.begin(generation_id)
         generations.seal(generation_id, manifest_of(vectors, len(user_ids), commit_time))
+        BaseIndexes(self.settings).put(
+            generation_id,
+            BaseIndex.of(list(user_ids), fused(vectors)),
+            Watermark(graph_id=GRAPH_ID, version=5, commit_time=commit_time),
+        )
         self.online.write(
             representation_name(generation_id),
             list(user_ids),

@@ -164,7 +164,7 @@ class TestErrors:
 
     def test_a_store_that_fails_does_not_leak(self, client: TestClient, home: Home) -> None:
         client.get("/v1/users/ann")
-        (home.path / "generations/g1/base_index.safetensors").write_bytes(b"broken")
+        (home.path / "indexes/g1/1/base_index.safetensors").write_bytes(b"broken")
         response = client.get("/v1/users/ann/similar")
         assert response.status_code == 503
         assert str(home.path) not in response.text

@@ -1,34 +1,38 @@
-"""The commands on generations. `list` and `show` only read; `republish` writes vectors online."""
+"""The commands on generations. `list` and `show` only read; the others change what is served."""
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from foundation.text_table import text_table
+from training.cli.generation_text import document, lines, summary, table
 
 if TYPE_CHECKING:
-    from featurestore.generations.generation import Generation, Generations
+    from featurestore.generations.generation import Generations
+    from featurestore.online.pointer import Pointer, PointerChange
+    from training.publishing.catch_up import CatchUp
+    from training.publishing.stores import Stores
 
 
 @click.group()
 def generations() -> None:
-    """List, show and republish generations (published training runs)."""
+    """List, activate, roll back, pin and drop generations (published training runs)."""
 
 
 @generations.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_generations(as_json: bool) -> None:
-    """List all generations, oldest first.
+    """List all generations, oldest first, with their roles.
 
-    An asterisk marks the active generation, the one that is served.
+    The active generation is served, a rollback serves the previous one, and a pinned one cannot be
+    dropped.
     """
     known = opened()
-    active = known.pointer().active
-    rows = [summary(generation, active) for generation in known.list()]
+    pointer = known.pointer()
+    rows = [summary(known, generation, pointer) for generation in known.list()]
     if as_json:
         click.echo(json.dumps(rows))
     elif not rows:
@@ -41,36 +45,95 @@ def list_generations(as_json: bool) -> None:
 @click.argument("generation_id")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(generation_id: str, as_json: bool) -> None:
-    """Show the inputs, configuration and evaluation of GENERATION_ID."""
+    """Show the inputs, configuration, verdicts and evaluation of GENERATION_ID."""
     known = opened()
-    generation = known.get(generation_id)
-    active = known.pointer().active
-    manifest = dict(generation.manifest) | {"evaluation": evaluation(generation)}
-    manifest |= {"is_active": generation.id == active, "path": str(generation.path)}
-    if as_json:
-        click.echo(json.dumps(manifest))
-    else:
-        click.echo("\n".join(lines(manifest)))
+    shown = document(known, known.get(generation_id), known.pointer())
+    click.echo(json.dumps(shown) if as_json else "\n".join(lines(shown)))
 
 
 @generations.command()
 @click.argument("generation_id")
-def republish(generation_id: str) -> None:
-    """Restore the vectors of GENERATION_ID in the online store and activate it.
+@click.option(
+    "--force",
+    "forced_because",
+    metavar="REASON",
+    help="Activate a generation that did not pass its verdict, and record why.",
+)
+def activate(generation_id: str, forced_because: str | None) -> None:
+    """Serve GENERATION_ID, after its vectors have caught up with the graph.
 
-    The vectors are read from the feature history. Use this after the online store has lost them.
+    Its files are compared with their checksums first. Vectors and base index that are missing or
+    older than the graph are encoded again. The generation that was active becomes the previous
+    one.
     """
-    from featurestore.settings import FeatureStoreSettings
-    from graphdb import open_graph
-    from graphdb.settings import GraphSettings
+    from training.publishing.activation import activate as make_active
 
-    settings = FeatureStoreSettings.from_environ(os.environ)
-    url = GraphSettings.from_environ(os.environ).graph_url
-    from training.publishing.republish import republish as write_again
+    with publishing() as (stores, catch_up):
+        pointer = make_active(
+            stores,
+            generation_id,
+            catch_up,
+            reason=forced_because or "activated",
+            forced=forced_because is not None,
+        )
+    click.echo(served(pointer))
 
-    with closing(open_graph(url, read_only=True)) as graph:
-        num_users = write_again(generation_id, graph, settings)
-    click.echo(f"restored and activated {generation_id}: vectors of {num_users:,} users")
+
+@generations.command()
+@click.option(
+    "--now", is_flag=True, help="Serve it at once, with the vectors that it has; then catch up."
+)
+@click.option("--reason", default="rolled back", show_default=True, help="Why, for the record.")
+def rollback(now: bool, reason: str) -> None:
+    """Serve the previous generation again, after its vectors have caught up with the graph."""
+    from training.publishing.activation import roll_back
+
+    with publishing() as (stores, catch_up):
+        pointer = roll_back(stores, catch_up, reason=reason, now=now)
+    click.echo(served(pointer))
+
+
+@generations.command()
+@click.argument("generation_id")
+def pin(generation_id: str) -> None:
+    """Protect GENERATION_ID from being dropped."""
+    opened().get(generation_id)
+    change(lambda found: found.with_pin(generation_id))
+    click.echo(f"pinned {generation_id}")
+
+
+@generations.command()
+@click.argument("generation_id")
+def unpin(generation_id: str) -> None:
+    """Undo the pin of GENERATION_ID."""
+    from featurestore.errors import GenerationMissing
+
+    if generation_id not in opened().pointer().pinned:
+        raise GenerationMissing(
+            f"generation {generation_id} is not pinned: see `mmga generations list`"
+        )
+    change(lambda found: found.without_pin(generation_id))
+    click.echo(f"unpinned {generation_id}")
+
+
+@generations.command()
+@click.argument("generation_id")
+def drop(generation_id: str) -> None:
+    """Delete GENERATION_ID from all stores, history included.
+
+    The active generation, the previous one and pinned ones are refused. It cannot be undone.
+    """
+    from training.publishing.drop import drop as remove
+
+    with publishing() as (stores, _):
+        remove(stores, generation_id)
+    click.echo(f"dropped {generation_id}")
+
+
+def served(pointer: "Pointer") -> str:
+    """What is served now, and what a rollback would serve."""
+    before = f"; before it {pointer.previous}" if pointer.previous else ""
+    return f"serving {pointer.active}{before}"
 
 
 def opened() -> "Generations":
@@ -81,63 +144,33 @@ def opened() -> "Generations":
     return Generations(FeatureStoreSettings.from_environ(os.environ))
 
 
-def summary(generation: "Generation", active: str | None) -> dict[str, Any]:
-    """The columns of one generation in the list."""
-    manifest = generation.manifest
-    return {
-        "id": generation.id,
-        "is_active": generation.id == active,
-        "status": manifest.get("status"),
-        "recipe": manifest.get("recipe"),
-        "seed": manifest.get("seed"),
-        "num_users": manifest["num_users"],
-        "graph_version": manifest["graph_version"],
-        "created_at": manifest["created_at"],
-    }
+def change(what: "PointerChange") -> None:
+    """Change the pointer record."""
+    from featurestore.online.open import open_online_store
+    from featurestore.settings import FeatureStoreSettings
+
+    settings = FeatureStoreSettings.from_environ(os.environ)
+    with closing(open_online_store(settings)) as online:
+        online.change_pointer(what)
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    """Summaries as aligned lines."""
-    columns = ("id", "status", "recipe", "seed", "num_users", "graph_version", "created_at")
-    cells = [("", *(column.replace("_", " ") for column in columns))]
-    cells += [("*" if row["is_active"] else "", *(str(row[c]) for c in columns)) for row in rows]
-    return text_table(cells) + (["* active"] if any(row["is_active"] for row in rows) else [])
+@contextmanager
+def publishing() -> Iterator[tuple["Stores", "CatchUp"]]:
+    """The stores that publishing writes, after what killed commands left, and how to catch up."""
+    from featurestore.settings import FeatureStoreSettings
+    from graphdb import open_graph
+    from graphdb.settings import GraphSettings
+    from training.settings import TrainingSettings
 
+    features = FeatureStoreSettings.from_environ(os.environ)
+    url = GraphSettings.from_environ(os.environ).graph_url
+    settings = TrainingSettings.from_environ(os.environ)
+    with closing(open_graph(url, read_only=True)) as graph:
+        from training.engine.progress import ConsoleReporter
+        from training.publishing.catch_up import catching_up
+        from training.publishing.stores import open_stores
+        from training.publishing.sweep import sweep
 
-def evaluation(generation: "Generation") -> Any:
-    """The evaluation, or None."""
-    path = generation.path / "evaluation.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def lines(manifest: Mapping[str, Any]) -> list[str]:
-    """A manifest as text: plain values first, then the metrics of the evaluation."""
-    plain = {
-        key: value
-        for key, value in manifest.items()
-        if key not in {"evaluation", "checksums", "sound", "losses"}
-    }
-    shown = text_table([(key, in_words(value)) for key, value in sorted(plain.items())])
-    reasons = (manifest.get("sound") or {}).get("reasons") or []
-    shown += [f"not sound: {reason}" for reason in reasons]
-    figures = (manifest.get("evaluation") or {}).get("figures") or []
-    if figures:
-        shown += ["", "evaluation (trained; at initial weights; best baseline)"]
-    shown += [f"  {figure_in_words(figure)}" for figure in figures]
-    return shown
-
-
-def in_words(value: Any) -> str:
-    """A value on one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {in_words(each)}" for key, each in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def figure_in_words(figure: Mapping[str, Any]) -> str:
-    """One metric of an evaluation on one line."""
-    baseline = "no baseline"
-    if figure["baseline"] is not None:
-        baseline = f"{figure['baseline']:.3f} ({figure['baseline_name']})"
-    name = f"{figure['task']}, {figure['method']}, {figure['metric'].replace('_', ' ')}"
-    return f"{name}: {figure['trained']:.3f}; {figure['initial']:.3f}; {baseline}"
+        with open_stores(graph, features, settings) as stores, ConsoleReporter() as reporter:
+            sweep(stores)
+            yield stores, catching_up(graph, settings, reporter)

@@ -7,6 +7,7 @@ from typing import get_args
 
 import click
 
+from foundation.stage_run import stage_run
 from foundation.stop import StopRequest
 from training.cli.ending import ending_in_order
 from training.mmga.config import RunConfig
@@ -191,6 +192,7 @@ def run(
     graph_url = GraphSettings.from_environ(os.environ).graph_url
     with (
         StageLock(settings.home, "train"),
+        stage_run(settings.home, "train"),
         closing(open_graph(graph_url, read_only=True)) as store,
     ):
         # Torch, Ray and transformers take seconds to import: errors before this line skip that.

@@ -89,7 +89,7 @@ def unwritable(error: OSError, folder: Path) -> Unwritable:
 
 def check_publishing(settings: FeatureStoreSettings) -> None:
     """Check that a generation could be published now. Raises errors of the feature store."""
-    check_writable((settings.generations_root, settings.history_root))
+    check_writable((settings.generations_root, settings.indexes_root, settings.history_root))
     with closing(open_online_store(settings)) as online:
         online.pointer()
     FeatureRegistry(settings).check_writable()

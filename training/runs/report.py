@@ -15,13 +15,19 @@ from training.engine.step_log import losses_of, read_losses
 from training.errors import EvaluationImpossible
 from training.evaluation.comparison import render_evaluation, render_summary
 from training.options.document import to_json
-from training.publishing.publish import Publication, Published, publish
+from training.publishing.catch_up import catching_up
+from training.publishing.publication import Publication, Published
+from training.publishing.publish import publish
+from training.publishing.stores import open_stores
 from training.runs.evaluate import RunEvaluation, evaluate_run, scales_of
 from training.runs.preconditions import check_machine, check_publishing, writing
 from training.runs.run import RunRequest, TrainedRun, train_run
 from training.runs.run_folder import Run, drop_old, finish
 from training.runs.seeds import collapses, held_out
 from training.settings import TrainingSettings
+
+PATIENCE_SECONDS = 600.0
+"""How long a trained network waits for another process that publishes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +132,11 @@ def checked_run(
     published = None
     if publishing:
         reporter.say(f"publishing seed {trained.run.seeds[0]}")
-        published = publish(
-            publication(trained, evaluated), store, feature_settings, progress=reporter.counting
-        )
+        with open_stores(
+            store, feature_settings, settings, timeout_seconds=PATIENCE_SECONDS
+        ) as stores:
+            catch_up = catching_up(store, settings, reporter, num_workers=request.workers)
+            published = publish(publication(trained, evaluated), stores, catch_up)
     run = finish(trained.run, published.generation_id if published else None)
     drop_old(settings.runs)
     return RunReport(

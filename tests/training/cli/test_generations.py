@@ -6,11 +6,13 @@ from click.testing import CliRunner
 
 from featurestore.errors import GenerationMissing
 from featurestore.generations.generation import Generations
+from featurestore.generations.verdicts import Verdict
 from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
 from tests.featurestore.activation import make_active
 from training.cli.generations import generations
 
+COMMANDS = ("list", "show", "activate", "rollback", "pin", "unpin", "drop")
 FIGURE = {
     "task": "link prediction, uniform",
     "method": "representation",
@@ -46,10 +48,10 @@ def seal(settings, generation_id, created_at, *, ok=True):
             "num_users": 3,
             "recipe": "tiny",
             "seed": 0,
-            "sound": {"ok": ok, "reasons": [] if ok else ["graph: collapsed to a point"]},
-            "status": "sound" if ok else "refused",
         },
     )
+    reasons = () if ok else ("sound: graph: collapsed to a point",)
+    known.verdicts(generation_id).append(Verdict(kind="promotion", ok=ok, reasons=reasons))
 
 
 @pytest.fixture
@@ -75,17 +77,16 @@ def test_without_generations_it_says_what_to_do(home):
 
 
 def test_list_marks_the_active_one(two):
-    header, first, second, legend = run("list").splitlines()
+    header, first, second = run("list").splitlines()
     assert "graph version" in header
-    assert first.split()[:3] == ["*", "g1", "sound"]
+    assert first.split()[:3] == ["active", "g1", "promoted"]
     assert second.split()[:2] == ["g2", "refused"]
-    assert legend == "* active"
     assert [row["is_active"] for row in json.loads(run("list", "--json"))] == [True, False]
 
 
 def test_show_tells_lineage_evaluation_and_what_is_wrong(two):
     text = run("show", "g2")
-    assert "not sound: graph: collapsed to a point" in text
+    assert "sound: graph: collapsed to a point" in text
     assert (
         "link prediction, uniform, representation, hits at 10: 0.500; 0.250; 0.750 (co-follow)"
         in text
@@ -96,11 +97,31 @@ def test_show_tells_lineage_evaluation_and_what_is_wrong(two):
     assert document["graph_version"] == 7
 
 
+def test_a_pin_is_shown_and_undone(two):
+    assert run("pin", "g1") == "pinned g1\n"
+    assert run("list").splitlines()[1].startswith("active, pinned")
+    assert json.loads(run("show", "g1", "--json"))["is_pinned"]
+    run("unpin", "g1")
+    assert not json.loads(run("list", "--json"))[0]["is_pinned"]
+    with pytest.raises(GenerationMissing, match="mmga generations list"):
+        run("pin", "g9")
+    with pytest.raises(GenerationMissing, match="not pinned"):
+        run("unpin", "g1")
+
+
+def test_show_tells_why_it_is_active(two):
+    document = json.loads(run("show", "g1", "--json"))
+    assert document["activated_because"] == "test"
+    assert "activated_at" not in json.loads(run("show", "g2", "--json"))
+    [verdict] = document["verdicts"]
+    assert (verdict["kind"], verdict["ok"]) == ("promotion", True)
+
+
 def test_show_of_an_unknown_generation_is_one_error(two):
     with pytest.raises(GenerationMissing, match="mmga generations list"):
         run("show", "g9")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list", "--help"], ["show", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_help(arguments):
     assert "Usage" in run(*arguments)

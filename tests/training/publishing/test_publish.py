@@ -1,18 +1,16 @@
 import json
-import os
 import shutil
-import signal
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 import pytest
 
 from featurestore.definitions import representation_name
 from featurestore.feast_adapter.registry import FeatureRegistry
-from featurestore.generations.base_index import BaseIndex
 from featurestore.generations.generation import Generations
+from featurestore.generations.indexes import BaseIndexes
 from featurestore.heads import Head, load_head
 from featurestore.history import History
 from featurestore.online.open import open_online_store
@@ -22,10 +20,16 @@ from graphdb.facts import Batch, UserDeletion
 from graphdb.snapshot.snapshot import take_snapshot
 from tests.graphdb.made_facts import profile
 from tests.graphdb.oracle import GraphOracle, Memory
+from tests.training.publishing.killed import killed_at
 from training.encoding.all_users import UserVectors
 from training.evaluation.evaluator import NamedHead
-from training.publishing import publish as publishing
-from training.publishing.publish import Publication, publish
+from training.publishing import projection
+from training.publishing.catch_up import CatchUp
+from training.publishing.publication import Publication
+from training.publishing.publish import publish
+from training.publishing.stores import open_stores
+from training.publishing.sweep import sweep
+from training.settings import TrainingSettings
 
 USERS = [f"user{number:02d}" for number in range(12)]
 OLD, NEW = "g1_old", "g2_new"
@@ -55,6 +59,27 @@ def vectors(seed):
         has_image=has_image,
         has_text=np.ones(len(USERS), np.bool_),
     )
+
+
+def encoded(generation, snapshot):
+    """The vectors that the network of this generation has always given."""
+    made = vectors(generation.manifest["seed"])
+    rows = [USERS.index(user_id) for user_id in snapshot.user_ids]
+    return UserVectors(**{each.name: getattr(made, each.name)[rows] for each in fields(made)})
+
+
+CATCH_UP = CatchUp(encode=encoded)
+
+
+def opened(store, settings):
+    """The stores of publishing."""
+    return open_stores(store, settings, TrainingSettings(home=settings.home))
+
+
+def published(made, store, settings, catch_up=CATCH_UP):
+    """Publish as a run does."""
+    with opened(store, settings) as stores:
+        return publish(made, stores, catch_up)
 
 
 def publication(store, root, generation_id=NEW, *, seed=1, made=None):
@@ -100,7 +125,8 @@ def assert_serves(settings, expected, stays=EVERYBODY):
 def test_every_user_is_served_with_provenance(store, settings, tmp_path):
     told = []
     made = publication(store, tmp_path)
-    result = publish(made, store, settings, progress=lambda *step: told.append(step))
+    catch_up = CatchUp(encode=encoded, progress=lambda *step: told.append(step))
+    result = published(made, store, settings, catch_up)
     assert (result.is_active, result.reasons) == (True, ())
     assert (result.num_users, result.num_left) == (12, 0)
     assert told == [("publish", 12, 12)]
@@ -121,7 +147,7 @@ def test_every_user_is_served_with_provenance(store, settings, tmp_path):
 
 def test_the_generation_holds_all_that_made_it(store, settings, tmp_path):
     made = publication(store, tmp_path)
-    publish(made, store, settings)
+    published(made, store, settings)
     generation = Generations(settings).active()
     generation.verify()
     assert (generation.path / "model.safetensors").read_bytes() == b"weights"
@@ -134,18 +160,20 @@ def test_the_generation_holds_all_that_made_it(store, settings, tmp_path):
     head = load_head(generation.path / "heads" / "0.safetensors")
     assert head.layers[0][0].shape == (1, 12)
     assert generation.manifest["recipe"] == "tiny"
-    assert generation.manifest["status"] == "sound"
+    [verdict] = Generations(settings).verdicts(NEW).read()
+    assert (verdict.kind, verdict.ok, verdict.reasons) == ("promotion", True, ())
+    assert set(verdict.figures["sound"]["spread"]) == {"graph", "image", "text"}
     assert generation.dims == {"graph": 4, "image": 3, "text": 5}
     parts = made.vectors
     R = representation(parts.graph, parts.image, parts.text, generation.scales)
-    index = BaseIndex.load(generation.path)
+    _, index = BaseIndexes(settings).load(NEW)
     assert np.array_equal(index.representations, R)
     assert index.top_k(R[3], 1)[0][0] == USERS[3]
 
 
 def test_history_keeps_each_published_matrix(store, settings, tmp_path):
     made = publication(store, tmp_path)
-    publish(made, store, settings)
+    published(made, store, settings)
     at = np.full(2, made.snapshot.commit_time)
     rows = History(settings).as_of(representation_name(NEW), USERS[:2], at, ["text"])
     assert np.array_equal(rows.features["text"], made.vectors.text[:2])
@@ -161,7 +189,7 @@ def test_history_keeps_each_published_matrix(store, settings, tmp_path):
 )
 def test_what_is_not_sound_is_kept_and_not_served(store, settings, tmp_path, spoil, reason):
     old = publication(store, tmp_path, OLD)
-    publish(old, store, settings)
+    published(old, store, settings)
     bad = replace(vectors(2), graph=spoil(vectors(2).graph))
     unsound = replace(publication(store, tmp_path), vectors=bad, heads={})
     if reason == "11 of 12":
@@ -175,83 +203,40 @@ def test_what_is_not_sound_is_kept_and_not_served(store, settings, tmp_path, spo
                 },
             ),
         )
-    result = publish(unsound, store, settings)
+    result = published(unsound, store, settings)
     assert not result.is_active
     assert any(reason in each for each in result.reasons)
     assert_serves(settings, old)
     kept = Generations(settings).get(NEW)
-    assert kept.manifest["status"] == "refused"
+    kept.verify()
+    assert not Generations(settings).verdicts(NEW).promotion().ok
     assert representation_name(NEW) not in open_online_store(settings, read_only=True).views()
 
 
 def test_users_that_left_since_the_snapshot_are_not_served(store, settings, tmp_path):
     made = publication(store, tmp_path)
     store.apply(Batch(user_deletions=[UserDeletion(user_id=USERS[4], time=99)]))
-    assert publish(made, store, settings).num_left == 1
+    assert published(made, store, settings).num_left == 1
     assert_serves(settings, made, np.array([user_id != USERS[4] for user_id in USERS]))
 
 
 def test_a_published_generation_is_published_again_without_a_change(store, settings, tmp_path):
     made = publication(store, tmp_path)
-    publish(made, store, settings)
+    published(made, store, settings)
     before = (settings.generations_root / NEW / "manifest.json").read_bytes()
-    assert publish(made, store, settings).is_active
+    assert published(made, store, settings).is_active
     assert (settings.generations_root / NEW / "manifest.json").read_bytes() == before
     assert_serves(settings, made)
-
-
-STEPS = (
-    (publishing.Generations, "begin"),
-    (publishing.Generations, "seal"),
-    (publishing.FeatureRegistry, "apply_generation"),
-    (publishing.History, "append"),
-    (publishing.FeatureRegistry, "activate_service"),
-)
-ONLINE_STEPS = ("write", "delete", "set_watermark", "change_pointer")
-
-
-def killed_at(moment, work):
-    """Run `work` in a child that dies by SIGKILL at the n-th border of a step; whether it did."""
-    child = os.fork()
-    if child == 0:
-        borders = iter(range(1, 10_000))
-
-        def border():
-            if next(borders) == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        def bordered(real):
-            def call(*arguments, **options):
-                border()
-                result = real(*arguments, **options)
-                border()
-                return result
-
-            return call
-
-        from featurestore.online.sqlite_store import SqliteStore
-
-        for owner, name in [*STEPS, *((SqliteStore, name) for name in ONLINE_STEPS)]:
-            setattr(owner, name, bordered(getattr(owner, name)))
-        for owner, name in ((os, "fsync"), (Path, "rename"), (Path, "replace")):
-            setattr(owner, name, bordered(getattr(owner, name)))
-        try:
-            work()
-        finally:
-            os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL)
-    return status == signal.SIGKILL
 
 
 @pytest.mark.slow
 def test_killed_at_any_step_the_old_or_the_new_is_served_and_a_repeat_completes(
     store, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(publishing, "PAGE_USERS", 5)
+    monkeypatch.setattr(projection, "PAGE_USERS", 5)
     old, new = publication(store, tmp_path, OLD, seed=1), publication(store, tmp_path, seed=2)
     start, home = FeatureStoreSettings.at(tmp_path / "start"), tmp_path / "home"
-    publish(old, store, start)
+    published(old, store, start)
     # Who leaves after the snapshot makes publishing reach its last step too.
     store.apply(Batch(user_deletions=[UserDeletion(user_id=USERS[4], time=99)]))
     stays = np.array([user_id != USERS[4] for user_id in USERS])
@@ -261,7 +246,7 @@ def test_killed_at_any_step_the_old_or_the_new_is_served_and_a_repeat_completes(
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(start.home, home)
         settings = FeatureStoreSettings.at(home)
-        if not killed_at(moment, partial(publish, new, store, settings)):
+        if not killed_at(moment, partial(published, new, store, settings)):
             break
         active, rows = served(settings)
         expected = {OLD: old, NEW: new}[active]
@@ -269,7 +254,14 @@ def test_killed_at_any_step_the_old_or_the_new_is_served_and_a_repeat_completes(
         found = rows.features["graph"][stays]
         assert np.array_equal(found, expected.vectors.graph[stays])
         active_after.append(active)
-        assert publish(new, store, settings).is_active
+        with opened(store, settings) as stores:  # as any later command does, if none resumes
+            sweep(stores)
+            assert USERS[4] not in chain.from_iterable(
+                stores.online.user_ids(representation_name(NEW))
+            )
+            assert stores.registry.active_service() == active
+        assert not list(settings.generations_root.glob(".staging-*"))
+        assert published(new, store, settings).is_active
         assert_serves(settings, new, stays)
         assert FeatureRegistry(settings).active_service() == NEW
         Generations(settings).active().verify()

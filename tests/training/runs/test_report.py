@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from featurestore.generations.generation import Generations
 from featurestore.online.open import open_online_store
 from featurestore.settings import FeatureStoreSettings
-from tests.training.small_home import open_store, small_home
+from graphdb.facts import Batch, UserDeletion
+from tests.training.small_home import START, open_store, profile, small_home
 from tests.training.small_network import small_config
+from training.cli.generations import generations
 from training.engine.progress import ConsoleReporter
 from training.engine.step_log import read_losses
 from training.errors import NothingToTrain
@@ -48,9 +51,9 @@ def test_two_seeds_are_trained_evaluated_and_the_first_is_served(tmp_path: Path)
     assert report.evaluated is not None
     assert report.evaluated.evaluation.num_seeds == 2
     feature_settings = FeatureStoreSettings.at(settings.home)
-    generations = Generations(feature_settings)
-    assert generations.active_id() == run.generation
-    generation = generations.get(str(run.generation))
+    known = Generations(feature_settings)
+    assert known.pointer().active == run.generation
+    generation = known.get(str(run.generation))
     generation.verify()
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(
         generation.manifest["checksums"]
@@ -75,6 +78,31 @@ def test_two_seeds_are_trained_evaluated_and_the_first_is_served(tmp_path: Path)
     document = report.document()
     assert document["is_active"]
     assert document["generation"] == generation.id
+    check_catching_up(settings, generation.id)
+
+
+def check_catching_up(settings: TrainingSettings, generation_id: str) -> None:
+    """Who came since is served once the generation was activated again, and who left is not."""
+    with closing(open_store(settings.home)) as store:
+        store.apply(
+            Batch(
+                profiles=[profile(99)],
+                user_deletions=[UserDeletion(user_id="u0", time=2 * START)],
+            )
+        )
+        version = store.head().version
+    environment = {"MMGA_HOME": str(settings.home), "MMGA_MEDIA_ROOT": str(settings.media_root)}
+    outcome = CliRunner().invoke(
+        generations, ["activate", generation_id], env=environment, catch_exceptions=False
+    )
+    assert outcome.stdout == f"serving {generation_id}\n"
+    view = f"user_representation_{generation_id}"
+    with closing(open_online_store(FeatureStoreSettings.at(settings.home))) as online:
+        rows = online.read(view, ["u99", "u0", "u1"], ["graph", "graph_version"])
+    assert rows.present.tolist() == [True, False, True]
+    assert np.isfinite(rows.features["graph"][[0, 2]]).all()
+    assert rows.features["graph_version"][[0, 2]].tolist() == [version, version]
+    assert not list((settings.home / "encodings").glob("*"))
 
 
 def test_an_empty_graph_is_nothing_to_train_on(tmp_path: Path) -> None:
