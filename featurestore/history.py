@@ -78,7 +78,8 @@ class History:
         if path.exists() or not len(user_ids):
             return False
         table = as_table(user_ids, features, event_times, commit_time)
-        write = partial(pq.write_table, table, compression="zstd")
+        plain = [each.name for each in table.schema if not pa.types.is_list(each.type)]
+        write = partial(pq.write_table, table, compression="zstd", use_dictionary=plain)
         write_whole(path, write, staging=self.root / ".staging")
         return True
 

@@ -17,10 +17,13 @@ def representation(
     graph: FloatArray, image: FloatArray, text: FloatArray, scales: Mapping[str, float]
 ) -> FloatArray:
     """Concatenate (B, D_g), (B, D_i), (B, D_t), each times its scale, to (B, D)."""
-    parts = zip((graph, image, text), MODALITIES, strict=True)
-    return np.concatenate(
-        [np.asarray(part, np.float32) * np.float32(scales[name]) for part, name in parts], axis=1
-    )
+    parts = (graph, image, text)
+    R_BD = np.empty((len(graph), sum(part.shape[1] for part in parts)), np.float32)
+    end = 0
+    for part, name in zip(parts, MODALITIES, strict=True):
+        start, end = end, end + part.shape[1]
+        np.multiply(part, np.float32(scales[name]), out=R_BD[:, start:end])
+    return R_BD
 
 
 def fit_scales(graph: FloatArray, image: FloatArray, text: FloatArray) -> dict[str, float]:

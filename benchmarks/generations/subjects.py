@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.generations import encoding
+from benchmarks.generations import encoding, publishing
 from benchmarks.measure import Row
 
-QUICK = {"encoding_options": encoding.QUICK}
+QUICK = {"encoding_options": encoding.QUICK, "publishing_options": publishing.QUICK}
+
+Options = Mapping[str, Any]
 
 
-def run(*, encoding_options: Mapping[str, Any] | None = None) -> list[Row]:
+def run(
+    *, encoding_options: Options | None = None, publishing_options: Options | None = None
+) -> list[Row]:
     """The rows of every subject."""
-    return encoding.run(**(encoding_options or {}))
+    return [
+        *encoding.run(**(encoding_options or {})),
+        *publishing.run(**(publishing_options or {})),
+    ]
