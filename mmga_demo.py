@@ -17,7 +17,7 @@ from foundation.settings import HOME, THREADS
 from graphdb.stage import StageLock
 
 STAGE = "demo"
-WRITERS = ("ingest", "statistics", "train")
+WRITERS = ("ingest", "statistics", "train", "publishing")
 """Stages whose locks are held in a home while it is emptied."""
 
 MARK = ".made-by-mmga-demo"

@@ -16,13 +16,14 @@ graph's, or ends before the watermark, everything is derived anew instead.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from foundation.outage import Outage
+from foundation.stage_run import stage_run
 from foundation.watermark import Watermark
 from graphdb.errors import ChangesTrimmed, GraphUnreachable, StageBusy
 from graphdb.stage import StageLock
@@ -130,11 +131,15 @@ class FeedConsumer:
         self._graph = graph
         self._projection = projection
         self._observer = observer
-        self._lock = StageLock(home, stage)
+        self._home = home
+        self._held = ExitStack()
         self._entered = False
 
     def __enter__(self) -> Self:
-        self._lock.__enter__()
+        with ExitStack() as held:
+            held.enter_context(StageLock(self._home, self.stage))
+            held.enter_context(stage_run(self._home, self.stage))
+            self._held = held.pop_all()
         self._entered = True
         return self
 
@@ -148,7 +153,7 @@ class FeedConsumer:
         try:
             self._projection.leave()
         finally:
-            self._lock.__exit__(kind, error, traceback)
+            self._held.__exit__(kind, error, traceback)
 
     def catch_up(self, progress: Progress | None = None) -> list[PassReport]:
         """Project up to the head as it is now, and once more what was committed meanwhile.

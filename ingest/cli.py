@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from featurestore.settings import FeatureStoreSettings
+from foundation.stage_run import stage_run
 from foundation.stop import StopRequest
 from graphdb import open_graph
 from graphdb.settings import GraphSettings
@@ -209,14 +210,16 @@ def statistics(follow: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def status(as_json: bool) -> None:
-    """Show the size of the graph, how far ingest and statistics are behind, the generation that is
-    served, and the number of dead letters.
+    """Show the size of the graph, how far ingest and statistics are behind, the generations with
+    their verdicts, the last run of each stage, and the number of dead letters.
     """
+    from featurestore.generations.generation import Generations
     from ingest.status import read_status
 
     settings = checked_settings()
     with closing(_open_graph(read_only=True)) as graph, _online_store() as online:
-        state = read_status(graph, online, settings)
+        generations = Generations(FeatureStoreSettings.from_environ(os.environ))
+        state = read_status(graph, online, generations, settings)
     click.echo(json.dumps(state.document()) if as_json else "\n".join(state.lines()))
 
 
@@ -244,7 +247,10 @@ def _home(settings: IngestSettings, source: Source) -> Iterator[None]:
     Workers on Kafka share their work by partitions, and need no lock.
     """
     prepare_home(settings)
-    with StageLock(settings.home, STAGE) if isinstance(source, FileSource) else nullcontext():
+    with (
+        StageLock(settings.home, STAGE) if isinstance(source, FileSource) else nullcontext(),
+        stage_run(settings.home, STAGE),
+    ):
         yield
 
 

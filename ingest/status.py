@@ -1,9 +1,15 @@
 """What `mmga status` shows: the graph, the stages behind it, and what could not be applied."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
+from featurestore.generations.generation import Generations
+from featurestore.generations.progress import GenerationProgress, generations_progress
+from featurestore.online.pointer import Pointer
 from featurestore.online.store import OnlineStore
 from foundation.image_report import ImageReport, read_image_report
+from foundation.stage_run import StageRun, stage_runs
 from foundation.text_table import text_table
 from foundation.watermark import Watermark
 from graphdb.store import GraphCounts, GraphStore, Head
@@ -44,6 +50,8 @@ class IngestStatus:
 class Status:
     """The state of one home; `ingest` is None where events do not come from Kafka.
 
+    `runs` are the last run of each stage.
+
     `num_dead_letters` leaves those of Kafka out when it does not answer. `images` are those of the
     last training.
     """
@@ -52,7 +60,9 @@ class Status:
     version: int
     ingest: IngestStatus | None
     stages: dict[str, StageStatus]
-    active_generation: str | None
+    pointer: Pointer
+    generations: Sequence[GenerationProgress]
+    runs: Mapping[str, StageRun]
     num_dead_letters: int
     images: ImageReport | None
 
@@ -64,7 +74,9 @@ class Status:
                 **({} if self.ingest is None else {"ingest": asdict(self.ingest)}),
                 **{name: asdict(stage) for name, stage in self.stages.items()},
             },
-            "generation": {"active": self.active_generation},
+            "generation": asdict(self.pointer),
+            "generations": [asdict(generation) for generation in self.generations],
+            "runs": {name: asdict(run) for name, run in self.runs.items()},
             "dead_letters": self.num_dead_letters,
         }
 
@@ -76,7 +88,7 @@ class Status:
             f" {counts.mutual_follows:,} mutual pairs (version {self.version:,})"
         )
         ingest = [] if self.ingest is None else [("ingest", _describe_lag(self.ingest))]
-        generation = self.active_generation or "none is active yet: run `mmga train`"
+        generation = self.pointer.active or "none is active yet: run `mmga train`"
         images = "not read yet: `mmga train` reads them"
         if self.images is not None:
             images = f"{self.images}, as of the last training"
@@ -87,14 +99,22 @@ class Status:
                 *((name, _describe(stage)) for name, stage in self.stages.items()),
                 ("images", images),
                 ("generation", generation),
+                *((f"  {each.id}", _describe_generation(each)) for each in self.generations),
+                *((f"last {name}", str(run)) for name, run in self.runs.items()),
                 ("dead letters", f"{self.num_dead_letters:,}"),
             ]
         )
 
 
-def read_status(graph: GraphStore, online: OnlineStore | None, settings: IngestSettings) -> Status:
+def read_status(
+    graph: GraphStore,
+    online: OnlineStore | None,
+    generations: Generations,
+    settings: IngestSettings,
+) -> Status:
     """Read the state; without an online store no stage has run yet."""
     head = graph.head()
+    newest = Watermark(graph_id=graph.graph_id, version=head.version, commit_time=head.commit_time)
     stages = {
         stage: _stage(graph.graph_id, head, None if online is None else online.watermark(stage))
         for stage in STAGES
@@ -105,7 +125,9 @@ def read_status(graph: GraphStore, online: OnlineStore | None, settings: IngestS
         version=head.version,
         ingest=ingest,
         stages=stages,
-        active_generation=None if online is None else online.pointer().active,
+        pointer=Pointer() if online is None else online.pointer(),
+        generations=generations_progress(generations, online, newest, datetime.now(UTC)),
+        runs=stage_runs(settings.home),
         num_dead_letters=DeadLetterFile(settings.dead_letters_path).count() + num_in_kafka,
         images=read_image_report(settings.home, graph.graph_id),
     )
@@ -142,6 +164,16 @@ def _describe(stage: StageStatus) -> str:
         return "not projected yet: run `mmga statistics`"
     lag = f"{stage.lag_seconds:,.1f} s behind" if stage.lag_seconds else "up to date"
     return f"at version {stage.watermark:,}, {lag}"
+
+
+def _describe_generation(generation: GenerationProgress) -> str:
+    roles = ("active", "previous", "pinned")
+    parts = [role for role in roles if getattr(generation, f"is_{role}")]
+    parts.append(generation.verdict or "not judged")
+    if generation.watermark is not None:
+        lag = f"{generation.lag_seconds:,.1f} s behind" if generation.lag_seconds else "up to date"
+        parts.append(f"vectors at version {generation.watermark:,}, {lag}")
+    return ", ".join([*parts, f"{generation.age_seconds / 86_400:,.1f} days old"])
 
 
 def _describe_lag(ingest: IngestStatus) -> str:

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from featurestore.errors import FeatureStoreError
+from serving.generation_metrics import GenerationMetrics, StageRunMetrics
 from serving.services import Services
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,10 @@ class ServingMetrics:
         for reason in (SILENT, CROWDED):  # a series that begins at 1 would show no increase
             self._dropped.labels(reason)
         self._registry.register(Staleness(services))
+        self._registry.register(
+            GenerationMetrics(services.generations, services.online, services.graph_head)
+        )
+        self._registry.register(StageRunMetrics(services.home))
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer."""

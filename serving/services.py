@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from featurestore.generations.generation import Generations
 from featurestore.generations.indexes import BaseIndexes
@@ -22,7 +23,10 @@ from serving.staleness import GraphHead
 class Services:
     """Lookups, similar users and Feast's protocol over one read-only online store."""
 
+    home: Path
     online: OnlineStore
+    generations: Generations
+    graph_head: GraphHead
     published: PublishedGenerations
     lookup: Lookup
     similar: SimilarUsers
@@ -45,9 +49,8 @@ def open_services(settings: ServingSettings) -> Iterator[Services]:
 
 
 def _compose(settings: ServingSettings, online: OnlineStore, graph_head: GraphHead) -> Services:
-    published = PublishedGenerations(
-        online, Generations(settings.features), BaseIndexes(settings.features)
-    )
+    generations = Generations(settings.features)
+    published = PublishedGenerations(online, generations, BaseIndexes(settings.features))
     lookup = Lookup(
         online=online,
         published=published,
@@ -55,7 +58,10 @@ def _compose(settings: ServingSettings, online: OnlineStore, graph_head: GraphHe
         max_users=settings.max_users,
     )
     return Services(
+        home=settings.features.home,
         online=online,
+        generations=generations,
+        graph_head=graph_head,
         published=published,
         lookup=lookup,
         similar=SimilarUsers(

@@ -87,6 +87,11 @@ def test_statistics_follow_the_graph(
     state = status(run)
     version = state["graph"]["version"]
     assert state["stages"]["statistics"] == {"watermark": version, "lag_seconds": 0.0}
+    assert {name: each["result"] for name, each in state["runs"].items()} == {
+        "ingest": "ok",
+        "statistics": "ok",
+    }
+    assert (state["generation"]["active"], state["generations"]) == (None, [])
     assert users_online(home) == users_in_graph(home)
     gone = users_in_graph(home)[0]
     with events.open("ab") as file:
