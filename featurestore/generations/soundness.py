@@ -1,4 +1,5 @@
-"""Soundness of a generation's vectors: every user has one, all are finite, none has collapsed.
+"""Soundness of a generation's vectors: every user has one that is not zero, all are finite, none
+has collapsed.
 
 A generation that is not sound is kept and not activated. Collapse is measured in two ways, over
 the users that have the modality, in float64:
@@ -55,6 +56,8 @@ def sound(
                 spreads[name], ranks[name] = spread_and_rank(rows)
                 flaws = collapsed(name, spreads[name], ranks[name], matrix.shape[1])
         reasons += flaws
+    if not reasons and (num_zero := num_without_vector(vectors)):
+        reasons.append(f"{num_zero} users have zero vectors only")
     return Soundness(ok=not reasons, reasons=tuple(reasons), spread=spreads, effective_rank=ranks)
 
 
@@ -67,6 +70,11 @@ def incomplete(name: str, matrix: NDArray[Any], num_expected_users: int) -> list
     if num_bad:
         flaws.append(f"{name}: vectors of {num_bad} users are not finite")
     return flaws
+
+
+def num_without_vector(vectors: Mapping[str, NDArray[Any]]) -> int:
+    """The number of users whose vectors are zero in every modality."""
+    return int((~np.any([matrix.any(axis=1) for matrix in vectors.values()], axis=0)).sum())
 
 
 def spread_and_rank(rows: NDArray[Any]) -> tuple[float, float]:

@@ -192,8 +192,18 @@ class PhasesConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionConfig:
+    """How far below the active generation a new one may be, in AUC, and still replace it."""
+
+    margin: NonNegative = 0.005
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "promotion")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """Everything that, with a snapshot and a seed, determines a training run."""
+    """Everything that, with a snapshot and a seed, determines a training run and its promotion."""
 
     recipe: str
     text: TextEncoderConfig
@@ -203,4 +213,5 @@ class RunConfig:
     users: UserConfig = field(default_factory=UserConfig)
     objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    promotion: PromotionConfig = field(default_factory=PromotionConfig)
     sampler: Sampler = "snapshot"

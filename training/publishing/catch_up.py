@@ -1,7 +1,7 @@
 """Brings the projections of a generation up to date with the graph."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from featurestore.definitions import representation_name
 from featurestore.generations.generation import Generation
@@ -14,8 +14,14 @@ from training.publishing.projection import Progress, project, writing_stage
 from training.publishing.stores import Stores
 from training.settings import TrainingSettings
 
-Encode = Callable[[Generation, Snapshot], UserVectors]
-"""Vectors of all users of a snapshot, over all its follows, by a sealed generation."""
+
+class Encode(Protocol):
+    """Vectors of all users of a snapshot by a sealed generation, held-out follows in or out."""
+
+    def __call__(
+        self, generation: Generation, snapshot: Snapshot, *, all_follows: bool
+    ) -> UserVectors:
+        """Encode."""
 
 
 def catching_up(
@@ -23,14 +29,14 @@ def catching_up(
 ) -> "CatchUp":
     """Catches up by the networks of the generations."""
 
-    def encode(generation: Generation, snapshot: Snapshot) -> UserVectors:
+    def encode(generation: Generation, snapshot: Snapshot, *, all_follows: bool) -> UserVectors:
         return generation_vectors(
             generation,
             snapshot,
             graph,
             settings,
             reporter,
-            all_follows=True,
+            all_follows=all_follows,
             num_workers=num_workers,
         )
 
@@ -49,7 +55,7 @@ class CatchUp:
         if is_current(stores, generation):
             return
         snapshot = take_snapshot(stores.graph, stores.training.snapshots)
-        vectors = self.encode(generation, snapshot)
+        vectors = self.encode(generation, snapshot, all_follows=True)
         project(stores, generation, snapshot, vectors, self.progress)
         drop_encodings(stores.training, generation.id)
 

@@ -12,6 +12,7 @@ from featurestore.definitions import MODALITIES
 from graphdb.snapshot.snapshot import Snapshot
 from training.encoding.all_users import UserVectors
 from training.evaluation.evaluator import NamedHead
+from training.publishing.trial import Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,8 @@ class Publication:
     `generation_id` is fixed before the first attempt, so that a repeated one completes it.
     `vectors` are of all users of the snapshot, over all its follows. `scales` are those under
     which R was evaluated and `heads` were trained. `files` are copied (paths) or written (texts)
-    into the generation. `lineage` goes into the manifest: recipe, seed, code version, counts,
-    losses, environment.
+    into the generation. `trial` is None where too few follows are held out. `lineage` goes into the
+    manifest: recipe, seed, code version, counts, losses, environment.
     """
 
     generation_id: str
@@ -32,6 +33,7 @@ class Publication:
     heads: Mapping[str, NamedHead]
     files: Mapping[str, Path | str]
     evaluation: Mapping[str, Any]
+    trial: Trial | None = None
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -29,7 +29,7 @@ def publish(publication: Publication, stores: Stores, catch_up: CatchUp) -> Publ
     """
     sweep(stores)
     generation = sealed(publication, stores.generations)
-    verdict = judged(publication, stores.generations.verdicts(generation.id))
+    verdict = judged(publication, stores, catch_up.encode)
     num_left = serve(publication, generation, stores, catch_up) if verdict.ok else 0
     return Published(
         generation_id=generation.id,

@@ -1,35 +1,33 @@
 """The verdict of promotion: the checks that a generation has to pass before it is served."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from featurestore.generations.soundness import sound
 from featurestore.generations.verdicts import Verdict, VerdictLog
+from training.publishing.catch_up import Encode
+from training.publishing.checks import Check
+from training.publishing.promotion import not_worse
 from training.publishing.publication import Publication, by_modality
+from training.publishing.stores import Stores
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One check by name: its flaws, none where it is passed, and the figures that it measured."""
-
-    name: str
-    flaws: tuple[str, ...]
-    figures: Mapping[str, Any] = field(default_factory=dict)
-
-
-def judged(publication: Publication, log: VerdictLog) -> Verdict:
+def judged(publication: Publication, stores: Stores, encode: Encode) -> Verdict:
     """The verdict on this publication, given now or by an earlier attempt."""
-    return log.promotion() or recorded(checks(publication), log)
+    log = stores.generations.verdicts(publication.generation_id)
+    return log.promotion() or recorded(checks(publication, stores, encode), log)
 
 
-def checks(publication: Publication) -> list[Check]:
-    """All checks of promotion."""
-    return [soundness(publication)]
+def checks(publication: Publication, stores: Stores, encode: Encode) -> Iterator[Check]:
+    """The checks of promotion; the costly one only for vectors that are sound."""
+    check = soundness(publication)
+    yield check
+    if not check.flaws:
+        yield not_worse(publication.generation_id, publication.trial, stores, encode)
 
 
-def recorded(found: list[Check], log: VerdictLog) -> Verdict:
+def recorded(checks: Iterable[Check], log: VerdictLog) -> Verdict:
     """The verdict that these checks come to, put into the log."""
+    found = list(checks)
     reasons = tuple(f"{check.name}: {flaw}" for check in found for flaw in check.flaws)
     figures = {check.name: dict(check.figures) for check in found}
     verdict = Verdict(kind="promotion", ok=not reasons, reasons=reasons, figures=figures)

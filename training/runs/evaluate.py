@@ -10,7 +10,7 @@ from featurestore.representation import fit_scales, representation
 from training.encoding.all_users import UserVectors
 from training.engine.progress import Reporter
 from training.evaluation.comparison import Evaluation, compare
-from training.evaluation.evaluator import Scores, prepare_evaluator
+from training.evaluation.evaluator import Evaluator, Scores, prepare_evaluator
 from training.evaluation.modality_cosine import Modality
 from training.evaluation.user_texts import read_user_texts
 from training.mmga.config import Fusion
@@ -22,8 +22,9 @@ EVALUATION_SEED = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvaluation:
-    """The comparison over seeds, and the figures and heads of each trained seed."""
+    """The comparison over seeds, the figures and heads of each trained seed, and the evaluator."""
 
+    evaluator: Evaluator
     evaluation: Evaluation
     trained: tuple[Scores, ...]
 
@@ -48,7 +49,11 @@ def evaluate_run(trained: TrainedRun, reporter: Reporter) -> RunEvaluation:
                 representation_of(vectors.trained, fusion), modalities_of(vectors.trained)
             )
         )
-    return RunEvaluation(evaluation=compare(after, initial, baselines), trained=tuple(after))
+    return RunEvaluation(
+        evaluator=evaluator,
+        evaluation=compare(after, initial, baselines),
+        trained=tuple(after),
+    )
 
 
 def representation_of(vectors: UserVectors, fusion: Fusion) -> NDArray[np.float32]:

@@ -19,7 +19,8 @@ from training.publishing.catch_up import catching_up
 from training.publishing.publication import Publication, Published
 from training.publishing.publish import publish
 from training.publishing.stores import open_stores
-from training.runs.evaluate import RunEvaluation, evaluate_run, scales_of
+from training.publishing.trial import Trial
+from training.runs.evaluate import RunEvaluation, evaluate_run, representation_of, scales_of
 from training.runs.preconditions import check_machine, check_publishing, writing
 from training.runs.run import RunRequest, TrainedRun, train_run
 from training.runs.run_folder import Run, drop_old, finish
@@ -83,7 +84,7 @@ class RunReport:
         if self.published.is_active:
             return f"generation {name} of {self.published.num_users:,} users is active; {seconds}"
         reasons = "; ".join(self.published.reasons)
-        return f"generation {name} is kept and not active, it is not sound: {reasons}; {seconds}"
+        return f"generation {name} is kept and not active: {reasons}; {seconds}"
 
 
 def train_and_publish(
@@ -171,7 +172,19 @@ def publication(trained: TrainedRun, evaluated: RunEvaluation | None) -> Publica
             "losses.jsonl": run.losses(first.seed),
         },
         evaluation={} if evaluated is None else evaluated.evaluation.document(),
+        trial=None if evaluated is None else trial(trained, evaluated),
         lineage=lineage(trained),
+    )
+
+
+def trial(trained: TrainedRun, evaluated: RunEvaluation) -> Trial:
+    """What the first seed's promotion is decided on."""
+    config = trained.run.config
+    return Trial(
+        snapshot=trained.snapshot,
+        evaluator=evaluated.evaluator,
+        R_ND=representation_of(trained.vectors[0].trained, config.users.fusion),
+        margin=config.promotion.margin,
     )
 
 

@@ -49,7 +49,7 @@ from training.publishing.sweep import sweep
 ALL_BUT_THE_FIFTH = np.array([user_id != USERS[4] for user_id in USERS])
 
 
-def never(generation, snapshot):
+def never(generation, snapshot, *, all_follows):
     raise AssertionError("vectors that are current are not encoded again")
 
 
@@ -117,7 +117,7 @@ def test_a_rollback_now_serves_what_is_there_and_then_catches_up(
     leave(store)
     active_while_encoding = []
 
-    def encode(generation, snapshot):
+    def encode(generation, snapshot, *, all_follows):
         active_while_encoding.append(stores.online.pointer().active)
         return CATCH_UP.encode(generation, snapshot)
 
@@ -256,7 +256,7 @@ def test_a_rollback_that_is_killed_for_good_keeps_no_vector_of_who_left(
     with opened(store, settings) as stores:
         stores.online.erase([USERS[0], USERS[4]], before=store.head().commit_time)
 
-    def encode(generation, snapshot):
+    def encode(generation, snapshot, *, all_follows):
         return CATCH_UP.encode(generation, outdated)
 
     def work(copy):

@@ -61,7 +61,7 @@ def vectors(seed):
     )
 
 
-def encoded(generation, snapshot):
+def encoded(generation, snapshot, *, all_follows=True):
     """The vectors that the network of this generation has always given."""
     made = vectors(generation.manifest["seed"])
     rows = [USERS.index(user_id) for user_id in snapshot.user_ids]
