@@ -1,7 +1,7 @@
 """Generations as rows and lines for a terminal."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -96,14 +96,29 @@ def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
     head = f"{verdict['kind']} at {verdict['time']}"
     if verdict["kind"] == "promotion":
         head += f": {outcome}"
-    text = [head, *(f"  {reason}" for reason in verdict["reasons"])]
-    return text + [f"  {name}: {in_words(each)}" for name, each in verdict["figures"].items()]
+    return [
+        head,
+        *(f"  {reason}" for reason in verdict["reasons"]),
+        *tree(verdict["figures"], indent="  "),
+    ]
+
+
+def tree(values: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Nested values, a line each, those of the innermost level on one line."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and any(isinstance(each, Mapping) for each in value.values()):
+            yield f"{indent}{name}"
+            yield from tree(value, indent + "  ")
+        else:
+            yield f"{indent}{name}: {in_words(value)}"
 
 
 def in_words(value: Any) -> str:
     """A value on one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {in_words(each)}" for key, each in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " ".join(in_words(each) for each in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
