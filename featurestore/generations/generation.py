@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -117,7 +117,10 @@ class Generations:
         """All sealed generations, oldest first."""
         paths = self.root.glob(f"*/{MANIFEST}")
         ids = [path.parent.name for path in paths if not path.parent.name.startswith(".")]
-        found = [self.get(generation_id) for generation_id in ids]
+        found = []
+        for generation_id in ids:
+            with suppress(GenerationMissing):  # it was dropped meanwhile
+                found.append(self.get(generation_id))
         return sorted(found, key=lambda each: (str(each.manifest["created_at"]), each.id))
 
     def get(self, generation_id: str) -> Generation:

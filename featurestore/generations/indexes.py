@@ -9,6 +9,7 @@ A reader who has mapped a dropped one keeps it until it closes it.
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class BaseIndexes:
 
     def _numbers(self, generation_id: str) -> Iterator[int]:
         folder = self.root / checked(generation_id)
-        if folder.is_dir():
+        with suppress(FileNotFoundError):  # there is none, or it is being dropped
             yield from (int(each.name) for each in folder.iterdir() if each.name.isdecimal())
 
 

@@ -50,7 +50,7 @@ class VerdictLog:
     def append(self, verdict: Verdict) -> None:
         """Add a verdict, which is on the disk when this returns, whole or not at all."""
         before = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        line = json.dumps(asdict(verdict), sort_keys=True, ensure_ascii=False)
+        line = json.dumps(asdict(verdict), sort_keys=True)
         write_text(self.path, f"{before}{line}\n")
 
     def read(self) -> list[Verdict]:

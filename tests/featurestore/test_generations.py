@@ -129,7 +129,7 @@ def test_verdicts_are_kept_in_their_order(settings: FeatureStoreSettings) -> Non
     log = Generations(settings).verdicts("g1")
     assert (log.read(), log.last(), log.promotion()) == ([], None, None)
     refused = Verdict(
-        kind="promotion", ok=False, reasons=("sound: é",), figures={"sound": {"x": 1}}
+        kind="promotion", ok=False, reasons=("sound: é\u2028",), figures={"sound": {"x": 1}}
     )
     forced = Verdict(kind="forced", ok=True, reasons=("demo",))
     log.append(refused)
