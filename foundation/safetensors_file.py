@@ -5,6 +5,7 @@ place of each tensor), and the data.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,18 @@ def read_header(path: Path) -> tuple[dict[str, Mapping[str, Any]], int]:
             raise _unreadable(path, error) from error
     entries.pop("__metadata__", None)
     return entries, LENGTH_BYTES + length
+
+
+def header(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> bytes:
+    """The beginning of a file whose data follow in this order: type and shape by name."""
+    entries: dict[str, object] = {}
+    end = 0
+    for name, (kind, shape) in tensors.items():
+        begin, end = end, end + math.prod(shape) * TYPES[kind].itemsize
+        entries[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [begin, end]}
+    document = json.dumps(entries).encode()
+    document += b" " * (-len(document) % LENGTH_BYTES)
+    return len(document).to_bytes(LENGTH_BYTES, "little") + document
 
 
 def mapped_tensors(path: Path, *, mode: Literal["r", "c"] = "r") -> dict[str, NDArray[Any]]:

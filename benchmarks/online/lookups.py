@@ -233,7 +233,7 @@ def write_home(home: Path) -> FeatureRegistry:
     generations.seal(GENERATION, manifest)
     BaseIndexes(settings).put(
         GENERATION,
-        BaseIndex.of(user_ids, fused),
+        BaseIndex.of(user_ids, fused).save,
         Watermark(graph_id="benchmark", version=1, commit_time=COMMIT_TIME),
     )
     registry = FeatureRegistry(settings)

@@ -4,7 +4,7 @@ N users, D width.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from featurestore.errors import ArtifactCorrupt, FeatureInvalid
 from foundation.errors import TensorsUnreadable
-from foundation.safetensors_file import mapped_tensors
+from foundation.safetensors_file import header, mapped_tensors
 
 INDEX_FILE = "base_index.safetensors"
 USERS_FILE = "users.json"
@@ -61,13 +60,7 @@ class BaseIndex:
 
     def save(self, folder: Path) -> None:
         """Write the index into a folder that is being staged."""
-        tensors = {"representations": self.representations, "norms": self.norms}
-        save_file(
-            {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
-            folder / INDEX_FILE,
-        )
-        users = json.dumps(list(self.user_ids), ensure_ascii=False)
-        (folder / USERS_FILE).write_text(users, encoding="utf-8")
+        save_index(folder, self.user_ids, [self.representations], self.representations.shape[1])
 
     def representation_of(self, user_id: str) -> FloatArray | None:
         """R (D,) of one user as published; None if the index lacks the user."""
@@ -112,6 +105,22 @@ class BaseIndex:
     def rows(self) -> dict[str, int]:
         """Row of each user."""
         return {user_id: row for row, user_id in enumerate(self.user_ids)}
+
+
+def save_index(
+    folder: Path, user_ids: Sequence[str], pieces: Iterable[FloatArray], width: int
+) -> None:
+    """Write the index of users whose R comes in pieces (B, D), one of them in memory at a time."""
+    shapes = {"representations": (len(user_ids), width), "norms": (len(user_ids),)}
+    norms: list[FloatArray] = []
+    with (folder / INDEX_FILE).open("wb") as file:
+        file.write(header({name: ("F32", shape) for name, shape in shapes.items()}))
+        for piece in pieces:
+            file.write(np.ascontiguousarray(piece, "<f4").data)
+            norms.append(np.linalg.norm(piece, axis=1).astype("<f4"))
+        file.writelines(each.data for each in norms)
+    users = json.dumps(list(user_ids), ensure_ascii=False)
+    (folder / USERS_FILE).write_text(users, encoding="utf-8")
 
 
 def refuse_other_types(tensors: Mapping[str, NDArray[Any]]) -> None:

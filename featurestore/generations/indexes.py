@@ -8,7 +8,7 @@ A reader who has mapped a dropped one keeps it until it closes it.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -31,12 +31,15 @@ class BaseIndexes:
     def __init__(self, settings: FeatureStoreSettings) -> None:
         self.root = settings.indexes_root
 
-    def put(self, generation_id: str, index: BaseIndex, watermark: Watermark) -> None:
-        """Replace the index of a generation. The caller holds the lock of publishing."""
+    def put(self, generation_id: str, save: Callable[[Path], object], watermark: Watermark) -> None:
+        """Replace the index of a generation by what `save` writes into a folder.
+
+        The caller holds the lock of publishing.
+        """
         folder = self.root / checked(generation_id)
         old = list(self._numbers(generation_id))
         with whole_folder(folder / str(max(old, default=0) + 1)) as partial:
-            index.save(partial)
+            save(partial)
             text = json.dumps({"format_version": FORMAT_VERSION, **asdict(watermark)})
             (partial / ABOUT_FILE).write_text(text, encoding="utf-8")
         for number in old:

@@ -146,7 +146,7 @@ def test_the_newest_index_replaces_the_others(settings: FeatureStoreSettings) ->
         indexes.load("g1")
     for version in (7, 9):
         mark = Watermark(graph_id="g", version=version, commit_time=version)
-        indexes.put("g1", make_index(version), mark)
+        indexes.put("g1", make_index(version).save, mark)
         assert indexes.watermark("g1") == mark
     folder, index = indexes.load("g1")
     assert len(index.user_ids) == 9
@@ -159,7 +159,7 @@ def test_the_newest_index_replaces_the_others(settings: FeatureStoreSettings) ->
     assert indexes.watermark("g1") is None
     with pytest.raises(ArtifactCorrupt, match="activate its generation again"):
         indexes.load("g1")
-    indexes.put("g1", make_index(3), mark)
+    indexes.put("g1", make_index(3).save, mark)
     assert len(indexes.load("g1")[1].user_ids) == 3
     assert index.top_k(np.ones(16, np.float32), 1)  # whoever has mapped it keeps it
     indexes.drop("g1")

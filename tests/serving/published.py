@@ -79,7 +79,7 @@ class Home:
         generations.seal(generation_id, manifest_of(vectors, len(user_ids), commit_time))
         BaseIndexes(self.settings).put(
             generation_id,
-            BaseIndex.of(list(user_ids), fused(vectors)),
+            BaseIndex.of(list(user_ids), fused(vectors)).save,
             Watermark(graph_id=GRAPH_ID, version=5, commit_time=commit_time),
         )
         self.online.write(

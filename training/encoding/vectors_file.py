@@ -4,7 +4,6 @@ The file is safetensors. It is written part by part and read memory-mapped, so t
 room for all users at once.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from foundation.durable_files import write_whole
-from foundation.safetensors_file import LENGTH_BYTES, TYPES, mapped_tensors
+from foundation.safetensors_file import header, mapped_tensors
 from training.mmga.user_vectors import PostVectors
 
 PARTS = ("graph", "image", "text", "has_image", "has_text")
@@ -37,19 +36,14 @@ def save_rows(
     path: Path, num_users: int, widths: Mapping[str, int], rows: Mapping[str, Rows]
 ) -> None:
     """Write vectors to a file atomically, with one piece in memory at a time."""
-    header: dict[str, object] = {}
-    end = 0
-    for name in PARTS:
-        kind = "F32" if name in widths else "BOOL"
-        shape = [num_users, widths[name]] if name in widths else [num_users]
-        begin, end = end, end + int(np.prod(shape)) * TYPES[kind].itemsize
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
-    document = json.dumps(header).encode()
-    document += b" " * (-len(document) % LENGTH_BYTES)
+    tensors = {
+        name: ("F32", (num_users, widths[name])) if name in widths else ("BOOL", (num_users,))
+        for name in PARTS
+    }
 
     def write(partial: Path) -> None:
         with partial.open("wb") as file:
-            file.write(len(document).to_bytes(LENGTH_BYTES, "little") + document)
+            file.write(header(tensors))
             for name in PARTS:
                 for piece in rows[name]():
                     file.write(np.ascontiguousarray(piece).tobytes())

@@ -13,8 +13,10 @@ In this order, each step repeatable:
 N users.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from featurestore.definitions import (
     PROVISIONAL,
     representation_name,
 )
-from featurestore.generations.base_index import BaseIndex
+from featurestore.generations.base_index import save_index
 from featurestore.generations.generation import Generation
 from featurestore.history_rows import Slice
 from featurestore.representation import representation
@@ -63,7 +65,8 @@ def project(
     stores.online.set_watermark(writing_stage(generation.id), mark)
     write_vectors(stores, generation, snapshot, vectors, progress)
     left = delete_left(stores, generation.id)
-    stores.indexes.put(generation.id, index_of(generation, snapshot, vectors, left), mark)
+    save = partial(write_index, generation, snapshot, vectors, set(left))
+    stores.indexes.put(generation.id, save, mark)
     stores.online.set_watermark(representation_name(generation.id), mark)
     stores.online.drop_watermark(writing_stage(generation.id))
     return len(left)
@@ -108,17 +111,23 @@ def page_features(
     }
 
 
-def index_of(
-    generation: Generation, snapshot: Snapshot, vectors: UserVectors, left: Sequence[str]
-) -> BaseIndex:
-    """R of all users of the snapshot but those who left."""
-    R_ND = representation(**by_modality(vectors), scales=generation.scales)
-    gone = set(left)
-    stays = np.array([user_id not in gone for user_id in snapshot.user_ids], np.bool_)
-    return BaseIndex.of(
-        [user_id for user_id in snapshot.user_ids if user_id not in gone],
-        R_ND if stays.all() else R_ND[stays],
-    )
+def write_index(
+    generation: Generation,
+    snapshot: Snapshot,
+    vectors: UserVectors,
+    left: Collection[str],
+    folder: Path,
+) -> None:
+    """Write R of all users of the snapshot but those who left."""
+    user_ids = [user_id for user_id in snapshot.user_ids if user_id not in left]
+
+    def pieces() -> Iterator[NDArray[np.float32]]:
+        for rows in pages(snapshot.num_users):
+            parts = {name: matrix[rows] for name, matrix in by_modality(vectors).items()}
+            stays = [user_id not in left for user_id in snapshot.user_ids[rows]]
+            yield representation(**parts, scales=generation.scales)[stays]
+
+    save_index(folder, user_ids, pieces(), sum(generation.dims.values()))
 
 
 def pages(num_users: int) -> Iterator[slice]:
