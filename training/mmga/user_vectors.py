@@ -125,7 +125,7 @@ def post_vectors(
             lambda posts: pixel_rows(inputs, posts),
             inputs.image_hashes,
             chunks.num_posts,
-            kept and kept.image,
+            None if kept is None else kept.image,
         )
         texts_PD = _encoded(
             model.text,
@@ -133,7 +133,7 @@ def post_vectors(
             lambda posts: token_rows(inputs, posts),
             inputs.caption_hashes,
             chunks.num_posts,
-            kept and kept.text,
+            None if kept is None else kept.text,
             lengths=inputs.token_counts,
         )
         device = next(model.parameters()).device

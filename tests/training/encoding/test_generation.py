@@ -133,6 +133,16 @@ def test_a_new_snapshot_has_vectors_of_its_users_and_ousts_those_of_the_old_one(
     assert not root.exists()
 
 
+def test_a_graph_without_users_has_no_vectors(elsewhere: Elsewhere) -> None:
+    def leave() -> Batch:
+        users = [f"u{number}" for number in range(45)]
+        return Batch(user_deletions=[UserDeletion(user_id=u, time=START * 2) for u in users])
+
+    snapshot, vectors = elsewhere.encode(all_follows=True, change=leave)
+    assert snapshot.num_users == 0
+    assert vectors.graph.shape == (0, elsewhere.published.trained.graph.shape[1])
+
+
 def test_vectors_that_were_encoded_are_opened(elsewhere: Elsewhere) -> None:
     _, vectors = elsewhere.encode(all_follows=True)
     (folder,) = encodings(elsewhere.settings, "g1").iterdir()
