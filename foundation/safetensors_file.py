@@ -66,6 +66,8 @@ def _mapped(
 ) -> NDArray[Any]:
     kind, shape = TYPES[entry["dtype"]], tuple(entry["shape"])
     offset = start + entry["data_offsets"][0]
+    if 0 in shape:  # nothing to map
+        return np.empty(shape, kind)
     return np.memmap(path, kind, mode=mode, offset=offset, shape=shape)
 
 

@@ -42,7 +42,7 @@ MAX_SECONDS = 60.0
 MAX_GROWTH = 1.3
 MAX_DIFFERENCE = 1e-6
 
-QUICK = {"num_users": 600, "growing": (300, 600), "rounds": 1, "num_seeds": 100}
+QUICK = {"num_users": 600, "growing": (300, 900), "rounds": 1, "num_seeds": 100}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

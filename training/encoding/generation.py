@@ -16,8 +16,8 @@ from featurestore.generations.generation import Generation
 from graphdb.snapshot.snapshot import Snapshot
 from graphdb.store import GraphStore
 from training.encoding.all_users import UserVectors
+from training.encoding.job import EncodingJob
 from training.encoding.passes import encode
-from training.encoding.shards import EncodingJob
 from training.engine.progress import Reporter
 from training.inputs.captions import pin_texts
 from training.inputs.post_inputs import PostInputs
@@ -67,6 +67,7 @@ def generation_vectors(
         num_users=snapshot.num_users,
         chunks=chunks,
         num_threads=settings.num_threads,
+        keeps_posts=True,
     )
     path = folder / f"{follows}.safetensors"
     vectors = encode(job, path, num_workers=num_workers, reporter=reporter)

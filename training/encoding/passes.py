@@ -6,8 +6,10 @@ Ray starts more slowly than one range is encoded.
 from pathlib import Path
 
 from training.encoding.all_users import UserVectors
+from training.encoding.job import MODAL, EncodingJob
+from training.encoding.kept_posts import keep_fresh
 from training.encoding.ray_tasks import encode_ranges
-from training.encoding.shards import EncodingJob, encode_range, join
+from training.encoding.shards import encode_range, join
 from training.encoding.vectors_file import load_vectors
 from training.engine.progress import Reporter
 from training.engine.ray_cluster import ray_session
@@ -34,3 +36,5 @@ def encode_here(job: EncodingJob) -> None:
     for name in job.passes:
         for number in job.missing(name):
             encode_range(job, name, number)
+        if name == MODAL:
+            keep_fresh(job)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from training.encoding.shards import MODAL, EncodingJob, encode_range
+from training.encoding.job import MODAL, EncodingJob
+from training.encoding.kept_posts import keep_fresh
+from training.encoding.shards import encode_range
 from training.engine.ray_cluster import cause
 from training.errors import RunFailed
 
@@ -34,6 +36,8 @@ def encode_ranges(job: EncodingJob, progress: Callable[[str, int, int], None]) -
                 ) from error
             done += len(finished)
         progress(what, job.num_ranges, job.num_ranges)
+        if name == MODAL:
+            keep_fresh(job)
 
 
 def resources(num_threads: int) -> dict[str, float]:

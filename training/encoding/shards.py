@@ -1,10 +1,5 @@
 """Encodes users range by range: every range is a task of each pass and writes one file.
 
-    FOLDER/modal-00003.safetensors      R^I and R^T of the users of range 3
-    FOLDER/layer-0-00003.safetensors    what layer 1 reads of these users
-    FOLDER/layer-1-00003.safetensors    what layer 2 reads of them, after layer 1; and so on
-    FOLDER/layer-2-00003.safetensors    after the last layer: R^G
-
 A pass begins when all files of the pass before it are there: it reads those of all neighbours,
 memory-mapped. A range that has its file is not encoded again, so a killed encoding resumes. Ranges
 are the chunks of the encoding in one process, so on equal processors with as many threads the
@@ -14,7 +9,6 @@ Shapes: N users, R users of a range.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +25,8 @@ from foundation.durable_files import write_whole
 from foundation.safetensors_file import mapped_tensors
 from graphdb.snapshot.snapshot import open_snapshot
 from training.encoding.all_users import best_device
+from training.encoding.job import MODAL, EncodingJob
+from training.encoding.kept_posts import open_kept, save_fresh
 from training.encoding.vectors_file import save_rows, save_vectors
 from training.engine.files import load_tensors
 from training.inputs.post_inputs import open_post_inputs
@@ -39,59 +35,10 @@ from training.mmga.layer_wise import VECTORS, Columns, LayerEncoder
 from training.mmga.model import MMGA, blank
 from training.mmga.training_data import TrainingData, training_data
 from training.mmga.user_bank import ModalVectors
-from training.mmga.user_vectors import Chunks, PostVectors, post_vectors
+from training.mmga.user_vectors import PostVectors, post_vectors
 from training.options.document import from_json
 from training.sampling.snapshot_source import SnapshotSource
 from training.sampling.source import GraphSource
-
-MODAL = "modal"
-"""The pass over posts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodingJob:
-    """The arguments to encode a range of users, as plain values; all machines share the paths.
-
-    `modal_folder` is where the modal files are (those of another job with the same weights can be
-    used); with `all_follows` held-out follows are read too.
-    """
-
-    folder: Path
-    modal_folder: Path
-    config: str
-    snapshot: Path
-    post_inputs: Path
-    weights: Path
-    all_follows: bool
-    salt: bytes
-    num_users: int
-    chunks: Chunks
-    num_threads: int
-
-    @property
-    def num_ranges(self) -> int:
-        """Number of ranges."""
-        return -(-self.num_users // self.chunks.num_users)
-
-    def users(self, number: int) -> NDArray[np.int64]:
-        """The users of a range."""
-        start = number * self.chunks.num_users
-        return np.arange(start, min(start + self.chunks.num_users, self.num_users))
-
-    @property
-    def passes(self) -> tuple[str, ...]:
-        """The passes in their order: over posts, then those of `LayerEncoder`."""
-        num_layers = from_json(RunConfig, self.config).graph.num_layers
-        return (MODAL, *(f"layer-{number}" for number in range(num_layers + 1)))
-
-    def path(self, name: str, number: int) -> Path:
-        """The file of a range after a pass."""
-        folder = self.modal_folder if name == MODAL else self.folder
-        return folder / f"{name}-{number:05d}.safetensors"
-
-    def missing(self, name: str) -> list[int]:
-        """Ranges that have no file of a pass yet."""
-        return [each for each in range(self.num_ranges) if not self.path(name, each).exists()]
 
 
 def encode_range(job: EncodingJob, name: str, number: int) -> None:
@@ -100,7 +47,11 @@ def encode_range(job: EncodingJob, name: str, number: int) -> None:
     model, data, source = opened(job)
     users, path = job.users(number), job.path(name, number)
     if name == MODAL:
-        save_vectors(path, post_vectors(model, data, users, chunks=job.chunks))
+        kept = open_kept(job) if job.keeps_posts else None
+        vectors = post_vectors(model, data, users, chunks=job.chunks, kept=kept)
+        if kept is not None:
+            save_fresh(job, number, kept)
+        save_vectors(path, vectors)
         return
     layers = LayerEncoder(
         model=model,

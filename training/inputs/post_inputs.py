@@ -7,6 +7,7 @@ P posts in the order of the snapshot, T tokens a post, I images in the cache, S 
     pixels/S-N/      resized pixels of the kept images by the hashes of their contents, append-only,
                      shared by all snapshots
     tokens/DIGEST-T/DIGEST/   tokens of the captions of a snapshot under one tokenizer
+    vectors/DIGEST/  vectors of posts by the encoder that gave them, see `kept_vectors`
     views/DIGEST/    the assignment of pixels to posts, opened by `open_post_inputs`
 
 Posts without image or without words are marked in their row.

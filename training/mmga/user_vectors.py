@@ -13,9 +13,10 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.inputs.kept_vectors import KeptVectors
 from training.mmga.batches import pixel_rows, token_rows
 from training.mmga.model import MMGA
-from training.mmga.training_data import PostLists, TrainingData
+from training.mmga.training_data import TrainingData
 from training.mmga.user_bank import ModalVectors, UserBank
 from training.networks.encoders import ImageEncoder, TextEncoder
 from training.networks.pooling import Pooling
@@ -94,56 +95,84 @@ def refill(
         bank.write(torch.from_numpy(chunk), post_vectors(model, data, chunk).tensors())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptPosts:
+    """Vectors of posts that the encoders have given before."""
+
+    image: KeptVectors
+    text: KeptVectors
+
+
 def post_vectors(
-    model: MMGA, data: TrainingData, users: NDArray[np.int64], *, chunks: Chunks = DEFAULT
+    model: MMGA,
+    data: TrainingData,
+    users: NDArray[np.int64],
+    *,
+    chunks: Chunks = DEFAULT,
+    kept: KeptPosts | None = None,
 ) -> PostVectors:
-    """R^I and R^T of these users, pooled over their newest posts."""
-    limit = model.config.phases.num_inference_posts
-    image, has_image = _pooled(
-        model.image,
-        model.pool_image,
-        data.images,
-        users,
-        limit,
-        lambda posts: pixel_rows(data.inputs, posts),
-        chunks,
-    )
-    text, has_text = _pooled(
-        model.text,
-        model.pool_text,
-        data.texts,
-        users,
-        limit,
-        lambda posts: token_rows(data.inputs, posts),
-        chunks,
-        data.inputs.token_counts,
-    )
+    """R^I and R^T of these users, pooled over their newest posts.
+
+    Posts whose vectors are `kept` are not encoded again; vectors of the others are added to it.
+    """
+    limit, inputs = model.config.phases.num_inference_posts, data.inputs
+    images, image_owners = data.images.newest(users, limit)
+    texts, text_owners = data.texts.newest(users, limit)
+    with torch.no_grad():
+        images_PD = _encoded(
+            model.image,
+            images,
+            lambda posts: pixel_rows(inputs, posts),
+            inputs.image_hashes,
+            chunks.num_posts,
+            None if kept is None else kept.image,
+        )
+        texts_PD = _encoded(
+            model.text,
+            texts,
+            lambda posts: token_rows(inputs, posts),
+            inputs.caption_hashes,
+            chunks.num_posts,
+            None if kept is None else kept.text,
+            lengths=inputs.token_counts,
+        )
+        device = next(model.parameters()).device
+        image, has_image = _pooled(model.pool_image, images_PD.to(device), image_owners, len(users))
+        text, has_text = _pooled(model.pool_text, texts_PD.to(device), text_owners, len(users))
     return PostVectors(image=image, text=text, has_image=has_image, has_text=has_text)
 
 
-@torch.no_grad()
-def _pooled(
+def _encoded(
     encoder: TextEncoder | ImageEncoder,
-    pool: Pooling,
-    lists: PostLists,
-    users: NDArray[np.int64],
-    limit: int,
+    posts: NDArray[np.int64],
     load: Callable[[NDArray[np.int64]], Tensor],
-    chunks: Chunks,
+    hashes: NDArray[np.uint64],
+    num_posts: int,
+    kept: KeptVectors | None,
     lengths: NDArray[np.integer] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """One vector a user from the newest posts; posts of equal length share a chunk."""
-    posts, owners = lists.newest(users, limit)
-    order = np.arange(len(posts)) if lengths is None else np.argsort(lengths[posts], kind="stable")
-    device = next(encoder.parameters()).device
-    training = encoder.training
-    encoder.eval()
-    parts = [
-        encoder(load(posts[chosen]).to(device)).cpu() for chosen in pieces(order, chunks.num_posts)
-    ]
-    encoder.train(training)
+) -> Tensor:
+    """The vector of each post; posts of equal length share a chunk."""
     values = torch.zeros(len(posts), encoder.config.width)
-    if parts:
-        values[torch.from_numpy(order)] = torch.cat(parts)
-    pooled, has_any = pool(values.to(device), torch.from_numpy(owners).to(device), len(users))
+    left = np.arange(len(posts))
+    if kept is not None:
+        known, vectors = kept.find(np.asarray(hashes[posts]))
+        values[torch.from_numpy(known)] = torch.from_numpy(vectors)
+        left = np.flatnonzero(~known)
+    order = left if lengths is None else left[np.argsort(lengths[posts[left]], kind="stable")]
+    device, training = next(encoder.parameters()).device, encoder.training
+    encoder.eval()
+    for chosen in pieces(order, num_posts):
+        values[torch.from_numpy(chosen)] = encoder(load(posts[chosen]).to(device)).cpu()
+    encoder.train(training)
+    if kept is not None:
+        kept.add(np.asarray(hashes[posts[left]]), values[torch.from_numpy(left)].numpy())
+    return values
+
+
+def _pooled(
+    pool: Pooling, values_PD: Tensor, owners: NDArray[np.int64], num_users: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """One vector a user, and which users have one."""
+    owners_P = torch.from_numpy(owners).to(values_PD.device)
+    pooled, has_any = pool(values_PD, owners_P, num_users)
     return pooled.cpu().numpy(), has_any.cpu().numpy()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from graphdb.snapshot.snapshot import Snapshot
 from training.encoding.all_users import UserVectors
+from training.encoding.job import EncodingJob
 from training.encoding.passes import encode
-from training.encoding.shards import EncodingJob
 from training.engine.files import load_tensors, save_tensors
 from training.engine.progress import Reporter
 from training.inputs.post_inputs import PostInputs
@@ -49,7 +49,7 @@ class SeedEncoder:
     def vectors(self, *, publish: bool) -> SeedVectors:
         """The vectors of one seed; those that exist are not encoded again. Raises RunFailed."""
         initial = self._vectors("initial", self._initial_model)
-        trained = self._vectors("trained", self._trained_model)
+        trained = self._vectors("trained", self._trained_model, keeps_posts=publish)
         published = None
         if publish:
             published = self._vectors("published", self._trained_model, all_follows=True)
@@ -63,17 +63,22 @@ class SeedEncoder:
         return self.run.seed_folder(self.seed)
 
     def _vectors(
-        self, name: str, model: Callable[[], MMGA], *, all_follows: bool = False
+        self,
+        name: str,
+        model: Callable[[], MMGA],
+        *,
+        all_follows: bool = False,
+        keeps_posts: bool = False,
     ) -> UserVectors:
         path = self.folder / f"{name}.safetensors"
-        job = self._job(name, all_follows=all_follows)
+        job = self._job(name, all_follows=all_follows, keeps_posts=keeps_posts)
         if not path.exists():
             self.reporter.say(f"seed {self.seed}: encoding {job.num_users:,} users ({name})")
             if not job.weights.exists():
                 save_tensors(job.weights, model().state_dict())
         return encode(job, path, num_workers=self.run.workers, reporter=self.reporter)
 
-    def _job(self, name: str, *, all_follows: bool) -> EncodingJob:
+    def _job(self, name: str, *, all_follows: bool, keeps_posts: bool) -> EncodingJob:
         """With all follows, posts are encoded as with those of training."""
         folder = (self.folder / f"encoding-{name}").resolve()
         return EncodingJob(
@@ -88,6 +93,7 @@ class SeedEncoder:
             num_users=self.data.num_users,
             chunks=self.chunks,
             num_threads=self.num_threads,
+            keeps_posts=keeps_posts,
         )
 
     def _initial_model(self) -> MMGA:

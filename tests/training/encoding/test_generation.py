@@ -12,7 +12,7 @@ import pytest
 from featurestore.errors import ArtifactCorrupt
 from featurestore.generations.generation import Generation, Generations
 from featurestore.settings import FeatureStoreSettings
-from graphdb.facts import Batch, UserDeletion
+from graphdb.facts import Batch, PostFact, UserDeletion
 from graphdb.snapshot.snapshot import Snapshot, take_snapshot
 from tests.training.encoding.test_shards import encoder
 from tests.training.small_home import START, open_store
@@ -133,12 +133,56 @@ def test_a_new_snapshot_has_vectors_of_its_users_and_ousts_those_of_the_old_one(
     assert not root.exists()
 
 
+def test_a_graph_without_users_has_no_vectors(elsewhere: Elsewhere) -> None:
+    def leave() -> Batch:
+        users = [f"u{number}" for number in range(45)]
+        return Batch(user_deletions=[UserDeletion(user_id=u, time=START * 2) for u in users])
+
+    snapshot, vectors = elsewhere.encode(all_follows=True, change=leave)
+    assert snapshot.num_users == 0
+    assert vectors.graph.shape == (0, elsewhere.published.trained.graph.shape[1])
+
+
 def test_vectors_that_were_encoded_are_opened(elsewhere: Elsewhere) -> None:
     _, vectors = elsewhere.encode(all_follows=True)
     (folder,) = encodings(elsewhere.settings, "g1").iterdir()
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert same(elsewhere.encode(all_follows=True)[1], vectors)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_post_that_was_encoded_before_is_not_encoded_again(elsewhere: Elsewhere) -> None:
+    elsewhere.encode(all_follows=True)
+    kept = list((elsewhere.settings.home / "post_inputs" / "vectors").glob("*/rows"))
+    assert len(kept) == 2
+    for rows in kept:  # what is read from there is seen to be
+        rows.write_bytes(bytes(rows.stat().st_size))
+
+    def write() -> Batch:
+        return Batch(posts=[post("u7", "a new song and a race")])
+
+    snapshot, vectors = elsewhere.encode(all_follows=True, change=write)
+    writes = np.array([user_id == "u7" for user_id in snapshot.user_ids])
+    assert vectors.has_text.all()
+    assert np.array_equal(vectors.text.any(axis=1), writes)
+    assert not vectors.image.any()
+
+
+def test_without_what_was_kept_vectors_are_the_same(elsewhere: Elsewhere) -> None:
+    _, before = elsewhere.encode(all_follows=True)
+    drop_encodings(elsewhere.settings, "g1")
+    _, again = elsewhere.encode(all_follows=True)
+    shutil.rmtree(elsewhere.settings.home / "post_inputs" / "vectors")
+    drop_encodings(elsewhere.settings, "g1")
+    _, anew = elsewhere.encode(all_follows=True)
+    assert same(before, again)
+    assert same(before, anew)
+
+
+def post(user_id: str, caption: str) -> PostFact:
+    return PostFact(
+        post_id="p-new", user_id=user_id, time=START * 2, tie=0, caption=caption, like_count=0
+    )
 
 
 def test_a_damaged_generation_encodes_nobody(elsewhere: Elsewhere) -> None:

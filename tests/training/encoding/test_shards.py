@@ -12,8 +12,8 @@ import torch
 from tests.training.small_home import open_store, small_home
 from tests.training.small_network import small_config
 from training.encoding.all_users import UserVectors, encode_users
+from training.encoding.job import EncodingJob
 from training.encoding.ray_tasks import encode_ranges
-from training.encoding.shards import EncodingJob
 from training.engine.files import save_tensors
 from training.engine.progress import ConsoleReporter
 from training.engine.ray_cluster import ray_session
