@@ -27,7 +27,7 @@ from neo4j.exceptions import ClientError
 from graphdb.errors import FormatTooNew, GraphUnavailable
 from graphdb.neo4j.connection import Database, Transaction
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _ALREADY_THERE = (
     "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",

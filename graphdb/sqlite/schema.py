@@ -12,7 +12,7 @@ A `stamp` is time * 2, plus 1 for a deletion: (stamp, tie) is the order "greates
 over creation, greatest tie". Times are microseconds.
 """
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 TABLES = """
 CREATE TABLE meta (

@@ -191,9 +191,13 @@ def by_partition(store: GraphStore) -> list[Position]:
 
 def assert_tells(least: Change, told: list[Change]) -> None:
     """Fail where the feed does not name a key that changed, or names it otherwise."""
-    for kind in ("users", "posts", "follows", "labels"):
+    for kind in ("users", "follows", "labels"):
         keys = {key for change in told for key in getattr(change, kind)}
         assert keys >= set(getattr(least, kind)), kind
+    for post in least.posts:
+        found = [each for change in told for each in change.posts if each[:2] == post[:2]]
+        assert any(each.content_changed for each in found) or (found and not post.content_changed)
+        assert {user for each in found for user in each.mentioned} >= set(post.mentioned)
 
 
 class KilledWriters(GraphMachine):
