@@ -4,7 +4,13 @@ A store carries the version under which it was written. A newer one is refused, 
 one, until what `older` says was done to it.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+
+from foundation.durable_files import write_text
+
+FORMAT_FILE = "format.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +29,17 @@ class Format:
         return (
             f"{self.store} {place} has format {found}, this software reads {self.version}: {remedy}"
         )
+
+    def folder_refusal(self, folder: Path) -> str | None:
+        """Why a store that is a folder cannot be used; None where it can, or is not marked."""
+        path = folder / FORMAT_FILE
+        if not path.exists():
+            return None
+        return self.refusal(folder, json.loads(path.read_text(encoding="utf-8"))["format_version"])
+
+    def mark_folder(self, folder: Path) -> None:
+        """Mark a store that is a folder with the current version."""
+        write_text(folder / FORMAT_FILE, json.dumps({"format_version": self.version}) + "\n")
 
 
 GRAPH = Format(store="graph", version=2)

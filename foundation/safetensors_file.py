@@ -20,10 +20,22 @@ TYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
 }
 LENGTH_BYTES = 8
+METADATA = "__metadata__"
 
 
 def read_header(path: Path) -> tuple[dict[str, Mapping[str, Any]], int]:
     """The entry of each tensor, and where the data begin. Raises TensorsUnreadable, OSError."""
+    entries, start = _read_header(path)
+    entries.pop(METADATA, None)
+    return entries, start
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts that a file carries beside its tensors. Raises TensorsUnreadable, OSError."""
+    return dict(_read_header(path)[0].get(METADATA, {}))
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
         if length > path.stat().st_size - LENGTH_BYTES:
@@ -32,7 +44,6 @@ def read_header(path: Path) -> tuple[dict[str, Mapping[str, Any]], int]:
             entries = dict(json.loads(file.read(length)))
         except (ValueError, TypeError) as error:
             raise _unreadable(path, error) from error
-    entries.pop("__metadata__", None)
     return entries, LENGTH_BYTES + length
 
 

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from featurestore.errors import ArtifactCorrupt, FeatureInvalid
+from featurestore.errors import ArtifactCorrupt, FeatureInvalid, FormatRefused
 from foundation.errors import TensorsUnreadable
-from foundation.safetensors_file import mapped_tensors
+from foundation.format_version import INDEX
+from foundation.safetensors_file import mapped_tensors, read_metadata
 
 INDEX_FILE = "base_index.safetensors"
 USERS_FILE = "users.json"
+FORMAT = "format_version"
 BLOCK = 65_536
 
 FloatArray = NDArray[np.float32]
@@ -45,8 +47,11 @@ class BaseIndex:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Map the index of a generation's folder. Raises ArtifactCorrupt."""
+        """Map the index of a generation's folder. Raises ArtifactCorrupt, FormatRefused."""
         try:
+            found = int(read_metadata(folder / INDEX_FILE).get(FORMAT, INDEX.version))
+            if refusal := INDEX.refusal(folder, found):
+                raise FormatRefused(refusal)
             tensors = mapped_tensors(folder / INDEX_FILE)
             refuse_other_types(tensors)
             user_ids = json.loads((folder / USERS_FILE).read_text(encoding="utf-8"))
@@ -65,6 +70,7 @@ class BaseIndex:
         save_file(
             {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
             folder / INDEX_FILE,
+            metadata={FORMAT: str(INDEX.version)},
         )
         users = json.dumps(list(self.user_ids), ensure_ascii=False)
         (folder / USERS_FILE).write_text(users, encoding="utf-8")
