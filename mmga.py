@@ -37,6 +37,10 @@ COMMANDS = {
     ),
     "topics": ("ingest.topics_cli:topics", "Create the topics of events in Kafka."),
     "train": ("training.cli.train:train", "Train, evaluate and publish user representations."),
+    "upgrade": (
+        "ingest.upgrade_cli:upgrade",
+        "Bring the graph of an older version to the current format.",
+    ),
 }
 
 

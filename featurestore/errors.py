@@ -4,7 +4,7 @@
     ├── StoreUnavailable     the online store cannot be opened, read or written
     │   └── StoreUnreachable   its server does not answer: an outage, which passes
     ├── StoreBusy            another process holds a lock that this one needs
-    ├── FormatTooNew         the store was written by a newer version of this software
+    ├── FormatRefused        the store was written by another version of this software
     ├── FeatureInvalid       values do not fit the feature: shape, type or name
     ├── RegistryUnavailable  Feast's registry cannot be opened, read or written
     │   └── RegistryUnreachable  its server does not answer: an outage, which passes
@@ -37,8 +37,8 @@ class StoreBusy(FeatureStoreError):
     """Another process holds a lock that this one needs."""
 
 
-class FormatTooNew(FeatureStoreError):
-    """The store was written by a newer version of this software."""
+class FormatRefused(FeatureStoreError):
+    """The store was written by another version of this software."""
 
 
 class FeatureInvalid(FeatureStoreError):

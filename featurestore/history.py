@@ -72,11 +72,12 @@ class History:
         """Append B rows atomically; return False if the slice was appended before.
 
         `event_times` (B,) and `commit_time` are microseconds. Nothing is written for no rows.
-        Raises FeatureInvalid.
+        Raises FeatureInvalid, FormatRefused.
         """
         path = self.folder(view) / piece.file_name
         if path.exists() or not len(user_ids):
             return False
+        self._files(view).mark_format()
         table = as_table(user_ids, features, event_times, commit_time)
         plain = [each.name for each in table.schema if not pa.types.is_list(each.type)]
         write = partial(pq.write_table, table, compression="zstd", use_dictionary=plain)
@@ -95,7 +96,7 @@ class History:
         """Features of Q users, each as of its own time (Q,) in microseconds.
 
         `known_by` leaves out what was committed later, so that later counts cannot leak into
-        earlier questions. Raises HistoryMissing, FeatureInvalid.
+        earlier questions. Raises HistoryMissing, FeatureInvalid, FormatRefused.
         """
         columns = dict.fromkeys([JOIN_KEY, EVENT_TIMESTAMP_COLUMN, CREATED_COLUMN, *features])
         wanted = pc.field(JOIN_KEY).isin(pa.array(sorted(set(user_ids)), pa.string()))
@@ -117,7 +118,7 @@ class History:
     ) -> pa.Table:
         """All rows of a view that are wanted, in no meaningful order.
 
-        Raises HistoryMissing, FeatureInvalid.
+        Raises HistoryMissing, FeatureInvalid, FormatRefused.
         """
         for _ in range(TRIES):
             try:
@@ -135,7 +136,9 @@ class History:
     ) -> pa.Table:
         import pyarrow.dataset as ds  # it imports pandas, which writers do not need
 
-        logs, parts = self._files(view).readable()
+        files = self._files(view)
+        files.check_format()
+        logs, parts = files.readable()
         stored = [ds.dataset([str(path) for path in parts], format="parquet")] if parts else []
         logged = (ds.dataset(each.rows) for path in logs for _, each in read_log(path))
         tables = [selected(piece, columns, wanted) for piece in chain(stored, logged)]

@@ -17,8 +17,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featurestore.errors import FormatRefused
 from featurestore.history_rows import Slice
 from foundation.durable_files import PARTIAL, write_whole
+from foundation.format_version import FORMAT_FILE, HISTORY
 
 LOG = re.compile(r"(\d{12})\.log")
 COMPACTED = re.compile(r"(\d{12})-(\d{12})\.parquet")
@@ -47,8 +49,20 @@ class HistoryFiles:
     """What there is of one view, on the disk."""
 
     def __init__(self, root: Path, view: str) -> None:
+        self._root = root
         self.folder = root / view
         self._logs = root / ".logs" / view
+
+    def check_format(self) -> None:
+        """Raises FormatRefused for a history of another version of this software."""
+        if refusal := HISTORY.folder_refusal(self._root):
+            raise FormatRefused(refusal)
+
+    def mark_format(self) -> None:
+        """Mark a new history with its format. Raises FormatRefused as `check_format`."""
+        self.check_format()
+        if not (self._root / FORMAT_FILE).exists():
+            HISTORY.mark_folder(self._root)
 
     def logs(self) -> list[Path]:
         """The logs whose rows are in no parquet file, oldest first."""

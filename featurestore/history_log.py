@@ -74,7 +74,7 @@ def frame_of(logged: Logged) -> bytes:
 class HistoryLog:
     """The log of a view, for the one process that appends to it.
 
-    Opening cuts off what a kill has left. Raises HistoryUnwritable.
+    Opening cuts off what a kill has left. Raises HistoryUnwritable, FormatRefused.
     """
 
     def __init__(self, files: HistoryFiles) -> None:
@@ -86,6 +86,7 @@ class HistoryLog:
         self._began = time.monotonic()
         self._is_settled = False
         with translated(self._files):
+            files.mark_format()
             files.drop_leftovers()
             for path in files.logs():
                 self._open_again(path)

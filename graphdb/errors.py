@@ -6,7 +6,7 @@
     │   └── CommitUnknown        the answer to a commit was lost: read the positions to learn it
     ├── GraphBusy            another process holds a lock that this one needs
     ├── StageBusy            another process runs this stage on this home
-    ├── FormatTooNew         the store was written by a newer version of this software
+    ├── FormatRefused        the store was written by another version of this software
     ├── PositionConflict     the stored stream positions are not those that the batch expected
     ├── ChangesTrimmed       the feed no longer reaches back to the version asked for
     ├── SnapshotMissing      no snapshot of that graph and version
@@ -40,8 +40,8 @@ class StageBusy(GraphError):
     """Another process runs this stage on this home."""
 
 
-class FormatTooNew(GraphError):
-    """The store was written by a newer version of this software."""
+class FormatRefused(GraphError):
+    """The store was written by another version of this software."""
 
 
 class PositionConflict(GraphError):

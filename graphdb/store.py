@@ -6,7 +6,7 @@ are strings; ids that a database makes never leave its backend.
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,21 +42,41 @@ class Commit:
     num_superseded: int
 
 
+class PostChange(NamedTuple):
+    """A post that came, went or changed; the author is None for a stub.
+
+    Where only counts changed, `content_changed` is False. `mentioned` are the users whom content
+    that came or went mentions, and those whose mention was voided: ascending and unique.
+    """
+
+    post_id: str
+    author_id: str | None
+    content_changed: bool
+    mentioned: tuple[str, ...] = ()
+
+
+class LabelChange(NamedTuple):
+    """A subject and a task whose labels changed; of a post with its author, None for a stub."""
+
+    subject_kind: SubjectKind
+    subject_id: str
+    task: str
+    author_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """The keys that one commit changed, never their content.
 
-    `users` came, went or changed their profile. `posts` are (post_id, author_id) that came, went
-    or changed, counts included; the author is None for a stub. `follows` are
-    (follower_id, followee_id, live). `labels` are (subject_kind, subject_id, task).
+    `users` came, went or changed their profile. `follows` are (follower_id, followee_id, live).
     """
 
     version: int
     commit_time: int
     users: Sequence[str]
-    posts: Sequence[tuple[str, str | None]]
+    posts: Sequence[PostChange]
     follows: Sequence[tuple[str, str, bool]]
-    labels: Sequence[tuple[SubjectKind, str, str]]
+    labels: Sequence[LabelChange]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

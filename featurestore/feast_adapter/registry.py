@@ -28,7 +28,9 @@ from featurestore.feast_adapter.feast_import import import_feast
 from featurestore.feast_adapter.online_config import online_config
 from featurestore.feast_adapter.registry_database import (
     applying_alone,
+    check_format,
     engine_options,
+    keep_format,
     sqlalchemy_url,
     translated,
 )
@@ -90,12 +92,13 @@ class FeatureRegistry:
     def check_writable(self) -> None:
         """Check that a definition could be applied now, without importing Feast.
 
-        Raises RegistryUnavailable, StoreBusy, SettingInvalid.
+        Raises RegistryUnavailable, StoreBusy, SettingInvalid, FormatRefused.
         """
         import sqlalchemy
 
         url = self.settings.registry_url
         with translated(self.settings), applying_alone(self.settings):
+            keep_format(self.settings)
             if not url.startswith("sqlite:"):
                 return  # the lock is held in the database itself
             timeout = {"timeout": SQLITE_TIMEOUT_SECONDS}
@@ -141,7 +144,10 @@ class FeatureRegistry:
         return config
 
     def _is_applied(self, view: View) -> bool:
-        """Whether the registry has exactly this definition, without importing Feast."""
+        """Whether the registry has exactly this definition, without importing Feast.
+
+        Raises FormatRefused.
+        """
         import sqlalchemy
 
         url = self.settings.registry_url
@@ -155,6 +161,7 @@ class FeatureRegistry:
             engine = sqlalchemy.create_engine(sqlalchemy_url(url), **engine_options(url))
         try:
             with engine.connect() as connection:
+                check_format(self.settings, connection)
                 found = connection.execute(
                     query, {"project": self.settings.project, "view": view.name}
                 ).scalar()
@@ -240,6 +247,7 @@ class FeatureRegistry:
     def _store(self) -> FeatureStore:
         feast = import_feast()
         self.settings.home.mkdir(parents=True, exist_ok=True)
+        keep_format(self.settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return feast.FeatureStore(config=feast.RepoConfig(**self._config))

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from featurestore.errors import (
+    FormatRefused,
     RegistryUnavailable,
     RegistryUnreachable,
     StoreBusy,
@@ -20,11 +21,20 @@ from featurestore.errors import (
 from featurestore.locks import database_lock, held
 from featurestore.settings import FeatureStoreSettings, sqlite_path
 from foundation.errors import SettingInvalid
+from foundation.format_version import REGISTRY
 from foundation.settings import POSTGRES_SCHEMES
 from foundation.url import without_secrets
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 LOCK_TIMEOUT_SECONDS = 120.0
 CONNECT_TIMEOUT_SECONDS = 5
+CREATE_FORMAT = "CREATE TABLE IF NOT EXISTS mmga_format (version INTEGER NOT NULL)"
+SELECT_FORMAT = "SELECT max(version) FROM mmga_format"
+MARK_FORMAT = f"""
+    INSERT INTO mmga_format SELECT {REGISTRY.version}
+    WHERE NOT EXISTS (SELECT 1 FROM mmga_format)"""
 LOCK_NOT_AVAILABLE = "55P03"
 LOCK_KEY = int.from_bytes(blake2b(b"mmga registry", digest_size=8).digest(), signed=True)
 """One for all projects: they share Feast's tables, which Feast creates when it opens."""
@@ -90,6 +100,31 @@ def _postgres_lock(settings: FeatureStoreSettings) -> Iterator[None]:
             yield
     finally:
         engine.dispose()
+
+
+def keep_format(settings: FeatureStoreSettings) -> None:
+    """Mark a new registry with its format; the caller holds the lock for applying.
+
+    Raises FormatRefused for a registry of another version of this software.
+    """
+    from sqlalchemy import create_engine
+
+    url = settings.registry_url
+    engine = create_engine(sqlalchemy_url(url), **engine_options(url))
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(CREATE_FORMAT)
+            connection.exec_driver_sql(MARK_FORMAT)
+            check_format(settings, connection)
+    finally:
+        engine.dispose()
+
+
+def check_format(settings: FeatureStoreSettings, connection: Connection) -> None:
+    """Raises FormatRefused for a registry of another version of this software."""
+    found = connection.exec_driver_sql(SELECT_FORMAT).scalar_one()
+    if refusal := REGISTRY.refusal(without_secrets(settings.registry_url), found):
+        raise FormatRefused(refusal)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from featurestore.definitions import MODALITIES, NAME, checked
 from featurestore.errors import (
     ArtifactCorrupt,
     FeatureInvalid,
+    FormatRefused,
     GenerationExists,
     GenerationMissing,
 )
@@ -28,11 +29,11 @@ from featurestore.online.open import open_online_store
 from featurestore.online.pointer import Pointer
 from featurestore.settings import FeatureStoreSettings, sqlite_path
 from foundation.durable_files import put_folder, sync
+from foundation.format_version import GENERATION
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
 DROPPED = ".dropped-"
-FORMAT_VERSION = 1
 REQUIRED = (
     "created_at",
     "graph_id",
@@ -106,7 +107,7 @@ class Generations:
         if target.exists():
             raise GenerationExists(f"generation {generation_id} is sealed: use another id")
         files = sorted(path for path in staging.rglob("*") if path.is_file())
-        own = {"id": generation_id, "format_version": FORMAT_VERSION}
+        own = {"id": generation_id, "format_version": GENERATION.version}
         checksums = {str(path.relative_to(staging)): sha256(path) for path in files}
         text = json.dumps({**manifest, **own, "checksums": checksums}, indent=2, sort_keys=True)
         (staging / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -124,7 +125,7 @@ class Generations:
         return sorted(found, key=lambda each: (str(each.manifest["created_at"]), each.id))
 
     def get(self, generation_id: str) -> Generation:
-        """One sealed generation. Raises GenerationMissing, ArtifactCorrupt."""
+        """One sealed generation. Raises GenerationMissing, ArtifactCorrupt, FormatRefused."""
         if not NAME.fullmatch(generation_id):
             raise GenerationMissing(
                 f"{generation_id[:64]!r} names no generation: see `mmga generations list`"
@@ -138,6 +139,8 @@ class Generations:
             ) from error
         except (OSError, ValueError) as error:
             raise ArtifactCorrupt(f"{path} cannot be read ({error}): restore it") from error
+        if refusal := GENERATION.refusal(path.parent, manifest["format_version"]):
+            raise FormatRefused(refusal)
         return Generation(id=generation_id, path=path.parent, manifest=manifest)
 
     def active(self) -> Generation | None:

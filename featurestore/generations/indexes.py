@@ -14,13 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from featurestore.definitions import checked
-from featurestore.errors import ArtifactCorrupt, FormatTooNew, GenerationMissing
+from featurestore.errors import ArtifactCorrupt, FormatRefused, GenerationMissing
 from featurestore.generations.base_index import BaseIndex
 from featurestore.settings import FeatureStoreSettings
 from foundation.durable_files import PARTIAL, whole_folder
+from foundation.format_version import INDEX
 from foundation.watermark import Watermark
 
-FORMAT_VERSION = 1
 ABOUT_FILE = "index.json"
 """Format and watermark of an index."""
 
@@ -40,7 +40,7 @@ class BaseIndexes:
         old = list(self._numbers(generation_id))
         with whole_folder(folder / str(max(old, default=0) + 1)) as partial:
             save(partial)
-            text = json.dumps({"format_version": FORMAT_VERSION, **asdict(watermark)})
+            text = json.dumps({"format_version": INDEX.version, **asdict(watermark)})
             (partial / ABOUT_FILE).write_text(text, encoding="utf-8")
         for number in old:
             _drop_folder(folder / str(number))
@@ -53,7 +53,7 @@ class BaseIndexes:
     def load(self, generation_id: str) -> tuple[Path, BaseIndex]:
         """Map the newest index of a generation.
 
-        Raises GenerationMissing, ArtifactCorrupt, FormatTooNew.
+        Raises GenerationMissing, ArtifactCorrupt, FormatRefused.
         """
         while (folder := self.newest(generation_id)) is not None:
             try:
@@ -88,21 +88,18 @@ class BaseIndexes:
 
 
 def read_watermark(folder: Path) -> Watermark:
-    """The graph version of an index. Raises ArtifactCorrupt, FormatTooNew."""
+    """The graph version of an index. Raises ArtifactCorrupt, FormatRefused."""
     path = folder / ABOUT_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        version = values.pop("format_version")
-        if version <= FORMAT_VERSION:
+        refusal = INDEX.refusal(folder, values.pop("format_version"))
+        if refusal is None:
             return Watermark(**values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ArtifactCorrupt(
             f"{path} cannot be read ({error}): activate its generation again"
         ) from error
-    raise FormatTooNew(
-        f"base index {folder} has format {version}, this software reads up to {FORMAT_VERSION}: "
-        "install the newer version"
-    )
+    raise FormatRefused(refusal)
 
 
 def _drop_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from foundation.url import without_secrets
 def open_online_store(settings: FeatureStoreSettings, *, read_only: bool = False) -> OnlineStore:
     """Open the store that the URL's scheme names.
 
-    Raises SettingInvalid for an unknown scheme, StoreUnavailable, FormatTooNew.
+    Raises SettingInvalid for an unknown scheme, StoreUnavailable, FormatRefused.
     """
     scheme = settings.online_store_url.partition(":")[0]
     if scheme not in BACKENDS:

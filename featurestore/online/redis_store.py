@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 
 from featurestore.definitions import checked
-from featurestore.errors import FormatTooNew, StoreUnavailable
+from featurestore.errors import FormatRefused, StoreUnavailable
 from featurestore.online.entity_key import entity_keys, split_key
 from featurestore.online.pointer import Pointer, PointerChange, from_text, to_text
 from featurestore.online.redis_rows import cells_of, commit_times, field, parts, stamp, time_field
@@ -29,9 +29,9 @@ from featurestore.online.store import OnlineRows
 from featurestore.online.stored_column import StoredColumn, as_messages, decoded, joined
 from featurestore.online.values import Column, encode
 from featurestore.settings import FeatureStoreSettings
+from foundation.format_version import ONLINE_STORE
 from foundation.watermark import Watermark
 
-FORMAT_VERSION = 1
 NUM_USERS_ENCODED = 1_000
 MAX_SCRIPT_BYTES = 256 * 1024
 MAX_SCRIPT_USERS = 250
@@ -55,7 +55,7 @@ class RedisStore:
     def open(cls, settings: FeatureStoreSettings, *, read_only: bool = False) -> Self:
         """Connect to the server that the settings name.
 
-        Raises SettingInvalid, StoreUnavailable, FormatTooNew.
+        Raises SettingInvalid, StoreUnavailable, FormatRefused.
         """
         return cls.at(settings.online_store_url, settings.project, read_only=read_only)
 
@@ -64,7 +64,7 @@ class RedisStore:
         """Connect to a server; unless read-only, check that it does not evict data.
 
         A server without data is an empty store. Raises SettingInvalid, StoreUnavailable,
-        FormatTooNew.
+        FormatRefused.
         """
         store = cls(RedisServer(url), project, read_only=read_only)
         try:
@@ -77,13 +77,11 @@ class RedisStore:
         return store
 
     def check_format(self) -> None:
-        """Raises FormatTooNew when a newer version of this software wrote the project's data."""
+        """Raises FormatRefused when another version of this software wrote the project's data."""
         version = self.server.run(lambda client: client.get(self._name("format")))
-        if version is not None and int(version) > FORMAT_VERSION:
-            raise FormatTooNew(
-                f"{self.server.name} has format {int(version)} of project {self.project}, this "
-                f"software reads up to {FORMAT_VERSION}: install the newer version"
-            )
+        place = f"of project {self.project} at {self.server.name}"
+        if version is not None and (refusal := ONLINE_STORE.refusal(place, int(version))):
+            raise FormatRefused(refusal)
 
     def check_eviction(self) -> None:
         """Raises StoreUnavailable when the server may evict rows."""
@@ -157,7 +155,7 @@ class RedisStore:
         """Record a view and its features, so that rows of stock Feast can be deleted."""
         self._check_writable()
         self._transact(
-            ("SETNX", self._name("format"), FORMAT_VERSION),
+            ("SETNX", self._name("format"), ONLINE_STORE.version),
             ("SADD", self._name("views"), checked(view)),
             *(("HSET", self._name("view", view), name, field(view, name)) for name in features),
         )
@@ -177,7 +175,7 @@ class RedisStore:
         while True:
             found = self._pointer_text()
             pointer = change(from_text(found))
-            arguments: list[Word] = [FORMAT_VERSION, found or b"", to_text(pointer)]
+            arguments: list[Word] = [ONLINE_STORE.version, found or b"", to_text(pointer)]
             if self.server.evaluate(SET_POINTER, [Call(keys=keys, arguments=arguments)])[0]:
                 return pointer
 
@@ -248,7 +246,7 @@ class RedisStore:
         """Compare and set rows (key, (time, values of `names`)) by short scripts."""
         self._check_writable()
         keys = [self._name("format"), self._name("views"), self._name("view", checked(view))]
-        head: list[Word] = [FORMAT_VERSION, view, len(names)]
+        head: list[Word] = [ONLINE_STORE.version, view, len(names)]
         for name in names:
             head += (name, field(view, name))
         calls = (

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from featurestore.definitions import checked
-from featurestore.errors import FormatTooNew
+from featurestore.errors import FormatRefused
 from featurestore.online.entity_key import entity_keys, user_of
 from featurestore.online.pointer import Pointer, PointerChange, from_text, to_text
 from featurestore.online.rows import EncodedRow, check_columns, encoded_rows
@@ -31,9 +31,9 @@ from featurestore.online.store import OnlineRows
 from featurestore.online.values import Column, decode
 from featurestore.online.varint import read_varint
 from featurestore.settings import FeatureStoreSettings, sqlite_path
+from foundation.format_version import ONLINE_STORE
 from foundation.watermark import Watermark
 
-FORMAT_VERSION = 1
 MAX_TRANSACTION_ROWS = 10_000
 PAGE_USERS = 10_000
 
@@ -69,13 +69,13 @@ class SqliteStore:
     def open(cls, settings: FeatureStoreSettings, *, read_only: bool = False) -> Self:
         """Open, and unless read-only create, the file that the settings name.
 
-        Raises StoreUnavailable, FormatTooNew.
+        Raises StoreUnavailable, FormatRefused.
         """
         return cls.at(sqlite_path(settings.online_store_url), settings.project, read_only=read_only)
 
     @classmethod
     def at(cls, path: Path, project: str, *, read_only: bool = False) -> Self:
-        """Open, and unless read-only create, a file. Raises StoreUnavailable, FormatTooNew."""
+        """Open, and unless read-only create, a file. Raises StoreUnavailable, FormatRefused."""
         file = SqliteFile(path, read_only=read_only, check=lambda found: check_format(path, found))
         store = cls(file, project)
         try:
@@ -93,7 +93,7 @@ class SqliteStore:
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             if connection.execute("SELECT count(*) FROM _format").fetchone() == (0,):
-                connection.execute("INSERT INTO _format VALUES (?)", [FORMAT_VERSION])
+                connection.execute("INSERT INTO _format VALUES (?)", [ONLINE_STORE.version])
 
     def close(self) -> None:
         """Release the file."""
@@ -303,13 +303,10 @@ class SqliteStore:
 
 
 def check_format(path: Path, connection: sqlite3.Connection) -> None:
-    """Raises FormatTooNew when a newer version of this software wrote the file."""
+    """Raises FormatRefused when another version of this software wrote the file."""
     [(version,)] = connection.execute("SELECT max(version) FROM _format").fetchall()
-    if version > FORMAT_VERSION:
-        raise FormatTooNew(
-            f"{path} has format {version}, this software reads up to {FORMAT_VERSION}: "
-            "install the newer version"
-        )
+    if refusal := ONLINE_STORE.refusal(path, version):
+        raise FormatRefused(refusal)
 
 
 def in_key_order(user_ids: Sequence[str]) -> list[int]:

@@ -59,11 +59,11 @@ VOID_MENTIONS = {
 UNWIND range(0, size($ids) - 1) AS i
 MATCH (u:{label} {{user_id: $ids[i]}})<-[m:MENTIONS]-(p:Post)
 WHERE p.time <= $times[i]
-WITH DISTINCT m, p LIMIT $limit
+WITH DISTINCT m, p, $ids[i] AS id LIMIT $limit
 DELETE m
-WITH p
+WITH p, id
 MATCH (p)<-[:POSTED]-(a:User)
-RETURN collect([p.post_id, a.user_id])"""
+RETURN collect([p.post_id, a.user_id, id])"""
     for label in NODE_LABELS
 }
 
@@ -138,8 +138,9 @@ def _void_mentions(write: Write, times: Mapping[str, int]) -> bool:
             times=list(part.values()),
             limit=FACTS_A_TRANSACTION,
         )
-        for post_id, author_id in gone:
-            write.draft.add_post(post_id, author_id)
+        for post_id, author_id, user_id in gone:
+            write.draft.add_post(post_id, author_id, content_changed=True)
+            write.draft.mentions.add((post_id, user_id))
         more |= len(gone) == FACTS_A_TRANSACTION
     return more
 

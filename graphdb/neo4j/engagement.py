@@ -68,7 +68,7 @@ def apply_engagements(write: Write, facts: list[EngagementFact]) -> list[Engagem
         comment_counts=[fact.comment_count for fact in standing],
     )
     for i, author_id in zip(won, authors, strict=True):
-        write.draft.add_post(standing[i].post_id, author_id)
+        write.draft.add_post(standing[i].post_id, author_id, content_changed=False)
     write.num_applied += len(won)
     missing = set(range(len(standing))).difference(found)
     return [standing[i] for i in sorted(missing)]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from graphdb.errors import ChangesTrimmed
 from graphdb.neo4j.connection import Database, Transaction
 from graphdb.rules.draft import Draft
-from graphdb.store import Change, Head
+from graphdb.store import Change, Head, LabelChange, PostChange
 
 COMMITS_A_READ = 16
 VERSIONS_A_TRIM = 1000
@@ -20,9 +21,10 @@ APPEND_CHANGE = """
 MATCH (m:Meta {id: 0})
 SET m.commit_time = $commit_time
 CREATE (:Change {version: m.version, commit_time: $commit_time, num_keys: $num_keys,
-    users: $users, post_ids: $post_ids, author_ids: $author_ids, followers: $followers,
-    followees: $followees, live: $live, label_kinds: $label_kinds,
-    label_subjects: $label_subjects, label_tasks: $label_tasks})
+    users: $users, post_ids: $post_ids, author_ids: $author_ids,
+    content_changed: $content_changed, num_mentioned: $num_mentioned, mentioned: $mentioned,
+    followers: $followers, followees: $followees, live: $live, label_kinds: $label_kinds,
+    label_subjects: $label_subjects, label_tasks: $label_tasks, label_authors: $label_authors})
 RETURN m.version"""
 SELECT_REACH = """
 MATCH (m:Meta {id: 0})
@@ -32,8 +34,9 @@ RETURN m.version, c.version"""
 SELECT_CHANGES = """
 MATCH (c:Change) WHERE $since < c.version <= $since + $limit
 WITH c ORDER BY c.version
-RETURN collect([c.version, c.commit_time, c.users, c.post_ids, c.author_ids, c.followers,
-    c.followees, c.live, c.label_kinds, c.label_subjects, c.label_tasks])"""
+RETURN collect([c.version, c.commit_time, c.users, [c.post_ids, c.author_ids, c.content_changed,
+    c.num_mentioned, c.mentioned], [c.followers, c.followees, c.live],
+    [c.label_kinds, c.label_subjects, c.label_tasks, c.label_authors]])"""
 SELECT_CHANGE_SIZES = """
 MATCH (c:Change) WHERE c.version > 0
 WITH c ORDER BY c.version
@@ -49,20 +52,24 @@ def append_change(tx: Transaction, draft: Draft, last_commit_time: int) -> Head:
     """Give the transaction its commit time and store its row of the feed."""
     commit_time = max(time.time_ns() // 1000, last_commit_time + 1)
     draft.settle_follows()
-    labels = sorted(draft.labels)
+    posts, labels = draft.post_changes(), draft.label_changes()
     version = tx.ask(
         APPEND_CHANGE,
         commit_time=commit_time,
         num_keys=draft.num_keys,
         users=sorted(draft.users),
-        post_ids=list(draft.posts),
-        author_ids=[author_id or NO_AUTHOR for author_id in draft.posts.values()],
+        post_ids=[post.post_id for post in posts],
+        author_ids=[post.author_id or NO_AUTHOR for post in posts],
+        content_changed=[post.content_changed for post in posts],
+        num_mentioned=[len(post.mentioned) for post in posts],
+        mentioned=[user_id for post in posts for user_id in post.mentioned],
         followers=draft.followers,
         followees=draft.followees,
         live=draft.live,
-        label_kinds=[kind for kind, _, _ in labels],
-        label_subjects=[subject_id for _, subject_id, _ in labels],
-        label_tasks=[task for _, _, task in labels],
+        label_kinds=[label.subject_kind for label in labels],
+        label_subjects=[label.subject_id for label in labels],
+        label_tasks=[label.task for label in labels],
+        label_authors=[label.author_id or NO_AUTHOR for label in labels],
     )
     return Head(version=version, commit_time=commit_time)
 
@@ -110,17 +117,32 @@ def _trimmed(database: Database, since: int, first: int, head: int) -> ChangesTr
 
 
 def _change(row: list[Any]) -> Change:
-    version, commit_time, users, posts, authors, followers, followees, live, *labels = row
+    version, commit_time, users, posts, follows, labels = row
     return Change(
         version=version,
         commit_time=commit_time,
         users=users,
-        posts=[
-            (post_id, author_id or None) for post_id, author_id in zip(posts, authors, strict=True)
+        posts=list(_post_changes(*posts)),
+        follows=list(zip(*follows, strict=True)),
+        labels=[
+            LabelChange(kind, subject_id, task, author_id or None)
+            for kind, subject_id, task, author_id in zip(*labels, strict=True)
         ],
-        follows=list(zip(followers, followees, live, strict=True)),
-        labels=list(zip(*labels, strict=True)),
     )
+
+
+def _post_changes(
+    post_ids: list[str],
+    author_ids: list[str],
+    content_changed: list[bool],
+    num_mentioned: list[int],
+    mentioned: list[str],
+) -> Iterator[PostChange]:
+    users = iter(mentioned)
+    for post_id, author_id, changed, count in zip(
+        post_ids, author_ids, content_changed, num_mentioned, strict=True
+    ):
+        yield PostChange(post_id, author_id or None, changed, tuple(islice(users, count)))
 
 
 def trim_changes(database: Database, *, older_than: int, max_rows: int) -> int:

@@ -53,6 +53,10 @@ MATCH (p:Post {post_id: id})-[r:POSTED|TAGGED|MENTIONS]-(other)
 DELETE r
 WITH DISTINCT other WHERE other:Hashtag AND NOT EXISTS { (other)<-[:TAGGED]-() }
 DELETE other"""
+SELECT_MENTIONS = """
+UNWIND $ids AS id
+MATCH (p:Post {post_id: id})-[:MENTIONS]->(u)
+RETURN collect([id, u.user_id])"""
 PROMOTE_POSTS = """
 UNWIND $ids AS id MATCH (p:StubPost {post_id: id})
 REMOVE p:StubPost, p.author_hash SET p:Post"""
@@ -125,6 +129,8 @@ class Posts:
         for label, statement in statements.items():
             for row in self._write.tx.ask(statement, ids=list(unseen)):
                 self._nodes[row[0]] = label
+                if row[1] is not None:
+                    self._write.draft.authors[row[0]] = row[1]
                 _fill(self._states[row[0]], *row[1:])
         for post_id, (time, author_hash) in self._write.tombstones.of_posts(unseen).items():
             state = self._states[post_id]
@@ -236,6 +242,8 @@ class Posts:
         """Clear what stood, swap labels where a post came or went, then write what stands."""
         standing = [state.post_id for state in states if state.was_live]
         if standing:
+            before = self._write.tx.ask(SELECT_MENTIONS, ids=standing)
+            self._write.draft.mentions.update(map(tuple, before))
             self._write.tx.do(CLEAR_POSTS, ids=standing)
         gone = [s for s in states if not s.is_live]
         self._demote([s for s in gone if self._nodes[s.post_id] == "Post"])
@@ -266,6 +274,7 @@ class Posts:
 
     def _mention(self, facts: list[PostFact]) -> None:
         mentions = [(f.post_id, user) for f in facts for user in self._merge.standing_mentions(f)]
+        self._write.draft.mentions.update(mentions)
         users = self._write.users
         users.admit(existing=(), mentioned={user_id for _, user_id in mentions})
         for label, exist in (("User", True), ("StubUser", False)):

@@ -24,10 +24,9 @@ from typing import Any
 
 from neo4j.exceptions import ClientError
 
-from graphdb.errors import FormatTooNew, GraphUnavailable
+from foundation.format_version import GRAPH
+from graphdb.errors import FormatRefused, GraphUnavailable
 from graphdb.neo4j.connection import Database, Transaction
-
-FORMAT_VERSION = 1
 
 _ALREADY_THERE = (
     "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists",
@@ -70,6 +69,7 @@ AWAIT_INDEXES = "CALL db.awaitIndexes(300)"
 SELECT_META = """
 MATCH (m:Meta {id: 0}) WHERE m.graph_id IS NOT NULL
 RETURN m.format_version, m.graph_id, m.tombstone_key"""
+SET_FORMAT = "MATCH (m:Meta {id: 0}) SET m.format_version = $version"
 MERGE_META = """
 MERGE (m:Meta {id: 0})
 ON CREATE SET m.format_version = $format_version, m.graph_id = $graph_id,
@@ -80,9 +80,12 @@ def create_where_absent(database: Database) -> None:
     """Make constraints, indexes and the one Meta node; harmless to repeat, also at once.
 
     Raises GraphUnavailable for a database that holds nodes and no graph of ours: what others keep
-    in it could not be distinguished from ours.
+    in it could not be distinguished from ours. A graph of another format is left as it is.
     """
-    if database.read(_find_meta) is None:
+    found = database.read(_find_meta)
+    if found is not None and found[0] != GRAPH.version:
+        return
+    if found is None:
         num_nodes = database.read(lambda tx: tx.ask(COUNT_NODES))
         # Another process may have created the graph in between.
         if num_nodes and database.read(_find_meta) is None:
@@ -110,24 +113,35 @@ def _create(database: Database, statement: str) -> None:
 def _merge_meta(tx: Transaction) -> None:
     tx.do(
         MERGE_META,
-        format_version=FORMAT_VERSION,
+        format_version=GRAPH.version,
         graph_id=uuid.uuid4().hex,
         tombstone_key=os.urandom(32),
     )
 
 
 def identity(database: Database) -> tuple[str, bytes]:
-    """Graph id and tombstone key, of a graph whose format this software knows."""
+    """Graph id and tombstone key, of a graph of the current format. Raises FormatRefused."""
+    format_version, graph_id, key = _read_meta(database)
+    if refusal := GRAPH.refusal(database.address, format_version):
+        raise FormatRefused(refusal)
+    return str(graph_id), bytes(key)
+
+
+def read_format(database: Database) -> int:
+    """The version of the graph's format."""
+    return int(_read_meta(database)[0])
+
+
+def write_format(tx: Transaction, version: int) -> None:
+    """Set the version of the graph's format."""
+    tx.do(SET_FORMAT, version=version)
+
+
+def _read_meta(database: Database) -> list[Any]:
     found = database.read(_find_meta)
     if found is None:
         raise GraphUnavailable(f"there is no graph at {database.address}; run `mmga ingest` first")
-    format_version, graph_id, key = found
-    if format_version > FORMAT_VERSION:
-        raise FormatTooNew(
-            f"graph {database.address} has format {format_version}, this software knows "
-            f"{FORMAT_VERSION}; install a newer version"
-        )
-    return str(graph_id), bytes(key)
+    return found
 
 
 def _find_meta(tx: Transaction) -> list[Any] | None:

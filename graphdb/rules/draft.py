@@ -4,23 +4,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from graphdb.facts import SubjectKind
+from graphdb.store import LabelChange, PostChange
 
 
 @dataclass(slots=True)
 class Draft:
-    """The keys that a transaction has changed so far."""
+    """The keys that a transaction has changed so far.
+
+    `posts` holds whether the content of a post changed, or only counts; `authors` whose the posts
+    are that the transaction speaks of; `mentions` (post_id, user_id) that came or went.
+    """
 
     users: set[str] = field(default_factory=set)
-    posts: dict[str, str | None] = field(default_factory=dict)
+    posts: dict[str, bool] = field(default_factory=dict)
+    authors: dict[str, str] = field(default_factory=dict)
+    mentions: set[tuple[str, str]] = field(default_factory=set)
     followers: list[str] = field(default_factory=list)
     followees: list[str] = field(default_factory=list)
     live: list[bool] = field(default_factory=list)
     labels: set[tuple[SubjectKind, str, str]] = field(default_factory=set)
     _num_follow_notes: int = 0
 
-    def add_post(self, post_id: str, author_id: str | None) -> None:
+    def add_post(self, post_id: str, author_id: str | None, *, content_changed: bool) -> None:
         """Note a post; an author that was known once in the transaction stays known."""
-        self.posts[post_id] = author_id or self.posts.get(post_id)
+        self.posts[post_id] = content_changed or self.posts.get(post_id, False)
+        if author_id is not None:
+            self.authors[post_id] = author_id
 
     def add_follows(
         self, followers: Iterable[str], followees: Iterable[str], live: Iterable[bool]
@@ -44,6 +53,25 @@ class Draft:
         self.followers = [follower for follower, _ in last]
         self.followees = [followee for _, followee in last]
         self.live = list(last.values())
+
+    def post_changes(self) -> list[PostChange]:
+        """The posts as the feed's row holds them."""
+        mentioned: dict[str, list[str]] = {}
+        for post_id, user_id in sorted(self.mentions):
+            mentioned.setdefault(post_id, []).append(user_id)
+        return [
+            PostChange(
+                post_id, self.authors.get(post_id), changed, tuple(mentioned.get(post_id, ()))
+            )
+            for post_id, changed in self.posts.items()
+        ]
+
+    def label_changes(self) -> list[LabelChange]:
+        """The labels as the feed's row holds them; a user's have no author."""
+        return [
+            LabelChange(kind, subject, task, self.authors.get(subject) if kind == "post" else None)
+            for kind, subject, task in sorted(self.labels)
+        ]
 
     @property
     def num_keys(self) -> int:

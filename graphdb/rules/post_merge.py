@@ -36,7 +36,8 @@ class PostMerge:
         author_id, time = state.author_id, state.time
         author_hash = self.hash_of(author_id) if author_id else None
         if state.void(until, author_hash):
-            self.draft.add_post(post_id, author_id)
+            content_went = author_id is not None and not state.is_live
+            self.draft.add_post(post_id, author_id, content_changed=content_went)
             if not state.is_live:
                 self._witness(author_id, time)
         self.voided[post_id] = max(until, self.voided.get(post_id, NEVER))
@@ -64,15 +65,15 @@ class PostMerge:
             self._witness(fact.user_id, fact.time)
             return False
         author_id, time = state.author_id, state.time
-        changed = state.replace_content(fact)
+        replaced = state.replace_content(fact)
         if author_id != fact.user_id:
-            self._witness(*((author_id, time) if changed else (fact.user_id, fact.time)))
-        changed |= state.replace_counts(
+            self._witness(*((author_id, time) if replaced else (fact.user_id, fact.time)))
+        counted = state.replace_counts(
             _given(fact.like_count, fact), _given(fact.comment_count, fact)
         )
-        if changed:
-            self.draft.add_post(fact.post_id, state.author_id)
-        return changed
+        if replaced or counted:
+            self.draft.add_post(fact.post_id, state.author_id, content_changed=replaced)
+        return replaced or counted
 
     def _witness(self, author_id: str | None, time: int) -> None:
         if author_id is not None and time > self.deleted_at(author_id):
@@ -85,7 +86,7 @@ class PostMerge:
             if fact.time > state.void_until and state.replace_counts(
                 _given(fact.like_count, fact), _given(fact.comment_count, fact)
             ):
-                self.draft.add_post(fact.post_id, state.author_id)
+                self.draft.add_post(fact.post_id, state.author_id, content_changed=False)
                 self.num_applied += 1
 
     def standing_mentions(self, fact: PostFact) -> set[str]:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphdb.errors import FormatTooNew, SnapshotCorrupt, SnapshotMissing
+from foundation.format_version import SNAPSHOT
+from graphdb.errors import FormatRefused, SnapshotCorrupt, SnapshotMissing
 
 MANIFEST = "manifest"
-FORMAT_VERSION = 1
 
 _BLOCK = 1 << 22
 
@@ -38,13 +38,13 @@ def seal(folder: Path, facts: Mapping[str, object]) -> None:
         path.name: {"bytes": path.stat().st_size, "blake2b": _checksum(path)}
         for path in sorted(folder.iterdir())
     }
-    write_json(folder, MANIFEST, {"format_version": FORMAT_VERSION, **facts, "files": files})
+    write_json(folder, MANIFEST, {"format_version": SNAPSHOT.version, **facts, "files": files})
 
 
 def read_manifest(folder: Path, *, verify: bool) -> dict[str, Any]:
     """The manifest, after the length (with `verify` also the checksum) of each file was compared.
 
-    Raises SnapshotMissing without a manifest, FormatTooNew, SnapshotCorrupt.
+    Raises SnapshotMissing without a manifest, FormatRefused, SnapshotCorrupt.
     """
     try:
         manifest: dict[str, Any] = read_json(folder, MANIFEST)
@@ -52,11 +52,8 @@ def read_manifest(folder: Path, *, verify: bool) -> dict[str, Any]:
         raise SnapshotMissing(f"no snapshot at {folder}: take one first") from error
     except ValueError as error:
         raise _corrupt(folder / f"{MANIFEST}.json", "is not JSON") from error
-    if manifest["format_version"] > FORMAT_VERSION:
-        raise FormatTooNew(
-            f"snapshot {folder} has format {manifest['format_version']}, this software reads up to "
-            f"{FORMAT_VERSION}: install a newer version or delete the folder"
-        )
+    if refusal := SNAPSHOT.refusal(folder, manifest["format_version"]):
+        raise FormatRefused(refusal)
     for name, expected in manifest["files"].items():
         _compare(folder / name, expected, verify=verify)
     return manifest

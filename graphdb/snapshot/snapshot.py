@@ -137,7 +137,7 @@ def _export(store: GraphStore, head: Head, target: Path, progress: Progress | No
 def open_snapshot(path: Path, *, verify: bool = True) -> Snapshot:
     """Map the snapshot in a folder; lengths are always compared, checksums with `verify`.
 
-    Raises SnapshotMissing, SnapshotCorrupt or FormatTooNew.
+    Raises SnapshotMissing, SnapshotCorrupt or FormatRefused.
     """
     manifest = read_manifest(path, verify=verify)
     user_keys = read_array(path, "user_keys")

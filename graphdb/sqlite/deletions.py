@@ -47,18 +47,19 @@ def _void_user(write: Write, deletion: UserDeletion, key: int) -> None:
     void_labels(write, "user", key, deletion.user_id, deletion.time)
     for pairs in _void_slices(write, deletion, key):
         void_follows(write, key, pairs, deletion.time)
-    while _void_mentions(write, key, deletion.time):
+    while _void_mentions(write, deletion, key):
         pass
 
 
-def _void_mentions(write: Write, key: int, time: int) -> bool:
+def _void_mentions(write: Write, deletion: UserDeletion, key: int) -> bool:
     """Delete mentions of a user up to a time; return whether there may be more."""
     rows = write.connection.execute(
-        SELECT_VOID_MENTIONS, (key, time, FACTS_A_TRANSACTION)
+        SELECT_VOID_MENTIONS, (key, deletion.time, FACTS_A_TRANSACTION)
     ).fetchall()
     write.connection.executemany(VOID_MENTION, [(post, key) for post, _, _ in rows])
     for _, post_id, author_id in rows:
-        write.draft.add_post(post_id, author_id)
+        write.draft.add_post(post_id, author_id, content_changed=True)
+        write.draft.mentions.add((post_id, deletion.user_id))
     return len(rows) == FACTS_A_TRANSACTION
 
 
@@ -130,7 +131,7 @@ def _void_pairs(write: Write, *, deletion: UserDeletion, key: int, pairs: Int64)
 
 def _void_some_mentions(write: Write, *, deletion: UserDeletion, key: int) -> None:
     if _still_has_key(write, deletion, key):
-        _void_mentions(write, key, deletion.time)
+        _void_mentions(write, deletion, key)
 
 
 def _still_has_key(write: Write, deletion: UserDeletion, key: int) -> bool:

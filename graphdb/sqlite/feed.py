@@ -9,7 +9,7 @@ from graphdb.errors import ChangesTrimmed
 from graphdb.rules.draft import Draft
 from graphdb.sqlite.connection import Database
 from graphdb.sqlite.meta import read_head
-from graphdb.store import Change, Head
+from graphdb.store import Change, Head, LabelChange, PostChange
 
 COMMITS_A_READ = 16
 VERSIONS_A_TRIM = 1000
@@ -35,11 +35,11 @@ def append_change(connection: sqlite3.Connection, draft: Draft, head: Head) -> N
     draft.settle_follows()
     columns: tuple[Any, ...] = (
         sorted(draft.users),
-        list(draft.posts.items()),
+        draft.post_changes(),
         draft.followers,
         draft.followees,
         list(map(int, draft.live)),
-        sorted(draft.labels),
+        draft.label_changes(),
     )
     connection.execute(
         INSERT_CHANGE,
@@ -85,7 +85,10 @@ def _change(row: tuple[Any, ...]) -> Change:
         version=version,
         commit_time=commit_time,
         users=json.loads(users),
-        posts=[(post_id, author_id) for post_id, author_id in json.loads(posts)],
+        posts=[
+            PostChange(post_id, author_id, content_changed, tuple(mentioned))
+            for post_id, author_id, content_changed, mentioned in json.loads(posts)
+        ],
         follows=list(
             zip(
                 json.loads(followers),
@@ -94,7 +97,7 @@ def _change(row: tuple[Any, ...]) -> Change:
                 strict=True,
             )
         ),
-        labels=[(kind, subject_id, task) for kind, subject_id, task in json.loads(labels)],
+        labels=[LabelChange(*label) for label in json.loads(labels)],
     )
 
 

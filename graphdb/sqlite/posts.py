@@ -42,6 +42,9 @@ DELETE_EMPTY_POST = """
     DELETE FROM posts
     WHERE key = ?1 AND is_stub AND like_time IS NULL AND comment_time IS NULL
     AND NOT EXISTS (SELECT 1 FROM labels WHERE subject_kind = 'post' AND subject = ?1)"""
+SELECT_MENTIONS = """
+    SELECT post_id, user_id FROM json_each(?) AS asked CROSS JOIN mentions ON post = asked.value
+    CROSS JOIN posts ON posts.key = post CROSS JOIN users ON users.key = user"""
 DELETE_MENTIONS = "DELETE FROM mentions WHERE post = ?"
 INSERT_MENTION = "INSERT INTO mentions VALUES (?, ?)"
 
@@ -72,6 +75,8 @@ class Posts:
             state.key, state.author_id, state.author_hash = key, author_id, author_hash
             state.time, state.tie = time, tie
             state.was_live = state.is_live
+            if author_id is not None:
+                self._write.draft.authors[post_id] = author_id
             state.likes, state.comments = _count(*counts[:3]), _count(*counts[3:])
         for post_id, (time, author_hash) in self._write.tombstones.of_posts(unseen).items():
             state = self._states[post_id]
@@ -168,7 +173,7 @@ class Posts:
 
     def _write_content(self, states: list[PostState]) -> None:
         connection = self._write.connection
-        connection.executemany(DELETE_MENTIONS, [(state.key,) for state in states])
+        self._clear_mentions([s.key for s in states if s.was_live and s.key is not None])
         connection.executemany(
             WRITE_POST_STUB,
             [(state.key, state.author_hash) for state in states if not state.is_live],
@@ -181,6 +186,14 @@ class Posts:
                 if state.new_content
             ],
         )
+
+    def _clear_mentions(self, keys: list[int]) -> None:
+        if keys:
+            connection = self._write.connection
+            self._write.draft.mentions.update(
+                connection.execute(SELECT_MENTIONS, (json_keys(keys),))
+            )
+            connection.executemany(DELETE_MENTIONS, [(key,) for key in keys])
 
     def _content(self, fact: PostFact) -> tuple[int, int, int, str | None, str, str]:
         """Author, time, tie, image, hashtags and caption."""
@@ -196,15 +209,17 @@ class Posts:
 
     def _write_mentions(self, states: list[PostState]) -> None:
         mentions = [
-            (state.key, user_id)
+            (state.post_id, user_id)
             for state in states
             if state.new_content
             for user_id in self._merge.standing_mentions(state.new_content)
         ]
+        self._write.draft.mentions.update(mentions)
         users = self._write.users
         users.admit(existing=(), mentioned={user_id for _, user_id in mentions})
         self._write.connection.executemany(
-            INSERT_MENTION, [(key, users.keys[user_id]) for key, user_id in mentions]
+            INSERT_MENTION,
+            [(self._states[post_id].key, users.keys[user_id]) for post_id, user_id in mentions],
         )
 
     def _write_witnesses(self) -> None:

@@ -12,8 +12,6 @@ A `stamp` is time * 2, plus 1 for a deletion: (stamp, tie) is the order "greates
 over creation, greatest tie". Times are microseconds.
 """
 
-FORMAT_VERSION = 1
-
 TABLES = """
 CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -76,9 +76,9 @@ class StatisticsProjection:
     def keys(self, change: Change) -> Iterable[str]:
         """Users who came, went or changed their profile, and authors of posts that changed."""
         yield from change.users
-        for _, author in change.posts:
-            if author is not None:
-                yield author
+        for post in change.posts:
+            if post.author_id is not None:
+                yield post.author_id
 
     def project(self, keys: Sequence[str], step: Pass) -> None:
         """See Projection."""

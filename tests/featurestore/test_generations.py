@@ -10,7 +10,7 @@ from featurestore.definitions import checked
 from featurestore.errors import (
     ArtifactCorrupt,
     FeatureInvalid,
-    FormatTooNew,
+    FormatRefused,
     GenerationExists,
     GenerationMissing,
 )
@@ -153,7 +153,7 @@ def test_the_newest_index_replaces_the_others(settings: FeatureStoreSettings) ->
     assert list(folder.parent.iterdir()) == [folder]
     about = folder / "index.json"
     about.write_text(about.read_text().replace('"format_version": 1', '"format_version": 2'))
-    with pytest.raises(FormatTooNew, match="install the newer version"):
+    with pytest.raises(FormatRefused, match="install the newer version"):
         indexes.load("g1")
     about.write_text("{")
     assert indexes.watermark("g1") is None

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from featurestore.errors import (
-    FormatTooNew,
+    FormatRefused,
     StoreUnavailable,
     StoreUnreachable,
 )
@@ -108,7 +108,7 @@ def test_a_newer_format_is_refused(
 ) -> None:
     store.write(VIEW, ["a"], columns(1, 1), commit_time=1)
     client.set("mmga:mmga:format", 2)
-    with pytest.raises(FormatTooNew, match="install the newer version"):
+    with pytest.raises(FormatRefused, match="install the newer version"):
         open_online_store(redis_settings)
     open_online_store(replace(redis_settings, project="other")).close()
 

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from featurestore.errors import (
-    FormatTooNew,
+    FormatRefused,
     StoreBusy,
     StoreUnavailable,
 )
@@ -60,7 +60,7 @@ def test_a_newer_format_is_refused(settings: FeatureStoreSettings) -> None:
     open_online_store(settings).close()
     with sqlite3.connect(settings.home / "online.db") as connection:
         connection.execute("UPDATE _format SET version = 2")
-    with pytest.raises(FormatTooNew, match="install the newer version"):
+    with pytest.raises(FormatRefused, match="install the newer version"):
         open_online_store(settings)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from graphdb.errors import PositionConflict
-from graphdb.store import GraphStore
+from graphdb.store import GraphStore, PostChange
 from tests.graphdb.made_facts import (
     batch_of,
     engagement,
@@ -252,7 +252,7 @@ class ErasureRules:
         assert (commit.version, store.head().version) == (2, 2)
         (change,) = store.changes(1)
         assert list(change.users) == ["ann"]
-        assert list(change.posts) == [("p", "ann")]
+        assert list(change.posts) == [PostChange("p", "ann", True)]
         assert list(change.follows) == [("ann", "bob", False)]
 
     def test_an_erasure_repeated_changes_nothing(self, store: GraphStore) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from graphdb.errors import ChangesTrimmed
-from graphdb.store import Change, GraphStore
+from graphdb.store import Change, GraphStore, LabelChange, PostChange
 from tests.graphdb.made_facts import (
     batch_of,
     engagement,
@@ -34,6 +34,11 @@ def told(store: GraphStore, facts: Sequence[Fact]) -> Change:
     return change
 
 
+def content(post_id: str, author_id: str, *mentioned: str) -> PostChange:
+    """What is told of a post whose content came, went or changed."""
+    return PostChange(post_id, author_id, True, mentioned)
+
+
 class FeedRules:
     """A change holds the keys of what one commit changed."""
 
@@ -56,21 +61,48 @@ class FeedRules:
 
     def test_a_post_is_told_with_its_author(self, store: GraphStore) -> None:
         change = told(store, [post("p", "ann", 1)])
-        assert list(change.posts) == [("p", "ann")]
+        assert list(change.posts) == [content("p", "ann")]
         assert list(change.users) == ["ann"]
-        assert list(told(store, [post("p", "ann", 2)]).posts) == [("p", "ann")]
+        assert list(told(store, [post("p", "ann", 2)]).posts) == [content("p", "ann")]
 
-    def test_counts_are_told_with_the_author(self, store: GraphStore) -> None:
-        store.apply(batch_of([post("p", "ann", 1)]))
-        change = told(store, [engagement("p", 2, likes=1, comments=1)])
-        assert list(change.posts) == [("p", "ann")]
-        assert list(change.users) == []
+    def test_a_post_is_told_with_whom_it_mentions_and_mentioned(self, store: GraphStore) -> None:
+        change = told(store, [post("p", "ann", 1, mentions=["eve", "bob", "ann"])])
+        assert list(change.posts) == [content("p", "ann", "ann", "bob", "eve")]
+        change = told(store, [post("p", "ann", 2, mentions=["bob", "joe"])])
+        assert list(change.posts) == [content("p", "ann", "ann", "bob", "eve", "joe")]
+        change = told(store, [post_deletion("p", 3)])
+        assert list(change.posts) == [content("p", "ann", "bob", "joe")]
+
+    def test_counts_alone_are_told_with_the_author(self, store: GraphStore) -> None:
+        """Whether they come with `post.engagement`, with late content, or go."""
+        store.apply(batch_of([post("p", "ann", 5, mentions=["bob"])]))
+        counted: list[list[Fact]] = [
+            [engagement("p", 2, likes=1, comments=1)],
+            [post("p", "ann", 3, like_count=2, mentions=["eve"])],
+            [post_deletion("p", 4)],
+        ]
+        for facts in counted:
+            change = told(store, facts)
+            assert list(change.posts) == [PostChange("p", "ann", False)]
+            assert list(change.users) == []
+
+    def test_counts_with_content_are_told_as_content(self, store: GraphStore) -> None:
+        facts = [engagement("p", 2, likes=1, comments=1), post("p", "ann", 1, mentions=["bob"])]
+        assert list(told(store, facts).posts) == [content("p", "ann", "bob")]
+        facts = [post("p", "ann", 3), engagement("p", 4, likes=1, comments=1)]
+        assert list(told(store, facts).posts) == [content("p", "ann", "bob")]
+
+    def test_a_stub_is_told_without_author_or_not_at_all(self, store: GraphStore) -> None:
+        facts = [engagement("p", 2, likes=1, comments=1), label("post", "ann", 1, "b")]
+        change = told(store, [*facts, profile("ann", 1)])
+        assert set(change.posts) <= {PostChange("p", None, False)}
+        assert set(change.labels) <= {LabelChange("post", "ann", "topic")}
 
     def test_a_deleted_post_is_told_with_the_author_that_it_had(self, store: GraphStore) -> None:
         store.apply(batch_of([post("p", "ann", 1), label("post", "p", 1, "a")]))
         change = told(store, [post_deletion("p", 1)])
-        assert list(change.posts) == [("p", "ann")]
-        assert list(change.labels) == [("post", "p", "topic")]
+        assert list(change.posts) == [content("p", "ann")]
+        assert list(change.labels) == [LabelChange("post", "p", "topic", "ann")]
 
     def test_a_follow_is_told_with_its_ends_and_whether_it_lives(self, store: GraphStore) -> None:
         change = told(store, [follow("ann", "bob", 1)])
@@ -96,27 +128,37 @@ class FeedRules:
         store.apply(batch_of(facts))
         change = told(store, [user_deletion("ann", 1)])
         assert list(change.users) == ["ann"]
-        assert sorted(change.posts, key=str) == [("p", "ann"), ("q", "bob")]
+        assert sorted(change.posts) == [content("p", "ann"), content("q", "bob", "ann")]
         assert sorted(change.follows) == [("ann", "bob", False), ("bob", "ann", False)]
-        assert sorted(change.labels) == [("post", "p", "mood"), ("user", "ann", "topic")]
+        assert sorted(change.labels) == [
+            LabelChange("post", "p", "mood", "ann"),
+            LabelChange("user", "ann", "topic"),
+        ]
 
     def test_labels_are_told_by_subject_and_task(self, store: GraphStore) -> None:
         store.apply(batch_of([post("p", "ann", 1)]))
         change = told(store, [label("user", "ann", 1, "a"), label("post", "p", 1, "b")])
-        assert sorted(change.labels) == [("post", "p", "topic"), ("user", "ann", "topic")]
+        assert sorted(change.labels) == [
+            LabelChange("post", "p", "topic", "ann"),
+            LabelChange("user", "ann", "topic"),
+        ]
         change = told(store, [label("user", "ann", 2)])
-        assert list(change.labels) == [("user", "ann", "topic")]
+        assert list(change.labels) == [LabelChange("user", "ann", "topic")]
 
     def test_early_labels_are_told_when_their_subject_comes(self, store: GraphStore) -> None:
         store.apply(batch_of([label("user", "ann", 1, "a"), label("post", "p", 1, "b")]))
         change = told(store, [post("p", "ann", 1)])
-        assert sorted(change.labels) == [("post", "p", "topic"), ("user", "ann", "topic")]
+        assert sorted(change.labels) == [
+            LabelChange("post", "p", "topic", "ann"),
+            LabelChange("user", "ann", "topic"),
+        ]
 
     def test_labels_that_outlive_their_subject_are_told_when_it_goes(
         self, store: GraphStore
     ) -> None:
         store.apply(batch_of([post("p", "ann", 1), label("post", "p", 9, "b")]))
-        assert list(told(store, [post_deletion("p", 5)]).labels) == [("post", "p", "topic")]
+        change = told(store, [post_deletion("p", 5)])
+        assert list(change.labels) == [LabelChange("post", "p", "topic", "ann")]
 
     def test_repeated_and_late_facts_tell_of_nothing(self, store: GraphStore) -> None:
         facts: list[Fact] = [

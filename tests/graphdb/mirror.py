@@ -64,12 +64,12 @@ class Mirror:
             self.version = change.version
             for user_id in change.users:
                 self._refetch_user(store, user_id)
-            for post_id, author_id in change.posts:
-                self._refetch_post(store, post_id, author_id)
+            for post in change.posts:
+                self._refetch_post(store, post.post_id, post.author_id)
             for follower_id, followee_id, live in change.follows:
                 keep = self.follows.add if live else self.follows.discard
                 keep((follower_id, followee_id))
-            for kind, subject_id, task in change.labels:
+            for kind, subject_id, task, _ in change.labels:
                 self._refetch_labels(store, kind, subject_id, task)
         self.version = version
 

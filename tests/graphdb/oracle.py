@@ -7,7 +7,7 @@ has grown.
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from uuid import uuid4
 
@@ -25,7 +25,9 @@ from graphdb.store import (
     GraphCounts,
     Head,
     Label,
+    LabelChange,
     Post,
+    PostChange,
     Profile,
     Relation,
 )
@@ -261,15 +263,37 @@ def change_between(before: GraphState, after: GraphState, head: Head) -> Change:
     """The keys whose visible content differs between two states: the least a feed must tell."""
     posts = {**after.posts, **before.posts}
     tasks = {key[:3] for key in differing(before.labels, after.labels)}
+    authors = {post_id: post.user_id for post_id, post in posts.items()}
     return Change(
         version=head.version,
         commit_time=head.commit_time,
         users=differing(before.profiles, after.profiles),
-        posts=[(post, posts[post].user_id) for post in differing(before.posts, after.posts)],
+        posts=[
+            post_change(before.posts.get(post_id), after.posts.get(post_id))
+            for post_id in differing(before.posts, after.posts)
+        ],
         follows=[
             (*ends, ends in after.follows) for ends in differing(before.follows, after.follows)
         ],
-        labels=sorted(tasks),
+        labels=[
+            LabelChange(kind, subject, task, authors[subject] if kind == "post" else None)
+            for kind, subject, task in sorted(tasks)
+        ],
+    )
+
+
+def post_change(before: Post | None, after: Post | None) -> PostChange:
+    """What the feed tells of a post that differs: of mentions alone, those that came or went."""
+    known = [post for post in (before, after) if post is not None]
+    contents = {replace(post, like_count=None, comment_count=None) for post in known}
+    texts = {replace(post, mentions=()) for post in contents}
+    mentions = [set(post.mentions) for post in known]
+    same = set.intersection(*mentions) if len(known) == 2 and len(texts) == 1 else set()
+    return PostChange(
+        post_id=known[0].post_id,
+        author_id=known[0].user_id,
+        content_changed=len(known) < 2 or len(contents) > 1,
+        mentioned=tuple(sorted(set.union(*mentions) - same)),
     )
 
 

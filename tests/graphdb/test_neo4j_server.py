@@ -16,7 +16,7 @@ import pytest
 
 from graphdb import open_graph
 from graphdb.errors import (
-    FormatTooNew,
+    FormatRefused,
     GraphUnavailable,
     GraphUnreachable,
 )
@@ -149,7 +149,7 @@ def test_a_newer_format_is_refused(database: TestDatabase) -> None:
     database.open()
     database.rows("MATCH (m:Meta {id: 0}) SET m.format_version = 99")
     for read_only in (True, False):
-        with pytest.raises(FormatTooNew, match="99"):
+        with pytest.raises(FormatRefused, match="99"):
             open_graph(database.url, read_only=read_only)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphdb.adjacency import Adjacency, SnapshotGraph, graph_of_follows
-from graphdb.errors import FormatTooNew, GraphUnavailable, SnapshotCorrupt, SnapshotMissing
+from graphdb.errors import FormatRefused, GraphUnavailable, SnapshotCorrupt, SnapshotMissing
 from graphdb.folds import HELD_OUT_FOLDS, fold
 from graphdb.snapshot import id_column
 from graphdb.snapshot.id_column import IdColumn, IdIndex, id_keys
@@ -166,7 +166,7 @@ def test_an_absent_or_newer_snapshot_is_refused(tmp_path: Path) -> None:
     path = take_snapshot(store_of(NETWORK), tmp_path).path
     manifest = path / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"format_version":1', '"format_version":2'))
-    with pytest.raises(FormatTooNew):
+    with pytest.raises(FormatRefused):
         open_snapshot(path)
     manifest.write_text("{")
     with pytest.raises(SnapshotCorrupt, match="is not JSON"):

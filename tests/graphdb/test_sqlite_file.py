@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from foundation.errors import SettingInvalid
 from graphdb import open_graph
-from graphdb.errors import FormatTooNew, GraphBusy, GraphUnavailable
+from graphdb.errors import FormatRefused, GraphBusy, GraphUnavailable
 from graphdb.facts import Batch, FollowColumns
 from graphdb.settings import GraphSettings
 from graphdb.sqlite import connection
@@ -54,7 +54,7 @@ def test_a_newer_format_is_refused(path: Path) -> None:
     SqliteGraph.open(path).close()
     change_file(path, "UPDATE meta SET format_version = 99")
     for read_only in (False, True):
-        with pytest.raises(FormatTooNew, match=r"format 99.*install a newer version"):
+        with pytest.raises(FormatRefused, match=r"format 99.*install the newer version"):
             SqliteGraph.open(path, read_only=read_only)
 
 

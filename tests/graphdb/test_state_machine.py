@@ -4,13 +4,8 @@ Time, keys and texts are few, so that facts collide. The deep run of the same ma
 one whose writers are killed between two statements, are marked slow.
 """
 
-import os
-import signal
-import sqlite3
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -28,6 +23,7 @@ from graphdb import open_graph
 from graphdb.errors import ChangesTrimmed, PositionConflict
 from graphdb.facts import Batch, Position
 from graphdb.store import Change, Commit, Direction, GraphStore
+from tests.graphdb.killed import in_child_killed_at
 from tests.graphdb.made_facts import batch_of, move
 from tests.graphdb.mirror import KINDS, Mirror, read_state
 from tests.graphdb.oracle import GraphOracle, num_keys
@@ -191,9 +187,13 @@ def by_partition(store: GraphStore) -> list[Position]:
 
 def assert_tells(least: Change, told: list[Change]) -> None:
     """Fail where the feed does not name a key that changed, or names it otherwise."""
-    for kind in ("users", "posts", "follows", "labels"):
+    for kind in ("users", "follows", "labels"):
         keys = {key for change in told for key in getattr(change, kind)}
         assert keys >= set(getattr(least, kind)), kind
+    for post in least.posts:
+        found = [each for change in told for each in change.posts if each[:2] == post[:2]]
+        assert any(each.content_changed for each in found) or (found and not post.content_changed)
+        assert {user for each in found for user in each.mentioned} >= set(post.mentioned)
 
 
 class KilledWriters(GraphMachine):
@@ -219,38 +219,6 @@ class KilledWriters(GraphMachine):
         if move(None, following, partition=partition).next in self.store.positions():
             self.applied.append(batch)
             self.oracle.apply(batch)
-
-
-def in_child_killed_at(num_statements: int, work: Callable[[], object]) -> None:
-    """Do the work in a child that dies by SIGKILL before its nth SQL statement, if it has one."""
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            _trace_connections(num_statements)
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL, status
-
-
-def _trace_connections(num_statements: int) -> None:
-    connect, seen = sqlite3.connect, 0
-
-    def count(_statement: str) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == num_statements:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def connect_traced(*args: Any, **options: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*args, **options)
-        connection.set_trace_callback(count)
-        return connection
-
-    sqlite3.connect = connect_traced  # type: ignore[assignment]
 
 
 def test_the_store_is_the_oracle() -> None:

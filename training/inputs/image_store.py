@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from foundation.format_version import POST_INPUTS
 from foundation.image_report import ImageReport
 from training.errors import PostInputsUnusable
 from training.inputs.image_decoding import ImageLimits, bounded_jpeg, return_freed_memory
@@ -28,7 +29,6 @@ from training.inputs.image_errors import PASSING, ImageRefused, ImageUnavailable
 from training.inputs.image_sources import ELSEWHERE, ImageSources
 from training.inputs.pixel_budget import PixelBudget
 
-FORMAT_VERSION = 2
 MAX_BLOB_BYTES = 2**30
 NUM_READERS = 4
 COMMIT_EVERY = 64
@@ -286,13 +286,10 @@ def open_image_store(folder: Path) -> Iterator[ImageStore]:
         raise PostInputsUnusable(f"{folder} cannot be used ({error}): make it writable") from error
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, FORMAT_VERSION):
-            raise PostInputsUnusable(
-                f"{folder} has format {version}, this software reads {FORMAT_VERSION}: use the"
-                " version that wrote it, or delete the folder to read images again"
-            )
+        if version and (refusal := POST_INPUTS.refusal(folder, version)):
+            raise PostInputsUnusable(refusal)
         connection.executescript(SCHEMA)
-        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        connection.execute(f"PRAGMA user_version = {POST_INPUTS.version}")
         yield ImageStore(folder, connection)
     except sqlite3.Error as error:
         raise PostInputsUnusable(

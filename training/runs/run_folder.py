@@ -23,12 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from foundation.format_version import RUN
 from training.engine.files import read_json, write_json
 from training.errors import ConfigInvalid, RunUnreadable
 from training.mmga.config import RunConfig
 from training.options.document import from_json, to_json
 
-FORMAT_VERSION = 2
 NUM_KEPT = 3
 DROPPED = ".dropped"
 
@@ -119,7 +119,7 @@ def save(run: Run) -> None:
     """Write `run.json`."""
     values = asdict(replace(run, environment={}))
     values |= {
-        "format_version": FORMAT_VERSION,
+        "format_version": RUN.version,
         "config": json.loads(to_json(run.config)),
         "snapshot": str(run.snapshot),
         "environment": dict(run.environment),
@@ -169,8 +169,8 @@ def runs(root: Path) -> Iterator[tuple[Path, Run]]:
 def open_run(path: Path) -> Run:
     """The run in a folder. Raises RunUnreadable."""
     values = read_json(path / "run.json")
-    if values.pop("format_version", None) != FORMAT_VERSION:
-        raise RunUnreadable(f"{path}: written by another version of this software; delete it")
+    if refusal := RUN.refusal(path, values.pop("format_version", 0)):
+        raise RunUnreadable(refusal)
     try:
         config = from_json(RunConfig, json.dumps(values["config"]))
     except ConfigInvalid as error:
