@@ -3,11 +3,15 @@
 Facts are inert and already valid. `time` is in microseconds since 1970 (UTC). `tie` is a signed
 64-bit integer that orders facts of one key and one time. Per key the greatest
 (time, deletion over creation, tie) wins, whatever the order of arrival.
+
+Those that come in great numbers are structs: one is made in a tenth of the time of a dataclass.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 FOREVER = 2**63 - 1
 """The time of a deletion that voids whatever is ever said about a user (erasure)."""
@@ -35,8 +39,7 @@ class ProfileFact:
     created_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostFact:
+class PostFact(Struct, frozen=True, kw_only=True, gc=False):
     """`post.created`: the whole post; counts that are given are facts of their own.
 
     `image` is as `graphdb.image_reference` has it.
@@ -54,8 +57,7 @@ class PostFact:
     comment_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngagementFact:
+class EngagementFact(Struct, frozen=True, kw_only=True, gc=False):
     """`post.engagement`: absolute counts of a post."""
 
     post_id: str

@@ -4,12 +4,13 @@ So a batch is one statement. `CROSS JOIN` after `json_each` fixes the order of t
 key that is asked, one look-up by index.
 """
 
-import json
 from collections.abc import Iterable
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
 
 
 def json_keys(keys: Iterable[str] | Iterable[int]) -> str:
     """Strings or integers as the text of a JSON array."""
-    return _encode(list(keys))
+    return _encode(list(keys)).decode()

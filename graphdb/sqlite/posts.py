@@ -1,6 +1,5 @@
 """Posts: content, counts, mentions and tombstones, fetched once, merged, and written once."""
 
-import json
 from collections.abc import Collection, Iterable
 
 from graphdb.facts import EngagementFact, PostDeletion, PostFact
@@ -47,8 +46,6 @@ SELECT_MENTIONS = """
     CROSS JOIN posts ON posts.key = post CROSS JOIN users ON users.key = user"""
 DELETE_MENTIONS = "DELETE FROM mentions WHERE post = ?"
 INSERT_MENTION = "INSERT INTO mentions VALUES (?, ?)"
-
-_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Posts:
@@ -197,7 +194,7 @@ class Posts:
 
     def _content(self, fact: PostFact) -> tuple[int, int, int, str | None, str, str]:
         """Author, time, tie, image, hashtags and caption."""
-        hashtags = _to_json(sorted(set(fact.hashtags)))
+        hashtags = json_keys(sorted(set(fact.hashtags)))
         author = self._write.users.keys[fact.user_id]
         return author, fact.time, fact.tie, fact.image, hashtags, fact.caption
 

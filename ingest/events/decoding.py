@@ -1,16 +1,15 @@
 """A batch of events, from bytes to columns and facts: the fast path.
 
-Follows, by far the most events, are checked and mapped as columns. Where a check of a column fails,
-its events go through the general path of `ingest.events.event` one by one, which names the culprit;
-so both paths accept the same events and state the same facts.
+Follows, posts and their counts, by far the most events, are checked and mapped as columns. Where a
+check of a column fails, the events of its kind go through the general path of `ingest.events.event`
+one by one, which names the culprit; so both paths accept the same events and state the same facts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from itertools import chain
 from operator import eq
-
-import numpy as np
+from typing import Any
 
 from graphdb.facts import (
     Batch,
@@ -23,17 +22,20 @@ from graphdb.facts import (
     ProfileFact,
     UserDeletion,
 )
+from graphdb.image_reference import image_in
 from ingest.errors import EventRejected
+from ingest.events.columns import are_ids, are_integers, are_texts, times_and_ties
 from ingest.events.event import Fact, FollowFact, fact_of, parse
-from ingest.events.schema import FollowCreated, FollowDeleted
-from ingest.events.values import DAY_US, MAX_BYTES_PER_CHARACTER, MAX_ID_BYTES, check_id
+from ingest.events.schema import (
+    AnyEvent,
+    FollowCreated,
+    FollowDeleted,
+    PostCreated,
+    PostEngagement,
+)
 
-_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_UTC_SHAPES = {b"0000-00-00T00:00:00Z"} | {
-    b"0000-00-00T00:00:00." + b"0" * digits + b"Z" for digits in range(1, 10)
-}
-
-FollowEvent = FollowCreated | FollowDeleted
+EVENTS_AT_ONCE = 500
+"""So many events, their values and their facts stay in a processor's cache."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,103 +105,124 @@ def decode(lines: Sequence[bytes], now: int, folder: str = "") -> Decoded:
     Images that are paths belong to `folder`.
     """
     decoded = Decoded()
-    follows: list[FollowEvent] = []
-    indices: list[int] = []
+    for first in range(0, len(lines), EVENTS_AT_ONCE):
+        decoded.extend(_decode_some(lines[first : first + EVENTS_AT_ONCE], now, folder), first)
+    return decoded
+
+
+def _decode_some(lines: Sequence[bytes], now: int, folder: str) -> Decoded:
+    decoded = Decoded()
+    groups: dict[AddColumns, tuple[list[int], list[AnyEvent]]] = {}
     for index, line in enumerate(lines):
         try:
             event = parse(line)
-            if isinstance(event, FollowCreated | FollowDeleted):
-                follows.append(event)
-                indices.append(index)
-            else:
-                decoded.add(fact_of(event, now, folder))
         except EventRejected as rejection:
             decoded.rejected.append((index, str(rejection)))
-    if follows:
-        _add_follows(decoded, follows, indices, now)
+            continue
+        indices, events = groups.setdefault(COLUMNS.get(type(event), _no_columns), ([], []))
+        indices.append(index)
+        events.append(event)
+    for add_columns, (indices, events) in groups.items():
+        if not add_columns(decoded, events, now, folder):
+            _add_one_by_one(decoded, indices, events, now, folder)
     decoded.rejected.sort()
     return decoded
 
 
-def _add_follows(
-    decoded: Decoded, follows: list[FollowEvent], indices: list[int], now: int
+def _add_one_by_one(
+    decoded: Decoded, indices: list[int], events: list[AnyEvent], now: int, folder: str
 ) -> None:
-    columns = _follow_columns(follows, now)
-    if columns is not None:
-        decoded.follows = columns
-        return
-    for index, event in zip(indices, follows, strict=True):
+    for index, event in zip(indices, events, strict=True):
         try:
-            decoded.add(fact_of(event, now))
+            decoded.add(fact_of(event, now, folder))
         except EventRejected as rejection:
             decoded.rejected.append((index, str(rejection)))
 
 
-def _follow_columns(follows: list[FollowEvent], now: int) -> FollowColumns | None:
-    """Columns of follows, or None when any of them needs a closer look."""
-    follower_ids = [event.data.follower_id for event in follows]
-    followee_ids = [event.data.followee_id for event in follows]
-    event_ids = [event.id for event in follows]
-    times = _utc_times([event.time for event in follows], now)
+def _no_columns(decoded: Decoded, events: list[Any], now: int, folder: str) -> bool:
+    return False
+
+
+def _add_follows(
+    decoded: Decoded, events: list[FollowCreated | FollowDeleted], now: int, folder: str
+) -> bool:
+    follower_ids = [event.data.follower_id for event in events]
+    followee_ids = [event.data.followee_id for event in events]
+    orders = times_and_ties(events, now)
     if (
-        times is None
-        or not (_plain(follower_ids) and _plain(followee_ids) and _plain(event_ids))
+        orders is None
+        or not (are_ids(follower_ids) and are_ids(followee_ids))
         or any(map(eq, follower_ids, followee_ids))
     ):
-        return None
-    sources = [event.source for event in follows]
-    ties = _ties(sources, event_ids)
-    if ties is None:
-        return None
-    return FollowColumns(
+        return False
+    times, ties = orders
+    decoded.follows = FollowColumns(
         follower_ids=follower_ids,
         followee_ids=followee_ids,
         times=times,
         ties=ties,
-        live=[type(event) is FollowCreated for event in follows],
+        live=[type(event) is FollowCreated for event in events],
     )
+    return True
 
 
-def _plain(ids: list[str]) -> bool:
-    """Whether all ids are surely valid: a sufficient check, and a quick one."""
-    return (
-        max(map(len, ids)) * MAX_BYTES_PER_CHARACTER <= MAX_ID_BYTES
-        and all(ids)
-        and "".join(ids).isprintable()
-    )
+def _add_posts(decoded: Decoded, events: list[PostCreated], now: int, folder: str) -> bool:
+    posts = [event.data for event in events]
+    orders = times_and_ties(events, now)
+    ids = [identity for post in posts for identity in (post.post_id, post.user_id)]
+    ids += chain.from_iterable([post.mentions or () for post in posts])
+    texts = [text for post in posts for text in (post.caption, post.image) if text]
+    texts += chain.from_iterable([post.hashtags or () for post in posts])
+    counts = [count for post in posts for count in (post.like_count, post.comment_count)]
+    if orders is None or not (are_ids(ids) and are_texts(texts) and are_integers(counts)):
+        return False
+    decoded.posts = [
+        PostFact(
+            post_id=post.post_id,
+            user_id=post.user_id,
+            time=time,
+            tie=tie,
+            caption=post.caption or "",
+            image=post.image and image_in(folder, post.image),
+            hashtags=post.hashtags or (),
+            mentions=post.mentions or (),
+            like_count=post.like_count,  # type: ignore[arg-type]
+            comment_count=post.comment_count,  # type: ignore[arg-type]
+        )
+        for post, time, tie in zip(posts, *orders, strict=True)
+    ]
+    return True
 
 
-def _utc_times(times: list[str], now: int) -> list[int] | None:
-    """Microseconds of valid times that all end in Z, or None."""
-    text = "\n".join(times)
-    if not text.isascii():
-        return None
-    shapes = text.encode().translate(_DIGITS_TO_ZERO).split(b"\n")
-    if not _UTC_SHAPES.issuperset(shapes):
-        return None
-    try:
-        moments = np.array([time[:-1] for time in times], dtype="datetime64[us]").astype(np.int64)
-    except ValueError:
-        return None
-    if moments.min() < 0 or moments.max() > now + DAY_US:
-        return None
-    result: list[int] = moments.tolist()
-    return result
+def _add_engagements(decoded: Decoded, events: list[PostEngagement], now: int, folder: str) -> bool:
+    counts = [event.data for event in events]
+    orders = times_and_ties(events, now)
+    if (
+        orders is None
+        or not are_ids([each.post_id for each in counts])
+        or not are_integers([n for each in counts for n in (each.like_count, each.comment_count)])
+    ):
+        return False
+    decoded.engagements = [
+        EngagementFact(
+            post_id=each.post_id,
+            time=time,
+            tie=tie,
+            like_count=each.like_count,  # type: ignore[arg-type]
+            comment_count=each.comment_count,  # type: ignore[arg-type]
+        )
+        for each, time, tie in zip(counts, *orders, strict=True)
+    ]
+    return True
 
 
-def _ties(sources: list[str], event_ids: list[str]) -> list[int] | None:
-    """The tie of each event, or None when a source is not valid."""
-    prefixes: dict[str, bytes] = {}
-    for source in set(sources):
-        try:
-            prefixes[source] = check_id("source", source).encode() + b"\0"
-        except EventRejected:
-            return None
-    digests = b"".join(
-        [
-            blake2b(prefixes[source] + event_id.encode()).digest()[:8]
-            for source, event_id in zip(sources, event_ids, strict=True)
-        ]
-    )
-    ties: list[int] = np.frombuffer(digests, dtype=">i8").tolist()
-    return ties
+AddColumns = Callable[[Decoded, list[Any], int, str], bool]
+"""Adds the facts of events of one kind; False, and nothing is added, where one needs a closer look.
+"""
+
+COLUMNS: dict[type[AnyEvent], AddColumns] = {
+    FollowCreated: _add_follows,
+    FollowDeleted: _add_follows,
+    PostCreated: _add_posts,
+    PostEngagement: _add_engagements,
+}

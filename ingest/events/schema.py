@@ -46,8 +46,8 @@ class PostCreatedData(Struct, gc=False):
     post_id: str
     user_id: str
     caption: str | None = None
-    hashtags: list[str] | None = None
-    mentions: list[str] | None = None
+    hashtags: tuple[str, ...] | None = None
+    mentions: tuple[str, ...] | None = None
     image: str | None = None
     like_count: Count | None = None
     comment_count: Count | None = None

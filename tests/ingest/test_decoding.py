@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from ingest.errors import EventRejected
 from ingest.events.decoding import Decoded, decode
-from ingest.events.event import read_event
+from ingest.events.event import fact_of, parse
 from tests.ingest.made import DATA, NOW, event, follow_lines, line
 from tests.ingest.test_events import BAD
 
 
-def one_by_one(lines: list[bytes], now: int) -> Decoded:
+def one_by_one(lines: list[bytes], now: int, folder: str = "") -> Decoded:
     """What the batch path must equal."""
     expected = Decoded()
     for index, text in enumerate(lines):
         try:
-            expected.add(read_event(text, now))
+            expected.add(fact_of(parse(text), now, folder))
         except EventRejected as rejection:
             expected.rejected.append((index, str(rejection)))
     return expected
@@ -70,6 +70,37 @@ valid_follows = st.builds(
     st.integers().map(str),
     st.sampled_from(["follow.created", "follow.deleted"]),
 )
+texts = st.one_of(
+    st.sampled_from(["hi", "", "a\0", "x" * 16_385, "é" * 32_769, "./a.jpg", "https://a/b.jpg"]),
+    st.text(max_size=5),
+)
+counts = st.one_of(st.integers(0, 9), st.sampled_from([None, 3.0, 1.5, -1, 2**63, True, "3"]))
+posts = st.fixed_dictionaries(
+    {
+        "specversion": st.just("1.0"),
+        "id": ids,
+        "source": st.just("/test"),
+        "type": st.sampled_from(["post.created", "post.engagement"]),
+        "time": times,
+        "data": st.fixed_dictionaries(
+            {"post_id": ids, "user_id": ids, "like_count": counts, "comment_count": counts},
+            optional={
+                "caption": st.none() | texts,
+                "image": st.none() | texts,
+                "hashtags": st.none() | st.lists(texts, max_size=2),
+                "mentions": st.none() | st.lists(ids, max_size=2),
+            },
+        ),
+    }
+)
+valid_posts = st.builds(
+    lambda kind, tags, likes: event(
+        kind, data={"hashtags": tags, "mentions": tags, "like_count": likes, "image": "a.jpg"}
+    ),
+    st.sampled_from(["post.created", "post.engagement"]),
+    st.lists(st.sampled_from(["x", "y"])),
+    st.integers(0, 9),
+)
 others = st.sampled_from(
     [
         *(event(kind) for kind in DATA),
@@ -83,7 +114,9 @@ anything: st.SearchStrategy[Any] = st.recursive(
     max_leaves=6,
 )
 lines_of_any_kind = st.one_of(
-    st.one_of(follows, valid_follows, others, anything).map(lambda made: json.dumps(made).encode()),
+    st.one_of(follows, valid_follows, posts, valid_posts, others, anything).map(
+        lambda made: json.dumps(made).encode()
+    ),
     st.sampled_from([bad for bad, _ in BAD.values()]),
     st.binary(max_size=20),
 )
@@ -99,6 +132,20 @@ def test_a_batch_is_decoded_as_its_events_one_by_one(lines: list[bytes]) -> None
 @given(st.lists(valid_follows, max_size=20))
 def test_a_batch_of_valid_follows_is_decoded_in_order(made: list[dict[str, Any]]) -> None:
     lines = [json.dumps(each).encode() for each in made]
+    assert decode(lines, NOW) == one_by_one(lines, NOW)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(valid_posts, max_size=20))
+def test_a_batch_of_valid_posts_is_decoded_in_order(made: list[dict[str, Any]]) -> None:
+    lines = [json.dumps(each).encode() for each in made]
+    assert decode(lines, NOW, "/crawl") == one_by_one(lines, NOW, "/crawl")
+
+
+@settings(max_examples=200, deadline=None)
+@given(posts)
+def test_a_post_is_decoded_alike(made: dict[str, Any]) -> None:
+    lines = [json.dumps(made).encode()]
     assert decode(lines, NOW) == one_by_one(lines, NOW)
 
 
