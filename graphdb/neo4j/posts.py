@@ -29,14 +29,11 @@ RETURN COLLECT {
         UNWIND range(0, size($ids) - 1) AS i
         MATCH (p:StubPost {author_hash: $hashes[i]}) RETURN [i, p.post_id] }"""
 # A hashtag is looked up once, with the rows of the posts that have it.
-CREATE_POSTS = """
+_CREATE_POSTS = """
 UNWIND range(0, size($ids) - 1) AS i
 MATCH (a:User {user_id: $authors[i]})
 CREATE (a)-[:POSTED]->(p:Post {post_id: $ids[i],
-    time: $times[i], tie: $ties[i], caption: $captions[i], image: $images[i],
-    like_count: $like_counts[i], like_time: $like_times[i], like_tie: $like_ties[i],
-    comment_count: $comment_counts[i], comment_time: $comment_times[i],
-    comment_tie: $comment_ties[i]})
+    time: $times[i], tie: $ties[i], caption: $captions[i], image: $images[i], %s})
 WITH i, p ORDER BY i
 WITH collect(p) AS posts
 UNWIND range(0, size($names) - 1) AS j
@@ -45,6 +42,24 @@ WITH posts, h, $rows_of_names[j] AS rows
 UNWIND rows AS i
 WITH h, posts[i] AS p
 CREATE (p)-[:TAGGED]->(h)"""
+CREATE_POSTS = (
+    _CREATE_POSTS
+    % """
+    like_count: $like_counts[i], like_time: $like_times[i], like_tie: $like_ties[i],
+    comment_count: $comment_counts[i], comment_time: $comment_times[i],
+    comment_tie: $comment_ties[i]"""
+)
+# Counts that are given are of the time and the tie of the content.
+CREATE_FRESH_POSTS = (
+    _CREATE_POSTS
+    % """
+    like_count: $like_counts[i],
+    like_time: CASE WHEN $like_counts[i] IS NOT NULL THEN $times[i] END,
+    like_tie: CASE WHEN $like_counts[i] IS NOT NULL THEN $ties[i] END,
+    comment_count: $comment_counts[i],
+    comment_time: CASE WHEN $comment_counts[i] IS NOT NULL THEN $times[i] END,
+    comment_tie: CASE WHEN $comment_counts[i] IS NOT NULL THEN $ties[i] END"""
+)
 CREATE_STUB_POSTS = "UNWIND $ids AS id CREATE (:StubPost {post_id: id})"
 # Content that is replaced or void goes first, with the hashtags that nothing else has.
 CLEAR_POSTS = """
@@ -111,6 +126,7 @@ class Posts:
         self._merge = PostMerge(
             draft=write.draft,
             deleted_at=write.users.deleted_at,
+            none_deleted=write.users.none_deleted,
             hash_of=write.tombstones.hash_of,
         )
         self._states = self._merge.states
@@ -122,7 +138,6 @@ class Posts:
         unseen = set(post_ids).difference(self._states)
         if not unseen:
             return
-        self._states.update((post_id, PostState(post_id=post_id)) for post_id in unseen)
         statements = {"Post": FIND_POSTS}
         if self._write.present.stub_posts:
             statements["StubPost"] = FIND_STUB_POSTS
@@ -158,12 +173,16 @@ class Posts:
         deletions: Iterable[PostDeletion],
         facts: Collection[PostFact],
         engagements: Iterable[EngagementFact],
+        times_told: Mapping[str, int],
     ) -> None:
-        """Apply `post.deleted`, `post.created` and `post.engagement` of loaded posts."""
+        """Apply `post.deleted`, `post.created` and `post.engagement` of loaded posts.
+
+        `times_told` says how many facts of the batch speak of each post.
+        """
         users = self._write.users
-        users.load({user_id for fact in facts for user_id in (fact.user_id, *fact.mentions)})
+        users.load({fact.user_id for fact in facts}.union(*[fact.mentions for fact in facts]))
         self._merge.delete(deletions)
-        users.admit(existing=self._merge.create(facts))
+        users.admit(existing=self._merge.create(facts, times_told))
         self._merge.engage(engagements)
         self._write.num_applied += self._merge.num_applied
 
@@ -175,9 +194,11 @@ class Posts:
         self._create_stubs([state.post_id for state in new if not state.is_live])
         known = [s for s in states if s.post_id in self._nodes]
         self._create_posts([state for state in new if state.is_live])
+        self._create_fresh(self._merge.fresh)
         self._write_content([state for state in known if state.content_changed])
         self._write_counts([state for state in known if state.counts_changed])
-        self._mention([state.new_content for state in states if state.new_content])
+        contents = [state.new_content for state in states if state.new_content]
+        self._mention([*contents, *self._merge.fresh])
         self._write.users.witness(self._merge.witnessed)
         self._write.tombstones.bury_posts(
             [
@@ -217,18 +238,24 @@ class Posts:
         facts = [state.new_content for state in states if state.new_content]
         if not facts:
             return
-        rows_of_names: dict[str, list[int]] = {}
-        for row, fact in enumerate(facts):
-            for name in set(fact.hashtags):
-                rows_of_names.setdefault(name, []).append(row)
         self._write.tx.do(
             CREATE_POSTS,
             **_content_columns(facts),
+            **_hashtag_columns(facts),
             **_count_columns(states),
-            names=list(rows_of_names),
-            rows_of_names=list(rows_of_names.values()),
         )
         self._nodes.update((fact.post_id, "Post") for fact in facts)
+
+    def _create_fresh(self, facts: list[PostFact]) -> None:
+        if not facts:
+            return
+        self._write.tx.do(
+            CREATE_FRESH_POSTS,
+            **_content_columns(facts),
+            **_hashtag_columns(facts),
+            like_counts=[fact.like_count for fact in facts],
+            comment_counts=[fact.comment_count for fact in facts],
+        )
 
     def _set_stub_authors(self, hashes: Mapping[str, bytes]) -> None:
         if hashes:
@@ -273,7 +300,12 @@ class Posts:
             self._write.tx.do(TAG_POSTS, **_columns(tags, "ids", "names"))
 
     def _mention(self, facts: list[PostFact]) -> None:
-        mentions = [(f.post_id, user) for f in facts for user in self._merge.standing_mentions(f)]
+        mentions = [
+            (fact.post_id, user_id)
+            for fact in facts
+            if fact.mentions
+            for user_id in self._merge.standing_mentions(fact)
+        ]
         self._write.draft.mentions.update(mentions)
         users = self._write.users
         users.admit(existing=(), mentioned={user_id for _, user_id in mentions})
@@ -335,6 +367,15 @@ def _content_columns(facts: list[PostFact]) -> dict[str, list[Any]]:
         "captions": [fact.caption for fact in facts],
         "images": [fact.image for fact in facts],
     }
+
+
+def _hashtag_columns(facts: list[PostFact]) -> dict[str, list[Any]]:
+    """Each hashtag once, and the rows of the facts that have it."""
+    rows_of_names: dict[str, list[int]] = {}
+    for row, fact in enumerate(facts):
+        for name in set(fact.hashtags):
+            rows_of_names.setdefault(name, []).append(row)
+    return {"names": list(rows_of_names), "rows_of_names": list(rows_of_names.values())}
 
 
 def _count_columns(states: list[PostState]) -> dict[str, list[Any]]:

@@ -282,9 +282,10 @@ def _apply_facts(write: Write, batch: Batch, plan: BatchPlan) -> None:
     """Deletions first: whatever they void, in the store or in the batch, is then left out."""
     posts = Posts(write)
     engagements = plan.engagements.others + apply_engagements(write, plan.engagements.alone)
-    posts.load(post_ids(replace(batch, engagements=engagements)))
+    times_told = post_ids(replace(batch, engagements=engagements))
+    posts.load(times_told)
     apply_user_deletions(write, posts, batch.user_deletions)
-    posts.apply(batch.post_deletions, batch.posts, engagements)
+    posts.apply(batch.post_deletions, batch.posts, engagements, times_told)
     posts.flush()
     apply_profiles(write, batch.profiles)
     apply_follows(write, plan.follows)

@@ -1,5 +1,7 @@
 """A batch as a whole: its size, its posts, and whether it may go on from what is stored."""
 
+from collections import Counter
+
 from graphdb.errors import PositionConflict
 from graphdb.facts import Batch, PositionMove
 
@@ -17,14 +19,13 @@ def num_facts(batch: Batch) -> int:
     )
 
 
-def post_ids(batch: Batch) -> set[str]:
-    """The posts that a batch speaks of."""
-    return {
-        *(fact.post_id for fact in batch.posts),
-        *(fact.post_id for fact in batch.engagements),
-        *(fact.post_id for fact in batch.post_deletions),
-        *(fact.subject_id for fact in batch.labels if fact.subject_kind == "post"),
-    }
+def post_ids(batch: Batch) -> Counter[str]:
+    """The posts that a batch speaks of, and how many of its facts do."""
+    times = Counter([fact.post_id for fact in batch.posts])
+    times.update([fact.post_id for fact in batch.engagements])
+    times.update([fact.post_id for fact in batch.post_deletions])
+    times.update([fact.subject_id for fact in batch.labels if fact.subject_kind == "post"])
+    return times
 
 
 def check_move(move: PositionMove, stored: int | None) -> None:

@@ -1,6 +1,6 @@
 """The keys that a transaction has changed so far, which its commit adds to the change feed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from graphdb.facts import SubjectKind
@@ -30,6 +30,11 @@ class Draft:
         self.posts[post_id] = content_changed or self.posts.get(post_id, False)
         if author_id is not None:
             self.authors[post_id] = author_id
+
+    def add_new_posts(self, posts: Collection[tuple[str, str]]) -> None:
+        """Note posts of which nothing was known: (post_id, author_id)."""
+        self.posts.update((post_id, True) for post_id, _ in posts)
+        self.authors.update(posts)
 
     def add_follows(
         self, followers: Iterable[str], followees: Iterable[str], live: Iterable[bool]

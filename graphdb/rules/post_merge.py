@@ -3,12 +3,13 @@
 A backend loads the states of the posts, lets the rules change them, and writes what changed.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from graphdb.facts import EngagementFact, PostDeletion, PostFact
 from graphdb.rules.draft import Draft
-from graphdb.rules.post_state import Count, PostState
+from graphdb.rules.newest import newest_engagements
+from graphdb.rules.post_state import Count, PostStates
 from graphdb.rules.tombstones import NEVER
 
 
@@ -16,16 +17,20 @@ from graphdb.rules.tombstones import NEVER
 class PostMerge:
     """The posts of one transaction, and what it did to them.
 
-    `deleted_at` gives the time until which facts about a user are void; `hash_of` stands for an
-    author who may be forgotten. `voided` holds, for each post of which something may have gone, up
-    to which time. `witnessed` holds, for each author, the newest proof of existence that no
-    standing content holds any more, or ever did.
+    `deleted_at` gives the time until which facts about a user are void, `none_deleted` whether none
+    about some users are; `hash_of` stands for an author who may be forgotten. `fresh` holds the
+    facts of posts of which nothing else was ever said: they have no state and are written as they
+    are. `voided` holds, for each post of which something may have gone, up to which time.
+    `witnessed` holds, for each author, the newest proof of existence that no standing content holds
+    any more, or ever did.
     """
 
     draft: Draft
     deleted_at: Callable[[str], int]
+    none_deleted: Callable[[Collection[str]], bool]
     hash_of: Callable[[str], bytes]
-    states: dict[str, PostState] = field(default_factory=dict)
+    states: PostStates = field(default_factory=PostStates)
+    fresh: list[PostFact] = field(default_factory=list)
     voided: dict[str, int] = field(default_factory=dict)
     witnessed: dict[str, int] = field(default_factory=dict)
     num_applied: int = 0
@@ -49,11 +54,24 @@ class PostMerge:
                 self.num_applied += 1
                 self.void(deletion.post_id, deletion.time)
 
-    def create(self, facts: Collection[PostFact]) -> set[str]:
-        """Apply `post.created`; return the authors who exist by it."""
+    def create(self, facts: Collection[PostFact], times_told: Mapping[str, int]) -> set[str]:
+        """Apply `post.created`; return the authors who exist by it.
+
+        `times_told` says how many facts of the transaction speak of each post.
+        """
+        others: list[PostFact] = []
         for fact in facts:
-            self.num_applied += self._create(fact)
-        return {fact.user_id for fact in facts if fact.time > self.deleted_at(fact.user_id)}
+            is_fresh = times_told[fact.post_id] == 1 and self._is_unknown(fact)
+            (self.fresh if is_fresh else others).append(fact)
+        self.draft.add_new_posts([(fact.post_id, fact.user_id) for fact in self.fresh])
+        self.num_applied += len(self.fresh) + sum(map(self._create, others))
+        authors = {fact.user_id for fact in self.fresh}
+        authors.update(fact.user_id for fact in others if fact.time > self.deleted_at(fact.user_id))
+        return authors
+
+    def _is_unknown(self, fact: PostFact) -> bool:
+        """Whether nothing stands of a post, and nobody of whom its fact speaks was ever deleted."""
+        return fact.post_id not in self.states and self.none_deleted((fact.user_id, *fact.mentions))
 
     def _create(self, fact: PostFact) -> bool:
         state = self.states[fact.post_id]
@@ -81,7 +99,7 @@ class PostMerge:
 
     def engage(self, facts: Iterable[EngagementFact]) -> None:
         """Apply `post.engagement`."""
-        for fact in facts:
+        for fact in newest_engagements(facts).values():
             state = self.states[fact.post_id]
             if fact.time > state.void_until and state.replace_counts(
                 _given(fact.like_count, fact), _given(fact.comment_count, fact)

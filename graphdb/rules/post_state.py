@@ -1,7 +1,8 @@
 """One post while a transaction works on it: the newest-wins rules, without the database."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from graphdb.facts import PostFact
 from graphdb.rules.tombstones import NEVER
@@ -16,14 +17,13 @@ class Count(NamedTuple):
 
     def is_older_than(self, other: "Count") -> bool:
         """Whether the other, later or of a greater tie, wins."""
-        return (self.time, self.tie) < (other.time, other.tie)
+        return self[1:] < other[1:]
 
 
 UNKNOWN = Count()
 
 
-@dataclass(slots=True, kw_only=True)
-class PostState:
+class PostState(Struct, kw_only=True, gc=False):
     """What stands of a post, and what of it is to be written.
 
     `author_id` is the author of standing content; of a post without content the author is
@@ -95,3 +95,11 @@ class PostState:
             self.comments, changed = comments, True
         self.counts_changed = self.counts_changed or changed
         return changed
+
+
+class PostStates(dict[str, PostState]):
+    """The posts of a transaction, by id; of one that nobody knows nothing stands yet."""
+
+    def __missing__(self, post_id: str) -> PostState:
+        state = self[post_id] = PostState(post_id=post_id)
+        return state

@@ -8,13 +8,12 @@ from typing import Any
 from graphdb.errors import ChangesTrimmed
 from graphdb.rules.draft import Draft
 from graphdb.sqlite.connection import Database
+from graphdb.sqlite.json_keys import to_json
 from graphdb.sqlite.meta import read_head
 from graphdb.store import Change, Head, LabelChange, PostChange
 
 COMMITS_A_READ = 16
 VERSIONS_A_TRIM = 1000
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 INSERT_CHANGE = "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SELECT_OLDEST_CHANGE = "SELECT min(version) FROM changes"
@@ -43,7 +42,7 @@ def append_change(connection: sqlite3.Connection, draft: Draft, head: Head) -> N
     )
     connection.execute(
         INSERT_CHANGE,
-        (head.version, head.commit_time, draft.num_keys, *map(_encode, columns)),
+        (head.version, head.commit_time, draft.num_keys, *map(to_json, columns)),
     )
 
 

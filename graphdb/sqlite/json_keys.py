@@ -5,12 +5,21 @@ key that is asked, one look-up by index.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 _encode = msgspec.json.Encoder().encode
 
 
+def to_json(value: Any) -> str:
+    """A value as JSON text, as `json.dumps` writes it, without a blank and in a tenth of its time.
+
+    Non-ASCII characters stand as they are.
+    """
+    return _encode(value).decode()
+
+
 def json_keys(keys: Iterable[str] | Iterable[int]) -> str:
     """Strings or integers as the text of a JSON array."""
-    return _encode(list(keys)).decode()
+    return to_json(list(keys))

@@ -1,12 +1,12 @@
 """Posts: content, counts, mentions and tombstones, fetched once, merged, and written once."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from graphdb.facts import EngagementFact, PostDeletion, PostFact
 from graphdb.rules.post_merge import PostMerge
 from graphdb.rules.post_state import UNKNOWN, Count, PostState
 from graphdb.rules.tombstones import NEVER
-from graphdb.sqlite.json_keys import json_keys
+from graphdb.sqlite.json_keys import json_keys, to_json
 from graphdb.sqlite.labels import void_labels
 from graphdb.sqlite.users import labelled_tasks
 from graphdb.sqlite.write import Write
@@ -25,6 +25,13 @@ INSERT_POST = """
     INSERT INTO posts (key, post_id, is_stub, author, time, tie, image, hashtags, caption,
         like_count, like_time, like_tie, comment_count, comment_time, comment_tie)
     VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+# Counts that are given are of the time and the tie of the content.
+INSERT_FRESH_POST = """
+    INSERT INTO posts (key, post_id, is_stub, author, time, tie, image, hashtags, caption,
+        like_count, like_time, like_tie, comment_count, comment_time, comment_tie)
+    VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8,
+        ?9, iif(?9 IS NULL, NULL, ?4), iif(?9 IS NULL, NULL, ?5),
+        ?10, iif(?10 IS NULL, NULL, ?4), iif(?10 IS NULL, NULL, ?5))"""
 WRITE_POST_CONTENT = """
     UPDATE posts SET is_stub = 0, author = ?2, author_hash = NULL, time = ?3, tie = ?4,
         image = ?5, hashtags = ?6, caption = ?7
@@ -47,6 +54,9 @@ SELECT_MENTIONS = """
 DELETE_MENTIONS = "DELETE FROM mentions WHERE post = ?"
 INSERT_MENTION = "INSERT INTO mentions VALUES (?, ?)"
 
+KeyedPost = tuple[int, PostFact]
+"""A post's content with the key of its row."""
+
 
 class Posts:
     """The posts that one transaction speaks of. Load, change, then `flush`, and `sweep` last."""
@@ -56,6 +66,7 @@ class Posts:
         self._merge = PostMerge(
             draft=write.draft,
             deleted_at=write.users.deleted_at,
+            none_deleted=write.users.none_deleted,
             hash_of=write.tombstones.hash_of,
         )
         self._states = self._merge.states
@@ -65,16 +76,10 @@ class Posts:
         unseen = sorted(set(post_ids).difference(self._states))
         if not unseen:
             return
-        self._states.update((post_id, PostState(post_id=post_id)) for post_id in unseen)
         for row in self._write.connection.execute(FIND_POSTS, (json_keys(unseen),)):
-            post_id, key, author_id, author_hash, time, tie, *counts = row
-            state = self._states[post_id]
-            state.key, state.author_id, state.author_hash = key, author_id, author_hash
-            state.time, state.tie = time, tie
-            state.was_live = state.is_live
-            if author_id is not None:
-                self._write.draft.authors[post_id] = author_id
-            state.likes, state.comments = _count(*counts[:3]), _count(*counts[3:])
+            state = self._states[row[0]] = _state(*row)
+            if state.author_id is not None:
+                self._write.draft.authors[state.post_id] = state.author_id
         for post_id, (time, author_hash) in self._write.tombstones.of_posts(unseen).items():
             state = self._states[post_id]
             state.void_until = time
@@ -103,12 +108,16 @@ class Posts:
         deletions: Iterable[PostDeletion],
         facts: Collection[PostFact],
         engagements: Iterable[EngagementFact],
+        times_told: Mapping[str, int],
     ) -> None:
-        """Apply `post.deleted`, `post.created` and `post.engagement` of loaded posts."""
+        """Apply `post.deleted`, `post.created` and `post.engagement` of loaded posts.
+
+        `times_told` says how many facts of the batch speak of each post.
+        """
         users = self._write.users
-        users.load({user_id for fact in facts for user_id in (fact.user_id, *fact.mentions)})
+        users.load({fact.user_id for fact in facts}.union(*[fact.mentions for fact in facts]))
         self._merge.delete(deletions)
-        users.admit(existing=self._merge.create(facts))
+        users.admit(existing=self._merge.create(facts, times_told))
         self._merge.engage(engagements)
         self._write.num_applied += self._merge.num_applied
 
@@ -130,7 +139,8 @@ class Posts:
         self._insert_posts([state for state in new if state.is_live])
         self._write_content([state for state in known if state.content_changed])
         self._write_counts([state for state in (*known, *stubs) if state.counts_changed])
-        self._write_mentions([state for state in states if state.new_content])
+        fresh = self._insert_fresh(self._merge.fresh)
+        self._write_mentions([*self._new_contents(), *fresh])
         self._write_witnesses()
         self._write.tombstones.bury_posts(
             (state.post_id, state.void_until, state.author_hash)
@@ -139,9 +149,12 @@ class Posts:
         )
         self._void_labels()
 
-    def _give_keys(self, states: list[PostState]) -> None:
+    def _next_key(self) -> int:
         (last,) = self._write.connection.execute(SELECT_LAST_POST).fetchone()
-        for key, state in enumerate(states, last + 1):
+        return int(last) + 1
+
+    def _give_keys(self, states: list[PostState]) -> None:
+        for key, state in enumerate(states, self._next_key()):
             state.key = key
 
     def _insert_stubs(self, states: list[PostState]) -> None:
@@ -167,6 +180,15 @@ class Posts:
                 if state.new_content
             ],
         )
+
+    def _insert_fresh(self, facts: list[PostFact]) -> list[KeyedPost]:
+        posts = list(enumerate(facts, self._next_key()))
+        rows = [
+            (key, fact.post_id, *self._content(fact), fact.like_count, fact.comment_count)
+            for key, fact in posts
+        ]
+        self._write.connection.executemany(INSERT_FRESH_POST, rows)
+        return posts
 
     def _write_content(self, states: list[PostState]) -> None:
         connection = self._write.connection
@@ -194,7 +216,7 @@ class Posts:
 
     def _content(self, fact: PostFact) -> tuple[int, int, int, str | None, str, str]:
         """Author, time, tie, image, hashtags and caption."""
-        hashtags = json_keys(sorted(set(fact.hashtags)))
+        hashtags = to_json(sorted(set(fact.hashtags)))
         author = self._write.users.keys[fact.user_id]
         return author, fact.time, fact.tie, fact.image, hashtags, fact.caption
 
@@ -204,19 +226,25 @@ class Posts:
             [(state.key, *_stored(state.likes), *_stored(state.comments)) for state in states],
         )
 
-    def _write_mentions(self, states: list[PostState]) -> None:
-        mentions = [
-            (state.post_id, user_id)
-            for state in states
-            if state.new_content
-            for user_id in self._merge.standing_mentions(state.new_content)
+    def _new_contents(self) -> list[KeyedPost]:
+        return [
+            (state.key, state.new_content)
+            for state in self._states.values()
+            if state.key is not None and state.new_content
         ]
-        self._write.draft.mentions.update(mentions)
+
+    def _write_mentions(self, posts: list[KeyedPost]) -> None:
+        mentions = [
+            (key, fact.post_id, user_id)
+            for key, fact in posts
+            if fact.mentions
+            for user_id in self._merge.standing_mentions(fact)
+        ]
+        self._write.draft.mentions.update((post_id, user_id) for _, post_id, user_id in mentions)
         users = self._write.users
-        users.admit(existing=(), mentioned={user_id for _, user_id in mentions})
+        users.admit(existing=(), mentioned={user_id for _, _, user_id in mentions})
         self._write.connection.executemany(
-            INSERT_MENTION,
-            [(self._states[post_id].key, users.keys[user_id]) for post_id, user_id in mentions],
+            INSERT_MENTION, [(key, users.keys[user_id]) for key, _, user_id in mentions]
         )
 
     def _write_witnesses(self) -> None:
@@ -245,6 +273,23 @@ def posts_of_author(write: Write, user_id: str) -> list[str]:
         SELECT_POSTS_OF_AUTHOR, (key, write.tombstones.hash_of(user_id))
     )
     return [post_id for (post_id,) in rows.fetchall()]
+
+
+def _state(
+    post_id: str, key: int, author_id: str | None, author_hash: bytes | None, time: int, tie: int,
+    *counts: int | None,
+) -> PostState:  # fmt: skip
+    return PostState(
+        post_id=post_id,
+        key=key,
+        author_id=author_id,
+        author_hash=author_hash,
+        time=time,
+        tie=tie,
+        was_live=time != NEVER,
+        likes=_count(*counts[:3]),
+        comments=_count(*counts[3:]),
+    )
 
 
 def _count(value: int | None, time: int | None, tie: int | None) -> Count:

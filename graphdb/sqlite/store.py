@@ -281,9 +281,10 @@ class SqliteGraph:
 def _apply_facts(write: Write, batch: Batch) -> None:
     """Deletions first: whatever they void, in the store or in the batch, is then left out."""
     posts = Posts(write)
-    posts.load(post_ids(batch))
+    times_told = post_ids(batch)
+    posts.load(times_told)
     apply_user_deletions(write, posts, batch.user_deletions)
-    posts.apply(batch.post_deletions, batch.posts, batch.engagements)
+    posts.apply(batch.post_deletions, batch.posts, batch.engagements, times_told)
     posts.flush()
     apply_profiles(write, batch.profiles)
     apply_follows(write, batch.follows)
