@@ -126,7 +126,6 @@ class Posts:
         self._merge = PostMerge(
             draft=write.draft,
             deleted_at=write.users.deleted_at,
-            none_deleted=write.users.none_deleted,
             hash_of=write.tombstones.hash_of,
         )
         self._states = self._merge.states

@@ -17,17 +17,15 @@ from graphdb.rules.tombstones import NEVER
 class PostMerge:
     """The posts of one transaction, and what it did to them.
 
-    `deleted_at` gives the time until which facts about a user are void, `none_deleted` whether none
-    about some users are; `hash_of` stands for an author who may be forgotten. `fresh` holds the
-    facts of posts of which nothing else was ever said: they have no state and are written as they
-    are. `voided` holds, for each post of which something may have gone, up to which time.
-    `witnessed` holds, for each author, the newest proof of existence that no standing content holds
-    any more, or ever did.
+    `deleted_at` gives the time until which facts about a user are void; `hash_of` stands for an
+    author who may be forgotten. `fresh` holds the facts of posts of which nothing else was ever
+    said: they have no state and are written as they are. `voided` holds, for each post of which
+    something may have gone, up to which time. `witnessed` holds, for each author, the newest proof
+    of existence that no standing content holds any more, or ever did.
     """
 
     draft: Draft
     deleted_at: Callable[[str], int]
-    none_deleted: Callable[[Collection[str]], bool]
     hash_of: Callable[[str], bytes]
     states: PostStates = field(default_factory=PostStates)
     fresh: list[PostFact] = field(default_factory=list)
@@ -70,8 +68,8 @@ class PostMerge:
         return authors
 
     def _is_unknown(self, fact: PostFact) -> bool:
-        """Whether nothing stands of a post, and nobody of whom its fact speaks was ever deleted."""
-        return fact.post_id not in self.states and self.none_deleted((fact.user_id, *fact.mentions))
+        """Whether nothing stands of a post, and its author was never deleted."""
+        return fact.post_id not in self.states and self.deleted_at(fact.user_id) == NEVER
 
     def _create(self, fact: PostFact) -> bool:
         state = self.states[fact.post_id]
