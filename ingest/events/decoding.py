@@ -31,6 +31,7 @@ from ingest.events.schema import (
     FollowCreated,
     FollowDeleted,
     PostCreated,
+    PostCreatedData,
     PostEngagement,
 )
 
@@ -166,15 +167,20 @@ def _add_follows(
     return True
 
 
-def _add_posts(decoded: Decoded, events: list[PostCreated], now: int, folder: str) -> bool:
-    posts = [event.data for event in events]
-    orders = times_and_ties(events, now)
+def _are_valid(posts: list[PostCreatedData]) -> bool:
+    """Whether the values of all posts surely are."""
     ids = [identity for post in posts for identity in (post.post_id, post.user_id)]
     ids += chain.from_iterable([post.mentions or () for post in posts])
     texts = [text for post in posts for text in (post.caption, post.image) if text]
     texts += chain.from_iterable([post.hashtags or () for post in posts])
     counts = [count for post in posts for count in (post.like_count, post.comment_count)]
-    if orders is None or not (are_ids(ids) and are_texts(texts) and are_integers(counts)):
+    return are_ids(ids) and are_texts(texts) and are_integers(counts)
+
+
+def _add_posts(decoded: Decoded, events: list[PostCreated], now: int, folder: str) -> bool:
+    posts = [event.data for event in events]
+    orders = times_and_ties(events, now)
+    if orders is None or not _are_valid(posts):
         return False
     decoded.posts = [
         PostFact(
