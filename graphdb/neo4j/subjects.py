@@ -12,11 +12,13 @@ def of_subjects(statement: Callable[[str, str], str]) -> dict[str, str]:
     return {label: statement(label, key) for label, key in _KEYS.items()}
 
 
+# Without the hint a graph that has grown since the statement was planned is scanned for each id.
 SELECT_LABELLED_TASKS = of_subjects(
     lambda label, key: (
         f"""
 UNWIND $ids AS id
 MATCH (s:{label} {{{key}: id}})-[:LABELED|UNLABELED]->(t:Task)
+USING INDEX SEEK s:{label}({key})
 RETURN collect(DISTINCT [id, t.name])"""
     )
 )
