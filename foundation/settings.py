@@ -225,6 +225,16 @@ THREADS = Variable(
     parse=whole_number(1, MAX_THREADS),
     expected=f"a whole number from 1 to {MAX_THREADS}",
 )
+KEEP_EXPECTED = "a whole number from 1"
+KEEP_GENERATIONS = Variable(
+    name="MMGA_KEEP_GENERATIONS", default=5, parse=whole_number(1), expected=KEEP_EXPECTED
+)
+KEEP_SNAPSHOTS = Variable(
+    name="MMGA_KEEP_SNAPSHOTS", default=2, parse=whole_number(1), expected=KEEP_EXPECTED
+)
+KEEP_RUNS = Variable(
+    name="MMGA_KEEP_RUNS", default=3, parse=whole_number(1), expected=KEEP_EXPECTED
+)
 METRICS_HOST = Variable(name="MMGA_METRICS_HOST", default="127.0.0.1", parse=str)
 METRICS_PORT: Variable[int | None] = Variable(
     name="MMGA_METRICS_PORT", default=None, parse=PORT_NUMBER, expected=PORT_EXPECTED

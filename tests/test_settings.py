@@ -20,7 +20,7 @@ FEATURES = {
     "MMGA_REGISTRY_URL": "mysql://me:sesame@host/db",
     "MMGA_ARTIFACTS_URL": "s3://bucket/folder",
 }
-TRAINING = {"MMGA_THREADS": "0", "MMGA_FETCH_REMOTE_IMAGES": "maybe"}
+TRAINING = {"MMGA_THREADS": "0", "MMGA_FETCH_REMOTE_IMAGES": "maybe", "MMGA_KEEP_RUNS": "0"}
 SERVING = {"MMGA_PORT": "80x"}
 STORES = GRAPH | FEATURES
 

@@ -170,7 +170,9 @@ def publishing() -> Iterator[tuple["Stores", "CatchUp"]]:
         from training.publishing.catch_up import catching_up
         from training.publishing.stores import open_stores
         from training.publishing.sweep import sweep
+        from training.runs.retention import retire_snapshots
 
         with open_stores(graph, features, settings) as stores, ConsoleReporter() as reporter:
             sweep(stores)
             yield stores, catching_up(graph, settings, reporter)
+            retire_snapshots(settings)

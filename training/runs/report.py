@@ -22,6 +22,7 @@ from training.publishing.stores import open_stores
 from training.publishing.trial import Trial
 from training.runs.evaluate import RunEvaluation, evaluate_run, representation_of, scales_of
 from training.runs.preconditions import check_machine, check_publishing, writing
+from training.runs.retention import retire
 from training.runs.run import RunRequest, TrainedRun, train_run
 from training.runs.run_folder import Run, drop_old, finish
 from training.runs.seeds import collapses, held_out
@@ -138,8 +139,9 @@ def checked_run(
         ) as stores:
             catch_up = catching_up(store, settings, reporter, num_workers=request.workers)
             published = publish(publication(trained, evaluated), stores, catch_up)
+            retire(stores, settings)
     run = finish(trained.run, published.generation_id if published else None)
-    drop_old(settings.runs)
+    drop_old(settings.runs, keep=settings.keep_runs)
     return RunReport(
         trained=replace(trained, run=run),
         evaluated=evaluated,

@@ -137,7 +137,7 @@ def start_or_resume(
     check_data(snapshot, texts, request.config)
     if (warning := not_evaluated(snapshot)) is not None:
         reporter.say(warning)
-    drop_old(settings.runs)  # also where no run ever ends
+    drop_old(settings.runs, keep=settings.keep_runs)  # also where no run ever ends
     run = begin(
         settings.runs,
         request.config,

@@ -29,7 +29,6 @@ from training.errors import ConfigInvalid, RunUnreadable
 from training.mmga.config import RunConfig
 from training.options.document import from_json, to_json
 
-NUM_KEPT = 3
 DROPPED = ".dropped"
 
 logger = logging.getLogger(__name__)
@@ -135,7 +134,7 @@ def finish(run: Run, generation: str | None) -> Run:
     return finished
 
 
-def drop_old(root: Path, *, keep: int = NUM_KEPT) -> None:
+def drop_old(root: Path, *, keep: int) -> None:
     """Drop all but the newest finished runs, and all but the newest that were interrupted.
 
     Runs interrupted before their first checkpoint are counted separately, so that they cannot
