@@ -43,7 +43,11 @@ class Format:
 
 
 GRAPH = Format(store="graph", version=2)
-ONLINE_STORE = Format(store="online store", version=1)
+ONLINE_STORE = Format(
+    store="online store",
+    version=2,
+    older="delete its data; `mmga statistics` and `mmga train` write them again",
+)
 REGISTRY = Format(store="registry", version=1)
 HISTORY = Format(store="history", version=1)
 SNAPSHOT = Format(store="snapshot", version=1, older="delete the folder")

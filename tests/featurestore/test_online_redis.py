@@ -107,7 +107,7 @@ def test_a_newer_format_is_refused(
     redis_settings: FeatureStoreSettings, store: RedisStore, client: Redis
 ) -> None:
     store.write(VIEW, ["a"], columns(1, 1), commit_time=1)
-    client.set("mmga:mmga:format", 2)
+    client.set("mmga:mmga:format", 3)
     with pytest.raises(FormatRefused, match="install the newer version"):
         open_online_store(redis_settings)
     open_online_store(replace(redis_settings, project="other")).close()

@@ -59,9 +59,19 @@ def test_no_store_yet_is_one_line(settings: FeatureStoreSettings) -> None:
 def test_a_newer_format_is_refused(settings: FeatureStoreSettings) -> None:
     open_online_store(settings).close()
     with sqlite3.connect(settings.home / "online.db") as connection:
-        connection.execute("UPDATE _format SET version = 2")
+        connection.execute("UPDATE _format SET version = 3")
     with pytest.raises(FormatRefused, match="install the newer version"):
         open_online_store(settings)
+
+
+def test_one_with_an_older_pointer_is_refused(settings: FeatureStoreSettings) -> None:
+    open_online_store(settings).close()
+    with sqlite3.connect(settings.home / "online.db") as connection:
+        connection.execute("DROP TABLE _pointer")
+        connection.execute("UPDATE _format SET version = 1")
+    for read_only in (True, False):
+        with pytest.raises(FormatRefused, match="delete its data"):
+            open_online_store(settings, read_only=read_only)
 
 
 def test_a_file_that_is_no_database_is_one_line(settings: FeatureStoreSettings) -> None:
