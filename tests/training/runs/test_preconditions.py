@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import training.runs.preconditions as preconditions
@@ -48,7 +49,7 @@ def ring(num_users: int) -> FollowColumns:
 
 
 def without_caption(number: int) -> Any:
-    return replace(post(number, 0, "food", FIXED), caption=" ")
+    return msgspec.structs.replace(post(number, 0, "food", FIXED), caption=" ")
 
 
 class Fixed:
