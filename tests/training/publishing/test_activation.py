@@ -1,6 +1,7 @@
 """Generations are activated, rolled back, pinned and dropped."""
 
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -26,8 +27,9 @@ from tests.graphdb.made_facts import profile
 from tests.graphdb.oracle import GraphOracle, Memory
 from tests.servers import Server
 from tests.training.publishing.killed import STEPS, killed_at
-from tests.training.publishing.test_publish import (
+from tests.training.publishing.small_publication import (
     CATCH_UP,
+    NEVER,
     NEW,
     OLD,
     USERS,
@@ -35,8 +37,7 @@ from tests.training.publishing.test_publish import (
     opened,
     publication,
     published,
-    settings,  # noqa: F401  a fixture
-    store,  # noqa: F401  a fixture
+    small_graph,
     vectors,
 )
 from training.publishing import catch_up
@@ -49,36 +50,44 @@ from training.publishing.sweep import sweep
 ALL_BUT_THE_FIFTH = np.array([user_id != USERS[4] for user_id in USERS])
 
 
-def never(generation, snapshot, *, all_follows):
-    raise AssertionError("vectors that are current are not encoded again")
-
-
-NEVER = CatchUp(encode=never)
-
-
-@pytest.fixture
-def two(store, settings, tmp_path):  # noqa: F811
-    """An old generation and the new one, which is active."""
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A graph, its old generation and the new one, which is active, and the home of both."""
+    root, store = tmp_path_factory.mktemp("two"), small_graph()
+    settings = FeatureStoreSettings.at(root / "home")
     made = {
-        OLD: publication(store, tmp_path, OLD, seed=1),
-        NEW: publication(store, tmp_path, NEW, seed=2),
+        OLD: publication(store, root, OLD, seed=1),
+        NEW: publication(store, root, NEW, seed=2),
     }
     for each in made.values():
         published(each, store, settings)
+    return store, made, settings.home
+
+
+@pytest.fixture
+def store(template):
+    return deepcopy(template[0])
+
+
+@pytest.fixture
+def two(template, settings):
+    """The two generations, in a home of the test's own."""
+    _, made, home = template
+    shutil.copytree(home, settings.home)
     return made
 
 
 @pytest.fixture
-def stores(two, store, settings):  # noqa: F811
+def stores(two, store, settings):
     with opened(store, settings) as stores:
         yield stores
 
 
-def leave(store, user_id=USERS[4]):  # noqa: F811
+def leave(store, user_id=USERS[4]):
     store.apply(Batch(user_deletions=[UserDeletion(user_id=user_id, time=99)]))
 
 
-def test_what_is_current_is_activated_in_one_write(two, stores, settings):  # noqa: F811
+def test_what_is_current_is_activated_in_one_write(two, stores, settings):
     pointer = activate(stores, OLD, NEVER, reason="it was better")
     assert (pointer.active, pointer.previous, pointer.reason) == (OLD, NEW, "it was better")
     assert pointer == stores.online.pointer()
@@ -87,7 +96,7 @@ def test_what_is_current_is_activated_in_one_write(two, stores, settings):  # no
     assert activate(stores, OLD, NEVER, reason="again") == pointer
 
 
-def test_activation_catches_up_first(two, stores, store, settings):  # noqa: F811
+def test_activation_catches_up_first(two, stores, store, settings):
     leave(store)
     activate(stores, OLD, CATCH_UP, reason="")
     assert_serves(settings, two[OLD], ALL_BUT_THE_FIFTH)
@@ -100,7 +109,7 @@ def test_activation_catches_up_first(two, stores, store, settings):  # noqa: F81
     assert rows.commit_times.tolist() == [store.head().commit_time]
 
 
-def test_a_rollback_is_undone_by_another(two, stores, settings):  # noqa: F811
+def test_a_rollback_is_undone_by_another(two, stores, settings):
     pointer = roll_back(stores, NEVER, reason="complaints")
     assert (pointer.active, pointer.previous) == (OLD, NEW)
     assert_serves(settings, two[OLD])
@@ -112,7 +121,7 @@ def test_a_rollback_is_undone_by_another(two, stores, settings):  # noqa: F811
 def test_a_rollback_now_serves_what_is_there_and_then_catches_up(
     two,
     stores,
-    store,  # noqa: F811
+    store,
 ):
     leave(store)
     active_while_encoding = []
@@ -135,12 +144,12 @@ def test_a_rollback_now_needs_vectors(two, stores):
     assert roll_back(stores, CATCH_UP).active == OLD
 
 
-def test_without_a_previous_one_there_is_no_rollback(store, settings):  # noqa: F811
+def test_without_a_previous_one_there_is_no_rollback(store, settings):
     with opened(store, settings) as stores, pytest.raises(GenerationMissing, match="previous"):
         roll_back(stores, NEVER)
 
 
-def test_a_changed_file_is_refused(two, stores, settings):  # noqa: F811
+def test_a_changed_file_is_refused(two, stores, settings):
     (settings.generations_root / OLD / "model.safetensors").write_bytes(b"weightz")
     with pytest.raises(ArtifactCorrupt, match="restore it"):
         activate(stores, OLD, NEVER, reason="")
@@ -159,7 +168,7 @@ def test_a_generation_of_another_graph_is_refused(two, stores):
     assert stores.online.pointer().active == NEW
 
 
-def test_what_did_not_pass_is_served_only_by_force(two, store, settings, tmp_path):  # noqa: F811
+def test_what_did_not_pass_is_served_only_by_force(two, store, settings, tmp_path):
     unsound = publication(store, tmp_path, "g3", seed=3)
     unsound = replace(unsound, vectors=replace(vectors(3), text=np.ones((12, 5), np.float32)))
     assert not published(unsound, store, settings, NEVER).is_active
@@ -174,8 +183,8 @@ def test_what_did_not_pass_is_served_only_by_force(two, store, settings, tmp_pat
 
 def test_what_the_online_store_has_lost_is_encoded_again(
     two,
-    store,  # noqa: F811
-    settings,  # noqa: F811
+    store,
+    settings,
     redis_server: Server,
 ):
     url = emptied(redis_server.url, 12)
@@ -189,7 +198,7 @@ def test_what_the_online_store_has_lost_is_encoded_again(
     assert_serves(lost, two[NEW], ALL_BUT_THE_FIFTH)
 
 
-def test_a_dropped_generation_leaves_nothing(two, stores, store, settings, tmp_path):  # noqa: F811
+def test_a_dropped_generation_leaves_nothing(two, stores, store, settings, tmp_path):
     publish_third(stores, store, tmp_path)
     stores.online.change_pointer(lambda found: found.with_pin(OLD))
     for generation_id, role in ((OLD, "pinned"), (NEW, "previous"), ("g3", "active")):
@@ -210,7 +219,7 @@ def each_death(home, start, work, check):
         moment += 1
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(start.home, home)
-        settings = FeatureStoreSettings.at(home)  # noqa: F811
+        settings = FeatureStoreSettings.at(home)
         if not killed_at(moment, partial(work, settings), STEPS):
             return moment - 1
         check(settings)
@@ -219,8 +228,8 @@ def each_death(home, start, work, check):
 @pytest.mark.slow
 def test_a_drop_that_is_killed_is_finished_by_the_next_command(
     two,
-    store,  # noqa: F811
-    settings,  # noqa: F811
+    store,
+    settings,
     tmp_path,
 ):
     with opened(store, settings) as stores:
@@ -244,8 +253,8 @@ def test_a_drop_that_is_killed_is_finished_by_the_next_command(
 @pytest.mark.parametrize("now", [False, True])
 def test_a_rollback_that_is_killed_for_good_keeps_no_vector_of_who_left(
     two,
-    store,  # noqa: F811
-    settings,  # noqa: F811
+    store,
+    settings,
     tmp_path,
     now,
 ):
@@ -280,12 +289,12 @@ def test_a_rollback_that_is_killed_for_good_keeps_no_vector_of_who_left(
     assert active_after == {OLD, NEW}
 
 
-def publish_third(stores, store, tmp_path):  # noqa: F811
+def publish_third(stores, store, tmp_path):
     """A third generation, active, so that OLD is neither active nor previous."""
     assert publish(publication(store, tmp_path, "g3", seed=3), stores, NEVER).is_active
 
 
-def assert_gone(stores, settings, generation_id):  # noqa: F811
+def assert_gone(stores, settings, generation_id):
     view = representation_name(generation_id)
     assert generation_id not in [each.id for each in Generations(settings).list()]
     assert view not in stores.online.views()
@@ -298,6 +307,6 @@ def assert_gone(stores, settings, generation_id):  # noqa: F811
     assert not [path for path in settings.home.rglob("*") if generation_id in path.name]
 
 
-def test_one_process_publishes_at_a_time(two, stores, store, settings):  # noqa: F811
+def test_one_process_publishes_at_a_time(two, stores, store, settings):
     with pytest.raises(StageBusy, match="publishing already runs"), opened(store, settings):
         pass

@@ -10,8 +10,7 @@ from featurestore.definitions import MODALITIES
 from featurestore.generations.generation import REQUIRED, Generation
 from graphdb.snapshot.snapshot import Snapshot
 from tests.training.learnable_network import NUM_JUDGED, judged_network
-from tests.training.publishing.test_activation import never
-from tests.training.publishing.test_publish import opened, settings, store  # noqa: F401  fixtures
+from tests.training.publishing.small_publication import never, opened
 from training.encoding.all_users import UserVectors
 from training.evaluation.evaluator import Evaluator, prepare_evaluator
 from training.evaluation.link_pairs import LinkPairs
@@ -46,7 +45,7 @@ NO_COUNTS: Mapping[str, tuple[str, float]] = {}
 
 
 @pytest.fixture
-def stores(store, settings) -> Iterator[Stores]:  # noqa: F811
+def stores(store, settings) -> Iterator[Stores]:
     with opened(store, settings) as found:
         yield found
 

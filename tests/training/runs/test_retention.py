@@ -14,13 +14,12 @@ from tests.featurestore.redis_database import emptied
 from tests.graphdb.made_facts import profile
 from tests.servers import Server
 from tests.training.publishing.killed import killed_at
-from tests.training.publishing.test_publish import (
+from tests.training.publishing.small_publication import (
     CATCH_UP,
     USERS,
     opened,
     publication,
-    settings,  # noqa: F401  a fixture
-    store,  # noqa: F401  a fixture
+    small_graph,
     vectors,
 )
 from training.mmga.recipes import recipe
@@ -31,6 +30,16 @@ from training.runs.run_folder import begin, finish
 from training.settings import TrainingSettings
 
 VECTORS = vectors(1)
+
+
+@pytest.fixture
+def store():
+    return small_graph()
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return FeatureStoreSettings.at(tmp_path / "home")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +58,7 @@ def test_the_newest_and_what_is_in_use_stay(oldest_first, keep, in_use, expected
     assert surplus(list(oldest_first), keep=keep, in_use=set(in_use)) == list(expected)
 
 
-def published(store, stores, number):  # noqa: F811
+def published(store, stores, number):
     """Publish a generation of the same vectors over a snapshot of its own, as a run does."""
     store.apply(Batch(profiles=[profile(USERS[0], number + 2)]))
     home = stores.training.home
@@ -71,7 +80,7 @@ def footprint(stores):
     }
 
 
-def test_what_is_served_pinned_or_read_by_a_run_stays(store, settings):  # noqa: F811
+def test_what_is_served_pinned_or_read_by_a_run_stays(store, settings):
     training = TrainingSettings(home=settings.home, keep_generations=1, keep_snapshots=1)
     with opened(store, settings) as stores:
         for number in range(5):
@@ -104,7 +113,7 @@ def begun(training, snapshot):
 
 
 @pytest.mark.slow
-def test_retention_may_be_killed_anywhere(store, settings, tmp_path):  # noqa: F811
+def test_retention_may_be_killed_anywhere(store, settings, tmp_path):
     training = TrainingSettings(home=settings.home, keep_generations=1, keep_snapshots=1)
     for moment in range(1, 200, 9):
         with opened(store, settings) as stores:
@@ -128,12 +137,12 @@ def test_retention_may_be_killed_anywhere(store, settings, tmp_path):  # noqa: F
             return
 
 
-def retired(store, settings, training):  # noqa: F811
+def retired(store, settings, training):
     with opened(store, settings) as stores:
         retire(stores, training)
 
 
-def assert_bounded(store, settings, measure):  # noqa: F811
+def assert_bounded(store, settings, measure):
     """Fifty publications, each with the stores opened for it, leave as much as ten."""
     training = TrainingSettings(home=settings.home)
     found, sizes = {}, {}
@@ -151,7 +160,7 @@ def assert_bounded(store, settings, measure):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_fifty_publications_leave_as_much_as_ten(store, settings):  # noqa: F811
+def test_fifty_publications_leave_as_much_as_ten(store, settings):
     """The write-ahead log, whose size SQLite bounds, is emptied to measure."""
 
     def num_bytes():
@@ -163,7 +172,7 @@ def test_fifty_publications_leave_as_much_as_ten(store, settings):  # noqa: F811
 
 
 def test_fifty_publications_leave_as_much_as_ten_in_redis(
-    store,  # noqa: F811
+    store,
     tmp_path,
     redis_server: Server,
 ):
