@@ -151,3 +151,12 @@ def test_missing_users_and_numbers_are_not_sound() -> None:
         "graph: vectors of 2 users are not finite",
         "text: 9 of 10 users have a vector",
     )
+
+
+def test_a_user_has_to_have_one_vector_that_is_not_zero() -> None:
+    graph, text, has = normal(40, 4), normal(40, 3), {"text": np.arange(40) >= 20}
+    text[:20] = 0
+    assert sound({"graph": graph, "text": text}, 40, has=has).ok
+    graph[:5] = 0
+    verdict = sound({"graph": graph, "text": text}, 40, has=has)
+    assert verdict.reasons == ("5 users have zero vectors only",)
