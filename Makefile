@@ -11,8 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Small networks: threads that wait for each other cost more than they gain on cores that are shared.
 test core: export OMP_NUM_THREADS = 1
 # A file stays with one worker, which starts the servers that it needs; tests/conftest.py orders files.
-# Workers wait for servers and processes a good part of their time: three keep two cores at work.
-PYTEST := $(BIN)/python -m pytest --numprocesses=$(or $(WORKERS),3) --dist=loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(or $(WORKERS),2) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test core services lint bench lock clean
 
@@ -35,6 +34,8 @@ demo: setup  ## Run the whole loop on a generated network, ends with lookups
 test: setup  ## Run all tests
 	$(PYTEST)
 
+# Without servers, workers wait for processes and files: three keep two cores at work.
+core: WORKERS ?= 3
 core: setup  ## Run the tests that people run while they work
 	$(PYTEST) -m "not slow and not servers"
 
