@@ -43,7 +43,7 @@ FIRST_RETRY_SECONDS = 0.05
 CONNECT_TIMEOUT_SECONDS = 5.0
 ACQUIRE_TIMEOUT_SECONDS = 10.0
 REPETITIONS = 5
-"""How often a write that may be repeated is, when the answers to its commits are lost."""
+"""How often what may be repeated is, when the answers to its commits are lost."""
 
 _PASSING_CLIENT_ERRORS = (
     "Neo.ClientError.Transaction.TransactionTimedOut",
@@ -119,8 +119,12 @@ class Database:
         self, unit: Callable[[Transaction], Result], *, retry_seconds: float = READ_RETRY_SECONDS
     ) -> Result:
         """Run a unit of reading, again where a passing failure ended it."""
-        with self._session(retry_seconds=retry_seconds) as session:
-            return session.execute_read(lambda tx: unit(Transaction(tx)))
+
+        def run() -> Result:
+            with self._session(retry_seconds=retry_seconds) as session:
+                return session.execute_read(lambda tx: unit(Transaction(tx)))
+
+        return _repeated(run)
 
     def write(self, unit: Callable[[Transaction], Result], *, repeatable: bool) -> Result:
         """Run a unit in one write transaction, from its start again where the driver retries.
@@ -131,20 +135,21 @@ class Database:
         if self._read_only:
             raise GraphUnavailable(f"the graph {self.address} was opened to be read; open a writer")
         bounded = unit_of_work(timeout=WRITE_TIMEOUT_SECONDS)(lambda tx: unit(Transaction(tx)))
-        for _ in range(REPETITIONS if repeatable else 1):
-            try:
-                with self._session() as session:
-                    return session.execute_write(bounded)
-            except CommitUnknown as error:
-                unknown = error
-        if repeatable:
-            raise GraphUnreachable(str(unknown)) from unknown
-        raise unknown
+
+        def run() -> Result:
+            with self._session() as session:
+                return session.execute_write(bounded)
+
+        return _repeated(run) if repeatable else run()
 
     def change_schema(self, statement: str) -> None:
         """Run one statement on the schema, which may wait for another process's."""
-        with self._session() as session:
-            session.execute_write(lambda tx: tx.run(statement).consume())
+
+        def run() -> object:
+            with self._session() as session:
+                return session.execute_write(lambda tx: tx.run(statement).consume())
+
+        _repeated(run)
 
     def close(self) -> None:
         """Release the connections."""
@@ -172,6 +177,19 @@ class Database:
                 # The database went back in time (a backup was restored): begin new bookmarks.
                 self._bookmarks = GraphDatabase.bookmark_manager()
             raise
+
+
+def _repeated(run: Callable[[], Result]) -> Result:
+    """Run a transaction, again where the answer to its commit is lost. Raises GraphUnreachable.
+
+    A transaction that only reads ends with a commit, too.
+    """
+    for _ in range(REPETITIONS):
+        try:
+            return run()
+        except CommitUnknown as error:
+            unknown = error
+    raise GraphUnreachable(str(unknown)) from unknown
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ def test_scale_tells_memory_disk_time_and_growth() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_resume_finds_the_weights_of_a_run_left_alone() -> None:
     different, cost = quick_rows("resume").values()
     assert different.ours == 0

@@ -4,9 +4,11 @@ Nothing is lost, and nothing is applied twice.
 """
 
 import time
+from contextlib import closing
 
 import pytest
 
+from graphdb import open_graph
 from tests.faults.bolt_wire import BoltMessage
 from tests.faults.event_set import make_events
 from tests.faults.scenario import Scenario
@@ -33,6 +35,28 @@ class Cut:
             self.num_lost_answers += 1
             return False
         return True
+
+
+class CutReads:
+    """A rule: cuts the answers to the next commits of transactions that only read."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self, message: BoltMessage) -> bool:
+        request = message.request
+        is_end = message.name == "SUCCESS" and request is not None and request.name == "COMMIT"
+        if self.left and is_end:
+            self.left -= 1
+            return False
+        return True
+
+
+def test_a_read_is_repeated_where_its_end_is_lost(scenario: Scenario) -> None:
+    with closing(open_graph(scenario.servers.proxied_graph_url)) as graph:
+        scenario.servers.graph_proxy.rule = cut = CutReads(3)
+        assert graph.positions() == []
+        assert cut.left == 0
 
 
 @pytest.mark.slow
