@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
 import httpx
@@ -65,13 +65,11 @@ def connect(port: int) -> Iterator[Connect]:
 
 
 def received(connection: socket.socket) -> bytes:
-    """All that the server sends until it closes."""
+    """All that the server sends until it closes, or resets a connection that it has not read."""
     pieces = []
-    try:
+    with suppress(ConnectionResetError):
         while piece := connection.recv(65_536):
             pieces.append(piece)
-    except ConnectionResetError:
-        pass
     return b"".join(pieces)
 
 
